@@ -1,0 +1,87 @@
+package quern.device;
+
+import org.jspecify.annotations.Nullable;
+import quern.tensor.DType;
+
+/**
+ * The steps of a decoder's forward pass over a batch of sequences of equal length, one row per token. Operands of products
+ * are rounded to the device's compute type, sums are kept in fp32. Results are new matrices unless said otherwise.
+ */
+public interface ForwardKernels {
+    /**
+     * A weight made ready for {@link #linear}: reordered and rounded to the compute type.
+     *
+     * @param weight outputs x inputs, as stored
+     */
+    DeviceMatrix prepare(DeviceMatrix weight);
+
+    /**
+     * y = x wT + bias.
+     *
+     * @param x tokens x inputs, compute type or F32
+     * @param weight outputs x inputs, from {@link #prepare}
+     * @param bias 1 x outputs F32, or none
+     * @return tokens x outputs, of type {@code to}
+     */
+    DeviceMatrix linear(DeviceMatrix x, DeviceMatrix weight, @Nullable DeviceMatrix bias, DType to);
+
+    /**
+     * RMS normalization of each run of {@code width} columns: x / sqrt(mean(x^2) + eps) * (weight + offset).
+     *
+     * @param x tokens x (k * width)
+     * @param weight 1 x width, or 1 x (k * width), F32
+     * @param offset 0, or 1 where the stored weight is an offset from one
+     */
+    DeviceMatrix rmsNorm(DeviceMatrix x, DeviceMatrix weight, int width, float eps, float offset, DType to);
+
+    /**
+     * Rotary position embedding of rows that hold heads of {@code headDim} columns: in each head, the pair (i, i + half) of
+     * the first 2 * half columns (or (2i, 2i+1) if interleaved) is turned by the angle whose cosine and sine stand at
+     * [position][i] of the tables; further columns stay.
+     *
+     * @param x (sequences * length) x (heads * headDim)
+     * @param cos length x half, F32
+     * @param sin length x half, F32
+     */
+    DeviceMatrix rotary(DeviceMatrix x, DeviceMatrix cos, DeviceMatrix sin, int headDim, boolean interleaved, DType to);
+
+    /**
+     * Causal softmax attention of each sequence by itself.
+     *
+     * @param q (sequences * length) x (heads * headDim)
+     * @param k (sequences * length) x (kvHeads * headDim)
+     * @param v (sequences * length) x (kvHeads * valueDim)
+     * @return (sequences * length) x (heads * valueDim)
+     */
+    DeviceMatrix attention(DeviceMatrix q, DeviceMatrix k, DeviceMatrix v, AttentionShape shape, DType to);
+
+    /** activation(gate) * up, element by element; up may be absent. */
+    DeviceMatrix activate(Activation activation, DeviceMatrix gate, @Nullable DeviceMatrix up, DType to);
+
+    /** a + b, F32. */
+    DeviceMatrix add(DeviceMatrix a, DeviceMatrix b);
+
+    /**
+     * gram += xT x, rounded as the compute type and summed in fp32. Only the lower triangle (column <= row) is defined
+     * until {@link SolveKernels} or a download has mirrored it.
+     *
+     * @param x tokens x inputs
+     * @param gram inputs x inputs, F32
+     */
+    void addGram(DeviceMatrix x, DeviceMatrix gram);
+
+    /**
+     * @param length tokens of a sequence
+     * @param scale what scores are multiplied by
+     * @param window a token sees itself and the window - 1 tokens before it; 0 for all
+     */
+    record AttentionShape(int length, int heads, int kvHeads, int headDim, int valueDim, float scale, int window) {}
+
+    /** Activation functions by their exact definitions. */
+    enum Activation {
+        SILU,
+        GELU_ERF,
+        GELU_TANH,
+        RELU
+    }
+}

@@ -1,0 +1,64 @@
+package quern.device;
+
+/**
+ * The steps of a GPTQ solve on the device that holds the matrices. Rows of a weight are independent of each other.
+ */
+public interface SolveKernels {
+    /**
+     * Factors a damped Hessian in place: H = R RT with R upper triangular (the Cholesky factorization from the last row up).
+     * Reads the lower triangle, leaves R in the upper one and zeros below.
+     *
+     * @param hessian n x n, F32
+     * @return false if it is not positive definite; the content is then undefined
+     */
+    boolean factor(DeviceMatrix hessian);
+
+    /**
+     * The diagonal of inv(H) from its factor, length n.
+     *
+     * @param factor n x n, from {@link #factor}
+     */
+    float[] inverseDiagonal(DeviceMatrix factor);
+
+    /**
+     * The sweep of one block of columns [from, to) over all rows. For each column i in turn: the code nearest to
+     * working[:,i] on the given grid; then for every later column j of the block
+     * working[:,j] += (original[:,i] - quantized[:,i]) * R[i,j] / R[j,j]. Writes codes and, into {@code error}, the
+     * differences original - quantized.
+     *
+     * @param original rows x n, F32: the weights in the order of the sweep
+     * @param working rows x n, F32: the conditional optimum of each column given the columns before it; columns of the
+     *     block are updated
+     * @param factor n x n, F32, from {@link #factor}
+     * @param error rows x (to - from), F32, written
+     * @param grid scales and zeros for each column of the block
+     * @param codes rows x n, written at columns [from, to)
+     * @return the loss of the block, sum over rows and columns of ((working - quantized) * R[i,i])^2
+     */
+    double sweep(
+            DeviceMatrix original,
+            DeviceMatrix working,
+            DeviceMatrix factor,
+            int from,
+            int to,
+            DeviceMatrix error,
+            Grid grid,
+            byte[] codes);
+
+    /**
+     * working[:, to:] += error * R[from:to, to:] / diag(R)[to:], the part of the sweep's update that lies behind the block.
+     */
+    void propagate(DeviceMatrix error, DeviceMatrix factor, int from, int to, DeviceMatrix working);
+
+    /**
+     * The grid of each column of a block.
+     *
+     * @param lowest smallest code
+     * @param highest largest code
+     * @param groupOfColumn for each column of the sweep's order, its group
+     * @param groups groups of a row
+     * @param scales rows x groups
+     * @param zeros rows x groups
+     */
+    record Grid(int lowest, int highest, int[] groupOfColumn, int groups, float[] scales, byte[] zeros) {}
+}

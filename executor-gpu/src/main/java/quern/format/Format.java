@@ -1,0 +1,49 @@
+package quern.format;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import quern.scheme.QuantizedLinear;
+import quern.scheme.Recipe;
+import quern.scheme.Scheme;
+import quern.tensor.DType;
+import quern.tensor.TensorSource;
+import quern.tensor.TensorSpec;
+
+/** Bytes on disk. Stateless; the layout is known before any data exists. */
+public interface Format {
+    /** The name by which a recipe asks for it. */
+    String name();
+
+    /** The type that scales are stored in, for a model whose weights are of type {@code weights}. */
+    DType scaleType(DType weights);
+
+    /** Why this scheme or shape cannot be stored, as the reason of a <em>Cannot ...</em> sentence; null if it can. */
+    @Nullable
+    String refuses(Scheme scheme, int outputs, int inputs);
+
+    /** The tensors that stand for one linear, in the order of {@link #pack}. */
+    List<TensorSpec> layout(String linear, int outputs, int inputs, Scheme scheme);
+
+    /** The bytes of those tensors, little-endian, one buffer per entry of the layout. */
+    List<ByteBuffer> pack(QuantizedLinear quantized);
+
+    /** Reads a linear back. */
+    QuantizedLinear unpack(String linear, TensorSource tensors, Scheme scheme) throws IOException;
+
+    /**
+     * The {@code quantization_config} block of {@code config.json}.
+     *
+     * @param kept full names of the linears inside the layers that are not quantized
+     */
+    Map<String, Object> quantizationConfig(Recipe recipe, Scheme scheme, List<String> kept);
+
+    /** Further files that loaders of this format look for: name to content. */
+    Map<String, Object> sideFiles(Map<String, Object> quantizationConfig);
+
+    /** The scheme of a checkpoint with this {@code quantization_config}, or null if the block is not this format's. */
+    @Nullable
+    Scheme scheme(Map<String, Object> quantizationConfig, DType weights);
+}

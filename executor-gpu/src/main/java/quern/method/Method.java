@@ -1,0 +1,44 @@
+package quern.method;
+
+import org.jspecify.annotations.Nullable;
+import quern.device.Device;
+import quern.scheme.QuantizedLinear;
+import quern.scheme.Recipe;
+import quern.scheme.Scheme;
+import quern.tensor.Matrix;
+
+/** How codes are chosen. Stateless; what a site's linears share (one factorization) lives in a {@link Solver}. */
+public interface Method {
+    String name();
+
+    /** Whether it needs the Hessian of a linear's inputs, and hence calibration. */
+    boolean needsHessian();
+
+    /** Makes ready to quantize the linears of one site. */
+    Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device);
+
+    /** Quantizes the linears of one site, which share one Hessian. */
+    interface Solver extends AutoCloseable {
+        /**
+         * @param linear its full name, for messages
+         * @param weight outputs x inputs
+         */
+        Outcome quantize(String linear, Matrix weight);
+
+        @Override
+        void close();
+    }
+
+    /**
+     * @param quantized the codes
+     * @param losses what they cost, beside round-to-nearest with the same grid rule (max scales)
+     * @param notes what the report must say of this linear: a raised damping, a fall-back; empty in the ordinary case
+     */
+    record Outcome(QuantizedLinear quantized, Losses losses, java.util.List<String> notes) {}
+
+    /**
+     * tr(E H ET) / tokens for E = W - Q, in the units of a squared output summed over outputs; for a method without a
+     * Hessian, the sum of squared errors of the weights.
+     */
+    record Losses(double loss, double roundToNearest, double weightNorm) {}
+}

@@ -1,0 +1,39 @@
+package quern.scheme;
+
+import java.util.List;
+
+/**
+ * What to do with a model. Read from YAML (see {@code conf/recipes}) or from the plain options; every default stands
+ * here and nowhere else.
+ *
+ * @param method a name in {@code Methods}
+ * @param format a name in {@code Formats}
+ * @param bits 2, 3, 4 or 8
+ * @param groupSize inputs that share a scale; -1 for the whole row
+ * @param symmetric whether zero points are fixed in the middle
+ * @param ternary whether only three codes are used (2 bits)
+ * @param actOrder the order of columns
+ * @param scales how scales are chosen
+ * @param percdamp damping as a fraction of the mean of the Hessian's diagonal
+ * @param trueSequential whether each site of a layer sees the sites before it already quantized
+ * @param skip regular expressions over the full names of linears that stay as they are
+ */
+public record Recipe(
+        String method,
+        String format,
+        int bits,
+        int groupSize,
+        boolean symmetric,
+        boolean ternary,
+        ColumnOrder actOrder,
+        ScaleRule scales,
+        double percdamp,
+        boolean trueSequential,
+        List<String> skip) {
+    public static final Recipe DEFAULT = new Recipe(
+            "gptq", "gptq", 4, 128, true, false, ColumnOrder.STATIC, ScaleRule.SALIENCY, 0.01, false, List.of());
+
+    public Recipe {
+        skip = List.copyOf(skip);
+    }
+}

@@ -1,0 +1,58 @@
+package quern.scheme;
+
+import quern.QuernException;
+import quern.tensor.DType;
+
+/**
+ * What the codes of a linear may mean: w = scale * (code - zero), one scale and zero per group of inputs.
+ *
+ * @param bits 2, 3, 4 or 8
+ * @param groupSize inputs that share a scale; -1 for the whole row
+ * @param symmetric the zero point is 2^(bits-1) everywhere
+ * @param ternary only the codes zero-1, zero, zero+1 are used (2 bits, symmetric)
+ * @param order the order of columns
+ * @param scaleType the type that scales are stored in: a method chooses scales that this type represents exactly
+ */
+public record Scheme(int bits, int groupSize, boolean symmetric, boolean ternary, ColumnOrder order, DType scaleType) {
+    public Scheme {
+        if (bits != 2 && bits != 3 && bits != 4 && bits != 8) {
+            throw new QuernException("Cannot quantize to " + bits + " bits: the codes have 2, 3, 4 or 8 bits");
+        }
+        if (groupSize != -1 && groupSize < 1) {
+            throw new QuernException(
+                    "Cannot use group size " + groupSize + ": it is -1 (the whole row) or a positive number");
+        }
+        if (ternary && (bits != 2 || !symmetric)) {
+            throw new QuernException("Cannot use ternary codes here: they need 2 bits and a symmetric grid");
+        }
+    }
+
+    /** The largest code, 2^bits - 1. */
+    public int maxCode() {
+        return (1 << bits) - 1;
+    }
+
+    /** The zero point of a symmetric grid, 2^(bits-1). */
+    public int middle() {
+        return 1 << (bits - 1);
+    }
+
+    public int lowestCode() {
+        return ternary ? middle() - 1 : 0;
+    }
+
+    public int highestCode() {
+        return ternary ? middle() + 1 : maxCode();
+    }
+
+    /** Inputs that share a scale in a row of {@code inputs}. */
+    public int groupLength(int inputs) {
+        return groupSize == -1 ? inputs : groupSize;
+    }
+
+    /** Number of groups in a row of {@code inputs}. */
+    public int groups(int inputs) {
+        int length = groupLength(inputs);
+        return (inputs + length - 1) / length;
+    }
+}

@@ -1,0 +1,40 @@
+package quern.store;
+
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.ByteBuffer;
+import java.nio.channels.SeekableByteChannel;
+import java.util.List;
+
+/**
+ * A folder of files, wherever it is. Paths are relative, with {@code /} between names. Missing files are
+ * {@link java.nio.file.NoSuchFileException}.
+ */
+public interface BlobStore {
+    /** Where this is, for messages. */
+    String location();
+
+    boolean exists(String path) throws IOException;
+
+    long length(String path) throws IOException;
+
+    /** {@code length} bytes from {@code offset}, little-endian, position 0. {@link java.io.EOFException} when there are fewer. */
+    ByteBuffer read(String path, long offset, int length) throws IOException;
+
+    SeekableByteChannel open(String path) throws IOException;
+
+    /** The files whose path begins with {@code prefix}, sorted, at any depth. */
+    List<String> list(String prefix) throws IOException;
+
+    /** Writes a file that appears whole or not at all; an existing file is replaced. */
+    void write(String path, Body body) throws IOException;
+
+    /** Deletes the files whose path begins with {@code prefix}, and folders left empty. */
+    void delete(String prefix) throws IOException;
+
+    /** What is written. */
+    @FunctionalInterface
+    interface Body {
+        void writeTo(OutputStream out) throws IOException;
+    }
+}
