@@ -1,5 +1,6 @@
 package quern.scheme;
 
+import java.io.Serializable;
 import java.util.List;
 
 /**
@@ -29,7 +30,8 @@ public record Recipe(
         ScaleRule scales,
         double percdamp,
         boolean trueSequential,
-        List<String> skip) {
+        List<String> skip)
+        implements Serializable {
     public static final Recipe DEFAULT = new Recipe(
             "gptq", "gptq", 4, 128, true, false, ColumnOrder.STATIC, ScaleRule.SALIENCY, 0.01, false, List.of());
 

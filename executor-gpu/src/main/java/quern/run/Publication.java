@@ -1,0 +1,116 @@
+package quern.run;
+
+import com.fasterxml.jackson.core.util.DefaultIndenter;
+import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import quern.format.Format;
+import quern.format.Formats;
+import quern.model.Model;
+import quern.plan.Plan;
+import quern.store.BlobStore;
+
+/**
+ * Turns written shards into a checkpoint: index, auxiliary files, {@code config.json} with its quantization block, and last
+ * the marker, {@value #MARKER}. Until the config is there no loader takes the folder for a model.
+ */
+public final class Publication {
+    /** Names every file of the checkpoint with its checksum; written last. */
+    public static final String MARKER = "quern.json";
+
+    private static final ObjectMapper JSON = new ObjectMapper();
+    private static final DefaultPrettyPrinter PRINTER = new DefaultPrettyPrinter()
+            .withObjectIndenter(new DefaultIndenter("  ", "\n"))
+            .withArrayIndenter(new DefaultIndenter("  ", "\n"));
+
+    private final Plan plan;
+    private final Model model;
+    private final BlobStore output;
+
+    public Publication(Plan plan, Model model, BlobStore output) {
+        this.plan = plan;
+        this.model = model;
+        this.output = output;
+    }
+
+    /** Writes all but the marker; returns the auxiliary files' names. */
+    public List<String> files() throws IOException {
+        List<String> written = new ArrayList<>();
+        if (plan.shards().size() > 1) {
+            Map<String, String> fileOfTensor = new TreeMap<>();
+            plan.shards().forEach(s -> s.tensors().forEach(t -> fileOfTensor.put(t.spec().name(), s.file())));
+            long bytes = plan.shards().stream().mapToLong(Plan.Shard::bytes).sum();
+            json(
+                    "model.safetensors.index.json",
+                    Map.of("metadata", Map.of("total_size", bytes), "weight_map", fileOfTensor));
+            written.add("model.safetensors.index.json");
+        }
+        for (String file : model.store().list("")) {
+            if (isAuxiliary(file)) {
+                copy(file);
+                written.add(file);
+            }
+        }
+        Format format = Formats.named(plan.recipe().format());
+        Map<String, Object> quantization = format.quantizationConfig(plan.recipe(), plan.scheme(), plan.kept());
+        for (Map.Entry<String, Object> side : format.sideFiles(quantization).entrySet()) {
+            json(side.getKey(), side.getValue());
+            written.add(side.getKey());
+        }
+        ObjectNode config = model.config().json().deepCopy();
+        config.set("quantization_config", JSON.valueToTree(quantization));
+        json("config.json", config);
+        written.add("config.json");
+        return written;
+    }
+
+    /** The source's files that belong beside the weights: tokenizer, generation config, templates, licence, model card. */
+    static boolean isAuxiliary(String file) {
+        String name = file.substring(file.lastIndexOf('/') + 1);
+        boolean weights = name.endsWith(".safetensors")
+                || name.endsWith(".safetensors.index.json")
+                || name.matches(".*\\.(bin|pt|pth|gguf|h5|msgpack|onnx|ot)(\\.index\\.json)?")
+                || name.endsWith(".bin.index.json");
+        return !weights && !file.contains("/") && !name.startsWith(".") && !name.equals("config.json");
+    }
+
+    /** The marker of success. */
+    public void complete(List<Tasks.ShardManifest> shards, List<String> files, Map<String, Object> facts)
+            throws IOException {
+        Map<String, Object> marker = new LinkedHashMap<>(facts);
+        marker.put("run", plan.id());
+        marker.put("deviceType", plan.deviceType());
+        marker.put("tokens", plan.calibration().sha256());
+        marker.put("shards", shards.stream().sorted(java.util.Comparator.comparing(Tasks.ShardManifest::file)).toList());
+        marker.put("files", files.stream().sorted().toList());
+        json(MARKER, marker);
+    }
+
+    private void copy(String file) throws IOException {
+        long length = model.store().length(file);
+        output.write(file, out -> {
+            int slice = 8 << 20;
+            for (long at = 0; at < length; at += slice) {
+                java.nio.ByteBuffer bytes = model.store().read(file, at, (int) Math.min(slice, length - at));
+                byte[] chunk = new byte[bytes.remaining()];
+                bytes.get(chunk);
+                out.write(chunk);
+            }
+        });
+    }
+
+    private void json(String file, Object value) throws IOException {
+        byte[] bytes = JSON.writer(PRINTER).writeValueAsBytes(value);
+        output.write(file, (OutputStream out) -> {
+            out.write(bytes);
+            out.write('\n');
+        });
+    }
+}
