@@ -8,7 +8,7 @@ import quern.device.Device;
 import quern.device.DeviceMatrix;
 import quern.model.Linear;
 import quern.model.Weights;
-import quern.store.SafetensorsFile;
+import quern.store.Checkpoint;
 import quern.tensor.DType;
 
 /** The weights of linears that are already quantized, unpacked from their pieces; the source's for all others. */
@@ -33,7 +33,7 @@ final class QuantizedWeights implements Weights {
         }
         return device.upload(
                 bench.format()
-                        .unpack(linear.name(), SafetensorsFile.open(bench.output(), piece), bench.plan().scheme())
+                        .unpack(linear.name(), Checkpoint.file(bench.output(), piece), bench.plan().scheme())
                         .dequantize(),
                 DType.F32);
     }

@@ -1,6 +1,7 @@
 package quern.run;
 
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.security.DigestOutputStream;
 import java.security.MessageDigest;
@@ -14,7 +15,7 @@ import quern.method.Hessian;
 import quern.method.Method;
 import quern.plan.Plan;
 import quern.scheme.QuantizedLinear;
-import quern.store.SafetensorsFile;
+import quern.store.Checkpoint;
 import quern.store.SafetensorsWriter;
 import quern.tensor.HalfFloats;
 import quern.tensor.Matrix;
@@ -26,6 +27,8 @@ import quern.tensor.TensorSpec;
  * the plan names, so a retry gives the same bytes.
  */
 public final class Tasks {
+    private static final int SLICE = 8 << 20;
+
     private Tasks() {}
 
     /** Quantizes the linears of one site, packs them and writes the piece. */
@@ -56,10 +59,11 @@ public final class Tasks {
         String file = bench.folder().piece(site.layer(), site.index());
         String sha = watch.time(
                 Phase.WRITE,
-                () -> write(bench, file, specs, (spec, out) -> {
-                    ByteBuffer buffer = buffers.get(specs.indexOf(spec)).duplicate();
-                    out.accept(buffer);
-                }));
+                () -> write(
+                        bench,
+                        file,
+                        specs,
+                        (spec, out) -> SafetensorsWriter.copy(buffers.get(specs.indexOf(spec)), out)));
         return new SiteManifest(
                 site.layer(), site.index(), file, sha, hessian == null ? 0 : hessian.tokens(), linears);
     }
@@ -91,7 +95,7 @@ public final class Tasks {
                 String piece = java.util.Objects.requireNonNull(pieceOfLinear.get(linear), linear);
                 TensorSource source = opened.get(piece);
                 if (source == null) {
-                    source = SafetensorsFile.open(bench.output(), piece);
+                    source = Checkpoint.file(bench.output(), piece);
                     opened.put(piece, source);
                 }
                 copy(source, spec, out);
@@ -101,20 +105,20 @@ public final class Tasks {
     }
 
     /** Copies a tensor in slices, so that memory does not grow with it. */
-    private static void copy(TensorSource source, TensorSpec spec, Sink out) throws IOException {
-        int slice = 8 << 20;
-        for (long at = 0; at < spec.bytes(); at += slice) {
-            out.accept(source.read(spec.name(), at, (int) Math.min(slice, spec.bytes() - at)));
+    private static void copy(TensorSource source, TensorSpec spec, OutputStream out) throws IOException {
+        for (long at = 0; at < spec.bytes(); at += SLICE) {
+            SafetensorsWriter.copy(source.read(spec.name(), at, (int) Math.min(SLICE, spec.bytes() - at)), out);
         }
     }
 
-    private static String write(Workbench bench, String file, List<TensorSpec> specs, TensorBody body)
+    /** Writes a safetensors file; returns its checksum. */
+    private static String write(
+            Workbench bench, String file, List<TensorSpec> specs, SafetensorsWriter.TensorBytes bytes)
             throws IOException {
         MessageDigest digest = sha256();
         bench.output().write(file, out -> {
             digest.reset();
-            DigestOutputStream digested = new DigestOutputStream(out, digest);
-            SafetensorsWriter.write(digested, specs, Map.of("format", "pt"), (spec, channel) -> body.write(spec, channel::write));
+            SafetensorsWriter.write(new DigestOutputStream(out, digest), specs, Map.of(), bytes);
         });
         return HexFormat.of().formatHex(digest.digest());
     }
@@ -125,14 +129,6 @@ public final class Tasks {
         } catch (NoSuchAlgorithmException e) {
             throw new IllegalStateException(e);
         }
-    }
-
-    private interface Sink {
-        void accept(ByteBuffer bytes) throws IOException;
-    }
-
-    private interface TensorBody {
-        void write(TensorSpec spec, Sink out) throws IOException;
     }
 
     /** The failure of a task, as what it was. */

@@ -51,6 +51,11 @@ public final class Checkpoint implements TensorSource {
         throw nothingToRead(store);
     }
 
+    /** One safetensors file by itself, whatever its name. */
+    public static Checkpoint file(BlobStore store, String file) throws IOException {
+        return new Checkpoint(store, List.of(file), places(List.of(Safetensors.read(store, file))));
+    }
+
     /** The safetensors files, sorted. */
     public List<String> files() {
         return files;
