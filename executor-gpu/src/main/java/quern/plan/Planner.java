@@ -288,7 +288,7 @@ public final class Planner {
                 request.maxShardBytes(),
                 request.machine().deviceType(),
                 request.machine().computeType(),
-                model.config().json())) {
+                model.config())) {
             facts.append(fact).append('\n');
         }
         model.tensors().names().stream()

@@ -118,14 +118,14 @@ final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoClosea
     }
 
     private List<DeviceMatrix> embed() throws IOException {
-        List<int[]> sequences = bench.tokens(part);
+        List<int[]> sequences = CalibrationTokens.read(bench.output(), bench.plan(), part);
         int batch = bench.plan().calibration().batch();
         List<DeviceMatrix> batches = new ArrayList<>();
         for (int at = 0; at < sequences.size(); at += batch) {
             int[] ids = sequences.subList(at, Math.min(at + batch, sequences.size())).stream()
                     .flatMapToInt(java.util.Arrays::stream)
                     .toArray();
-            batches.add(bench.device().upload(bench.embedding().lookup(ids), DType.F32));
+            batches.add(bench.device().upload(bench.embedding().rows(ids), DType.F32));
         }
         return batches;
     }

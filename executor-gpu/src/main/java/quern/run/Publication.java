@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -16,6 +17,7 @@ import quern.format.Formats;
 import quern.model.Model;
 import quern.plan.Plan;
 import quern.store.BlobStore;
+import quern.store.SafetensorsWriter;
 
 /**
  * Turns written shards into a checkpoint: index, auxiliary files, {@code config.json} with its quantization block, and last
@@ -64,7 +66,7 @@ public final class Publication {
             json(side.getKey(), side.getValue());
             written.add(side.getKey());
         }
-        ObjectNode config = model.config().json().deepCopy();
+        ObjectNode config = sourceConfig();
         config.set("quantization_config", JSON.valueToTree(quantization));
         json("config.json", config);
         written.add("config.json");
@@ -98,12 +100,18 @@ public final class Publication {
         output.write(file, out -> {
             int slice = 8 << 20;
             for (long at = 0; at < length; at += slice) {
-                java.nio.ByteBuffer bytes = model.store().read(file, at, (int) Math.min(slice, length - at));
-                byte[] chunk = new byte[bytes.remaining()];
-                bytes.get(chunk);
-                out.write(chunk);
+                SafetensorsWriter.copy(model.store().read(file, at, (int) Math.min(slice, length - at)), out);
             }
         });
+    }
+
+    /** As it stands in the source, unknown fields and their order included. */
+    private ObjectNode sourceConfig() throws IOException {
+        ByteBuffer bytes =
+                model.store().read("config.json", 0, Math.toIntExact(model.store().length("config.json")));
+        byte[] json = new byte[bytes.remaining()];
+        bytes.get(json);
+        return (ObjectNode) JSON.readTree(json);
     }
 
     private void json(String file, Object value) throws IOException {

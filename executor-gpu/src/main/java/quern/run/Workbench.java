@@ -1,12 +1,8 @@
 package quern.run;
 
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
-import quern.calibrate.RowFile;
 import quern.device.Device;
 import quern.device.Devices;
 import quern.format.Format;
@@ -40,7 +36,7 @@ public final class Workbench {
                             + "bytes would come out (plan again on this kind of machine)")
                     .formatted(plan.id(), device.type(), plan.deviceType()));
         }
-        this.embedding = new Embedding(model);
+        this.embedding = Embedding.open(model);
     }
 
     /** The workbench of this process for a plan; opened at the first call. */
@@ -92,18 +88,5 @@ public final class Workbench {
 
     Embedding embedding() {
         return embedding;
-    }
-
-    /** The token ids of a part, one row a sequence. */
-    List<int[]> tokens(Plan.Part part) throws IOException {
-        try (RowFile.Reader file = RowFile.open(output.open(folder().tokens(part.index())))) {
-            int[][] rows = new int[part.count()][file.width()];
-            ByteBuffer bytes = file.read(0).order(ByteOrder.LITTLE_ENDIAN);
-            for (int[] row : rows) {
-                bytes.asIntBuffer().get(row);
-                bytes.position(bytes.position() + 4 * row.length);
-            }
-            return List.of(rows);
-        }
     }
 }
