@@ -16,6 +16,7 @@ import org.apache.spark.TaskContext;
 import org.apache.spark.api.java.JavaPairRDD;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.resource.ResourceInformation;
 import org.apache.spark.resource.ResourceProfile;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
@@ -109,6 +110,16 @@ public final class SparkRunner implements PlanRunner {
         });
         collect(results, done);
         busy.addTo(watch);
+    }
+
+    /** The GPU address that each of a number of tasks was given; empty without GPUs. */
+    List<String> gpuOfTasks(int tasks) {
+        return indices(tasks, "GPU addresses")
+                .map(i -> {
+                    ResourceInformation gpu = TaskContext.get().resourcesJMap().get("gpu");
+                    return gpu == null ? "" : String.join(",", gpu.addresses());
+                })
+                .collect();
     }
 
     private JavaRDD<Integer> indices(int count, String name) {
