@@ -31,13 +31,13 @@ function element(tag, className, ...children) {
   e.append(...children);
   return e;
 }
-function table(head, rows, className = '') {
+function table(head, rows, className = '') { // scrolls by itself where the window is narrow
   const numeric = c => typeof c === 'string' && /^[-−+]?[\d.,]+( ×| %| s)?$/.test(c);
   const numbers = head.map((_, i) => rows.length > 0 && rows.every(r => numeric(r[i])));
   const cell = (tag, text, i) => element(tag, numbers[i] ? 'n' : '', text);
-  return element('table', className,
+  return element('div', 'table', element('table', className,
     element('thead', '', element('tr', '', ...head.map((h, i) => cell('th', h, i)))),
-    element('tbody', '', ...rows.map(r => element('tr', '', ...r.map((c, i) => cell('td', c, i))))));
+    element('tbody', '', ...rows.map(r => element('tr', '', ...r.map((c, i) => cell('td', c, i)))))));
 }
 function figure(label, value, remark, from) {
   const shown = element('div', 'value');
@@ -96,8 +96,8 @@ const total = key => linears.reduce((sum, l) => sum + l[key], 0);
 byId('errors-lead').textContent = recipe.method === 'rtn'
   ? 'Round-to-nearest is the method itself here, so every cell is 1.'
   : 'Error of each linear’s outputs on the calibration tokens, divided by that of round-to-nearest: ' + better + ' of '
-    + plural(linears.length, 'linear') + ' are better than it, and the whole error is '
-    + round(total('loss') / total('roundToNearest')) + ' of its.';
+    + plural(linears.length, 'linear') + ' are better, and all errors together are '
+    + round(total('loss') / total('roundToNearest')) + ' times those of round-to-nearest.';
 byId('heat-legend').append(
   element('span', '', '0', element('i', 'ramp'), '1 = round-to-nearest'),
   ...(ratios.some(r => r > 1) ? [element('span', '', element('i', 'over'), 'worse than it')] : []),
@@ -199,9 +199,9 @@ function heat() {
 }
 
 function time() {
-  chart('time', 88, {
+  chart('time', innerWidth < 760 ? 116 : 88, {
     grid: { left: 0, right: 0, top: 4, height: 40 },
-    legend: { bottom: 0, left: 0, itemWidth: 12, itemHeight: 12, itemGap: 18, icon: 'roundRect', textStyle: { color: style('soft'), fontSize: 13 },
+    legend: { top: 60, left: -4, itemWidth: 12, itemHeight: 12, itemGap: 18, icon: 'roundRect', textStyle: { color: style('soft'), fontSize: 13 },
       formatter: name => name + '  ' + duration(report.seconds[name]) },
     xAxis: { type: 'value', show: false, max: work || 1 },
     yAxis: { type: 'category', data: [''], show: false },
