@@ -1,0 +1,121 @@
+package quern.report;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.Test;
+import quern.scheme.ColumnOrder;
+import quern.scheme.Recipe;
+
+class ReportTest {
+    private static final ObjectMapper JSON = new ObjectMapper();
+    private static final Pattern DATA =
+            Pattern.compile("<script type=\"application/json\" id=\"data\">(.*?)</script>", Pattern.DOTALL);
+
+    @Test
+    void the_json_holds_every_fact_under_its_name() throws Exception {
+        JsonNode json = JSON.readTree(Facts.large().json());
+
+        assertThat(json.at("/linears")).hasSize(80 * 7);
+        assertThat(json.at("/linears/9/name").asText()).isEqualTo("model.layers.1.self_attn.v_proj");
+        assertThat(json.at("/recipe/groupSize").asInt()).isEqualTo(128);
+        assertThat(json.at("/calibration/sha256").asText()).hasSize(64);
+        assertThat(json.at("/seconds").fieldNames())
+                .toIterable()
+                .containsExactly("load", "calibrate", "Hessian", "solve", "pack", "write");
+        assertThat(json.at("/memory/peakBytes")).hasSize(16);
+        assertThat(json.at("/evaluation/kl").asDouble()).isEqualTo(0.01234);
+    }
+
+    @Test
+    void the_page_holds_the_same_facts_as_the_json() throws Exception {
+        Report report = Facts.large();
+
+        JsonNode page = JSON.readTree(dataOf(report.html()));
+
+        assertThat(page.get("report")).isEqualTo(JSON.readTree(report.json()));
+    }
+
+    @Test
+    void no_name_leaves_its_string() throws Exception {
+        String evil = "</script><script>alert(1)</script>{{echarts}}{{page}}";
+        Report report = Facts.of(evil, Recipe.DEFAULT, 1, 1, false, null);
+
+        String html = report.html();
+
+        assertThat(html).doesNotContain("<script>alert(1)");
+        assertThat(JSON.readTree(dataOf(html)).at("/report/model").asText()).isEqualTo(evil);
+    }
+
+    @Test
+    void the_page_is_whole_and_asks_for_nothing_from_elsewhere() {
+        String html = Facts.small().html();
+
+        assertThat(html).doesNotContain("{{style}}", "{{facts}}", "{{page}}", "{{echarts}}", "{{title}}");
+        assertThat(html).contains("default-src 'none'").contains("Licensed to the Apache Software Foundation");
+        assertThat(Pattern.compile("<[^>]+\\s(src|href)=")
+                        .matcher(html.substring(0, html.indexOf("id=\"data\"")))
+                        .find())
+                .isFalse();
+    }
+
+    @Test
+    void a_program_that_cannot_read_the_checkpoint_is_named_with_the_reason() {
+        Recipe asymmetric = new Recipe(
+                "gptq",
+                "gptq",
+                4,
+                128,
+                false,
+                false,
+                ColumnOrder.STATIC,
+                Recipe.DEFAULT.scales(),
+                0.01,
+                false,
+                java.util.List.of());
+
+        var programs = LoadGuide.of(Facts.of("m", asymmetric, 1, 1, false, null));
+
+        var vllm = programs.stream()
+                .filter(p -> p.name().equals("vLLM"))
+                .findFirst()
+                .orElseThrow();
+        assertThat(vllm.code()).isNull();
+        assertThat(vllm.remark()).contains("symmetric codes only");
+        assertThat(LoadGuide.of(Facts.small()))
+                .allSatisfy(p -> assertThat(p.code()).contains("/out/made-up-4m-w4"));
+    }
+
+    @Test
+    void the_summary_says_the_figures_and_where_everything_is() {
+        assertThat(Summary.of(Facts.small()))
+                .contains("4.848 -> 4.901 (+1.10 %), KL 0.0123, same first choice 96.4 %")
+                .contains("7.35 MB -> 2.45 MB (3.0 x smaller), 4.16 bits")
+                .contains("11.9 s: load 4 %, calibrate 34 %, Hessian 19 %, solve 40 %, pack 3 %, write 2 %")
+                .contains("notes       none")
+                .contains("file:/out/made-up-4m-w4/report.html");
+        assertThat(Summary.of(Facts.of("m", Recipe.DEFAULT, 1, 1, false, null))).contains("not measured");
+    }
+
+    /** Not a check: leaves pages to look at in {@code target/report}. */
+    @Test
+    void pages_to_look_at() throws Exception {
+        Path folder = Files.createDirectories(Path.of("target", "report"));
+        Files.writeString(folder.resolve("small.html"), Facts.small().html());
+        Files.writeString(folder.resolve("large.html"), Facts.large().html());
+        Files.writeString(
+                folder.resolve("unmeasured.html"),
+                Facts.of("m", Recipe.DEFAULT, 2, 3, false, null).html());
+    }
+
+    private static String dataOf(String html) {
+        Matcher data = DATA.matcher(html);
+        assertThat(data.find()).isTrue();
+        return data.group(1);
+    }
+}
