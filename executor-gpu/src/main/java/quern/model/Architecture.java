@@ -25,7 +25,9 @@ public final class Architecture {
 
     /** The fields of the file; one that is not here is refused by the reader. */
     record Content(
-            @JsonProperty(value = "model_types", required = true) List<String> modelTypes,
+            @JsonProperty(value = "model_types", required = true)
+            List<String> modelTypes,
+
             @JsonProperty(required = true) Names names,
             @Nullable Map<String, JsonNode> defaults,
             @Nullable Norm norm,

@@ -10,9 +10,7 @@ import quern.QuernException;
 public final class Architectures {
     private static final List<String> FAMILIES = List.of(
             "llama", //
-            "mistral",
-            "qwen2",
-            "qwen3");
+            "mistral", "qwen2", "qwen3");
 
     private static final Map<String, Architecture> BY_TYPE = load();
 

@@ -1,8 +1,11 @@
 package quern.model;
 
+import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.StreamReadConstraints;
+import com.fasterxml.jackson.core.exc.StreamConstraintsException;
 import com.fasterxml.jackson.core.json.JsonReadFeature;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import java.io.IOException;
@@ -24,13 +27,13 @@ final class Fields {
     private static final int MAX_DEPTH = 64;
 
     // Python writes NaN and Infinity, which JSON does not have; whoever asks for such a field refuses them.
-    private static final JsonMapper JSON = JsonMapper.builder(com.fasterxml.jackson.core.JsonFactory.builder()
+    private static final JsonMapper JSON = JsonMapper.builder(JsonFactory.builder()
                     .streamReadConstraints(StreamReadConstraints.builder()
                             .maxNestingDepth(MAX_DEPTH)
                             .build())
                     .build())
             .enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
-            .enable(com.fasterxml.jackson.databind.DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .build();
 
     private final String location;
@@ -66,11 +69,15 @@ final class Fields {
             }
             return new Fields(store.location(), json, Map.of());
         } catch (JsonProcessingException e) {
-            throw refused(
-                    store.location(),
-                    "it is not valid JSON at line " + e.getLocation().getLineNr(),
-                    "download the model again");
+            throw refused(store.location(), notJson(e), "download the model again");
         }
+    }
+
+    private static String notJson(JsonProcessingException e) {
+        if (e instanceof StreamConstraintsException || e.getLocation() == null) {
+            return "it is nested more than " + MAX_DEPTH + " deep or has values of absurd length";
+        }
+        return "it is not valid JSON at line " + e.getLocation().getLineNr();
     }
 
     Fields withDefaults(Map<String, JsonNode> familyDefaults) {

@@ -47,8 +47,7 @@ public final class Head implements AutoCloseable {
         int step = (int) Math.max(1, BLOCK / (4L * hidden));
         for (int from = 0; from < model.vocabulary(); from += step) {
             int rows = Math.min(step, model.vocabulary() - from);
-            try (DeviceMatrix stored =
-                    StoredTensors.rows(model.tensors(), model.head(), from, rows, hidden, device)) {
+            try (DeviceMatrix stored = StoredTensors.rows(model.tensors(), model.head(), from, rows, hidden, device)) {
                 DeviceMatrix block = device.forward().prepare(stored);
                 held.add(block);
                 blocks.add(block);
@@ -69,8 +68,7 @@ public final class Head implements AutoCloseable {
      */
     public Matrix logits(Matrix hidden, int from, int to) {
         int width = model.hiddenSize();
-        Matrix rows = new Matrix(
-                to - from, width, Arrays.copyOfRange(hidden.values(), from * width, to * width));
+        Matrix rows = new Matrix(to - from, width, Arrays.copyOfRange(hidden.values(), from * width, to * width));
         Matrix logits = Matrix.zeros(to - from, model.vocabulary());
         ModelConfig config = model.config();
         try (DeviceMatrix x = device.upload(rows, DType.F32);
@@ -80,7 +78,7 @@ public final class Head implements AutoCloseable {
             for (DeviceMatrix block : blocks) {
                 try (DeviceMatrix y = device.forward().linear(normed, block, null, DType.F32)) {
                     copyColumns(device.download(y), logits, column);
-                    column += block.rows();
+                    column += y.cols();
                 }
             }
         }
@@ -89,8 +87,7 @@ public final class Head implements AutoCloseable {
 
     private static void copyColumns(Matrix part, Matrix whole, int column) {
         for (int r = 0; r < part.rows(); r++) {
-            System.arraycopy(
-                    part.values(), r * part.cols(), whole.values(), r * whole.cols() + column, part.cols());
+            System.arraycopy(part.values(), r * part.cols(), whole.values(), r * whole.cols() + column, part.cols());
         }
     }
 

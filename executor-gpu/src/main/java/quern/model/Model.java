@@ -24,8 +24,7 @@ public final class Model {
     private final TensorSource tensors;
     private final Widths widths;
 
-    private Model(
-            BlobStore store, Fields fields, Architecture architecture, ModelConfig config, TensorSource tensors) {
+    private Model(BlobStore store, Fields fields, Architecture architecture, ModelConfig config, TensorSource tensors) {
         this.store = store;
         this.fields = fields;
         this.architecture = architecture;
@@ -106,8 +105,7 @@ public final class Model {
                     "use the config.json that belongs to the weights");
         }
         if (!StoredTensors.isWeightType(spec.dtype())) {
-            throw refused(
-                    "tensor '" + name + "' is stored as " + spec.dtype(), "use a model in F32, F16 or BF16");
+            throw refused("tensor '" + name + "' is stored as " + spec.dtype(), "use a model in F32, F16 or BF16");
         }
         // Embedding and head are read by rows; a linear of such a size is in no model that we know.
         if (spec.bytes() > Integer.MAX_VALUE && !name.equals(embedding()) && !name.equals(head())) {
@@ -195,9 +193,7 @@ public final class Model {
 
     Linear linear(int layer, Step step) {
         return new Linear(
-                architecture.inLayer(layer, step.module()),
-                widths.of(step.result()),
-                widths.of(step.operand(0)));
+                architecture.inLayer(layer, step.module()), widths.of(step.result()), widths.of(step.operand(0)));
     }
 
     /** The tensor of the token embedding, vocabulary x hidden. */

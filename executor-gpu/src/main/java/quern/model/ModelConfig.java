@@ -60,7 +60,8 @@ public record ModelConfig(
         int heads = config.integer("num_attention_heads", 1, MAX_SIZE);
         int kvHeads = config.integer("num_key_value_heads", 1, MAX_SIZE, heads);
         if (heads % kvHeads != 0) {
-            throw config.wrong("num_key_value_heads", Integer.toString(kvHeads), "a divisor of the " + heads + " heads");
+            throw config.wrong(
+                    "num_key_value_heads", Integer.toString(kvHeads), "a divisor of the " + heads + " heads");
         }
         if (!config.has("head_dim") && hidden % heads != 0) {
             throw config.wrong(

@@ -75,7 +75,13 @@ enum Operation {
         DeviceMatrix compute(Call call) {
             RotaryTables tables = call.tables();
             return call.kernels()
-                    .rotary(call.operand(0), tables.cos(), tables.sin(), call.config().headDim(), false, call.to());
+                    .rotary(
+                            call.operand(0),
+                            tables.cos(),
+                            tables.sin(),
+                            call.config().headDim(),
+                            false,
+                            call.to());
         }
     },
 

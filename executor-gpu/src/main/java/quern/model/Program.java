@@ -156,8 +156,7 @@ record Program(String file, List<Step> steps, int result) {
     }
 
     int lineOf(int value) {
-        Optional<Step> step =
-                steps.stream().filter(s -> s.result() == value).findFirst();
+        Optional<Step> step = steps.stream().filter(s -> s.result() == value).findFirst();
         return step.or(() -> steps.stream().findFirst()).map(Step::line).orElse(0);
     }
 
