@@ -7,5 +7,10 @@ public enum Phase {
     HESSIAN,
     SOLVE,
     PACK,
-    WRITE
+    WRITE;
+
+    /** As a person reads it. */
+    public String label() {
+        return this == HESSIAN ? "Hessian" : name().toLowerCase(java.util.Locale.ROOT);
+    }
 }
