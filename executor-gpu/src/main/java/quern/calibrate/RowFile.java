@@ -82,8 +82,8 @@ public final class RowFile {
             reader = new ArrowFileReader(new SeekableReadChannel(channel), allocator);
             Map<String, String> metadata =
                     reader.getVectorSchemaRoot().getSchema().getFields().get(0).getMetadata();
-            dtype = DType.valueOf(metadata.get("dtype"));
-            width = Integer.parseInt(metadata.get("width"));
+            dtype = DType.valueOf(metadata.getOrDefault("dtype", ""));
+            width = Integer.parseInt(metadata.getOrDefault("width", ""));
         }
 
         public DType dtype() {

@@ -1,6 +1,10 @@
 package quern.plan;
 
+import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HexFormat;
@@ -76,11 +80,11 @@ public final class Planner {
     public record Machine(
             String device, String deviceType, DType computeType, int slots, double gflops, long slotMemory) {}
 
-    public static Plan plan(Model model, Request request) {
+    public static Plan plan(Model model, Request request) throws IOException {
         return new Planner(model, request).plan();
     }
 
-    private Plan plan() {
+    private Plan plan() throws IOException {
         Scheme scheme = new Scheme(
                 recipe.bits(),
                 recipe.groupSize(),
@@ -277,7 +281,11 @@ public final class Planner {
 
     /** A hash of what the bytes depend on. */
     private String id(
-            Scheme scheme, List<Plan.Stage> stages, List<Plan.SitePlan> sites, Plan.Calibration calibration) {
+            Scheme scheme, List<Plan.Stage> stages, List<Plan.SitePlan> sites, Plan.Calibration calibration)
+            throws IOException {
+        ByteBuffer config =
+                model.store().read("config.json", 0, Math.toIntExact(model.store().length("config.json")));
+        String configHash = sha256(config);
         StringBuilder facts = new StringBuilder();
         for (Object fact : List.of(
                 recipe,
@@ -288,17 +296,21 @@ public final class Planner {
                 request.maxShardBytes(),
                 request.machine().deviceType(),
                 request.machine().computeType(),
-                model.config())) {
+                configHash)) {
             facts.append(fact).append('\n');
         }
         model.tensors().names().stream()
                 .sorted()
                 .forEach(n -> facts.append(model.tensors().spec(n)).append('\n'));
+        return sha256(ByteBuffer.wrap(facts.toString().getBytes(StandardCharsets.UTF_8))).substring(0, 12);
+    }
+
+    private static String sha256(ByteBuffer bytes) {
         try {
-            byte[] hash = java.security.MessageDigest.getInstance("SHA-256")
-                    .digest(facts.toString().getBytes(StandardCharsets.UTF_8));
-            return HexFormat.of().formatHex(hash, 0, 6);
-        } catch (java.security.NoSuchAlgorithmException e) {
+            MessageDigest digest = MessageDigest.getInstance("SHA-256");
+            digest.update(bytes);
+            return HexFormat.of().formatHex(digest.digest());
+        } catch (NoSuchAlgorithmException e) {
             throw new IllegalStateException(e);
         }
     }

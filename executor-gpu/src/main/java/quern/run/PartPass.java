@@ -143,18 +143,23 @@ final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoClosea
         return batches;
     }
 
-    private Object store() throws IOException {
+    /** Goes on with what was stored, rounding included: a restart reads the same numbers. */
+    private List<DeviceMatrix> store() throws IOException {
         DType dtype = bench.plan().computeType();
-        List<ByteBuffer> batches = new ArrayList<>();
-        for (DeviceMatrix batch : hidden) {
-            batches.add(HalfFloats.fromFloats(bench.device().download(batch).values(), dtype));
-        }
         int width = hidden.get(0).cols();
+        List<ByteBuffer> batches = new ArrayList<>();
+        for (int b = 0; b < hidden.size(); b++) {
+            DeviceMatrix batch = hidden.get(b);
+            ByteBuffer rows = HalfFloats.fromFloats(bench.device().download(batch).values(), dtype);
+            hidden.set(b, bench.device().upload(rows, dtype, batch.rows(), width, DType.F32));
+            batch.close();
+            batches.add(rows);
+        }
         bench.output()
                 .write(
                         bench.folder().activations(layer, part.index()),
                         out -> RowFile.write(out, dtype, width, batches));
-        return batches;
+        return hidden;
     }
 
     @Override

@@ -61,7 +61,11 @@ public final class Publication {
             }
         }
         Format format = Formats.named(plan.recipe().format());
-        Map<String, Object> quantization = format.quantizationConfig(plan.recipe(), plan.scheme(), plan.kept());
+        List<String> quantized = plan.sites().stream()
+                .flatMap(s -> s.linears().stream())
+                .map(Plan.LinearPlan::name)
+                .toList();
+        Map<String, Object> quantization = format.quantizationConfig(plan.recipe(), plan.scheme(), quantized, plan.kept());
         for (Map.Entry<String, Object> side : format.sideFiles(quantization).entrySet()) {
             json(side.getKey(), side.getValue());
             written.add(side.getKey());

@@ -41,7 +41,7 @@ public final class ToyRun {
                             output.toString(),
                             recipe,
                             stages,
-                            100_000,
+                            30_000,
                             new Planner.Tokens("random", "0", 24, 32),
                             machine));
             return withParts(plan, 4);
