@@ -101,7 +101,7 @@ final class FakeHub implements AutoCloseable {
         } else if (path.contains("no-such-revision")) {
             headers.add("X-Error-Code", "RevisionNotFound");
             exchange.sendResponseHeaders(404, -1);
-        } else if (path.startsWith("/api/models/old-name/")) {
+        } else if (path.contains("/old-name/")) {
             headers.add("Location", raw.replace("old-name", "me/model"));
             exchange.sendResponseHeaders(307, -1);
         } else if (raw.matches("/api/(models|datasets)/me/model/revision/(main|refs%2Fpr%2F1|" + COMMIT + ")")) {

@@ -287,12 +287,11 @@ class HubTest {
     }
 
     @Test
-    void a_renamed_model_is_found() throws IOException {
-        hub.files.replaceAll((name, bytes) -> bytes);
-        assertThatThrownBy(() -> client().model("old-name", "main", SILENT))
-                .as("the list follows the Hub's own redirect; the fake has no files under the old name")
-                .isInstanceOf(QuernException.class);
-        assertThat(hub.requests).anyMatch(r -> r.contains("/api/models/me/model/"));
+    void a_renamed_model_is_found_by_its_old_name() throws IOException {
+        Path snapshot = client("HF_TOKEN", "t").model("old-name", "main", SILENT);
+        assertThat(snapshot).isEqualTo(home.resolve("hub/models--old-name/snapshots/" + FakeHub.COMMIT));
+        assertThat(snapshot.resolve("model.safetensors")).hasBinaryContent(noise(200_000));
+        assertThat(hub.requests).anyMatch(r -> r.contains("/me/model/resolve/") && r.endsWith("with token"));
     }
 
     @Test
