@@ -198,7 +198,7 @@ public final class Checkpoint implements TensorSource {
         while (json.nextToken() == JsonToken.FIELD_NAME) {
             String tensor = json.currentName();
             String file = json.nextToken() == JsonToken.VALUE_STRING ? json.getText() : "";
-            if (!Paths.isSafe(file) || !file.endsWith(".safetensors")) {
+            if (!BlobPaths.isSafe(file) || !file.endsWith(".safetensors")) {
                 throw CorruptCheckpointException.tensor(
                         INDEX,
                         tensor,
