@@ -114,7 +114,7 @@ public final class Head implements AutoCloseable {
     public static double logSumExp(Matrix logits, int row) {
         int from = row * logits.cols();
         int to = from + logits.cols();
-        float greatest = Float.NEGATIVE_INFINITY;
+        double greatest = Double.NEGATIVE_INFINITY;
         for (int i = from; i < to; i++) {
             greatest = Math.max(greatest, logits.values()[i]);
         }
