@@ -36,9 +36,10 @@ public interface Format {
     /**
      * The {@code quantization_config} block of {@code config.json}.
      *
-     * @param kept full names of the linears inside the layers that are not quantized
+     * @param quantized full names of the linears that are quantized
+     * @param kept full names of the linears inside the layers that are not
      */
-    Map<String, Object> quantizationConfig(Recipe recipe, Scheme scheme, List<String> kept);
+    Map<String, Object> quantizationConfig(Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept);
 
     /** Further files that loaders of this format look for: name to content. */
     Map<String, Object> sideFiles(Map<String, Object> quantizationConfig);

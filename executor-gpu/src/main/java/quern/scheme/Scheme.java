@@ -37,6 +37,18 @@ public record Scheme(int bits, int groupSize, boolean symmetric, boolean ternary
         return 1 << (bits - 1);
     }
 
+    /**
+     * The smallest zero point that a method chooses. Not 0 on an asymmetric grid: the first GPTQ format stores zero - 1,
+     * and its readers disagree on what -1 comes back as. It costs a group without any negative weight one code.
+     */
+    public int lowestZero() {
+        return symmetric ? middle() : 1;
+    }
+
+    public int highestZero() {
+        return symmetric ? middle() : maxCode();
+    }
+
     public int lowestCode() {
         return ternary ? middle() - 1 : 0;
     }

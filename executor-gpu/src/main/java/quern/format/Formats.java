@@ -1,0 +1,62 @@
+package quern.format;
+
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+import quern.QuernException;
+import quern.format.compressedtensors.PackQuantized;
+import quern.format.gptq.GptqFormat;
+import quern.tensor.DType;
+
+/** The formats by name. */
+public final class Formats {
+    private static final List<Format> ALL = List.of(GptqFormat.v1(), GptqFormat.v2(), new PackQuantized());
+
+    private Formats() {}
+
+    public static List<Format> all() {
+        return ALL;
+    }
+
+    /** The format that a recipe names. */
+    public static Format named(String name) {
+        return ALL.stream()
+                .filter(f -> f.name().equals(name))
+                .findFirst()
+                .orElseThrow(() -> new QuernException(
+                        "Cannot write format " + name + ": it is unknown (use one of " + names() + ")"));
+    }
+
+    /**
+     * The format of a checkpoint, by its {@code quantization_config}.
+     *
+     * @param weights the type of the model's weights
+     */
+    public static Format of(Map<String, Object> quantizationConfig, DType weights) {
+        return ALL.stream()
+                .filter(f -> f.scheme(quantizationConfig, weights) != null)
+                .findFirst()
+                .orElseThrow(() -> new QuernException("Cannot read this quantized checkpoint: its quant_method is "
+                        + quantizationConfig.get("quant_method") + ", its format "
+                        + quantizationConfig.getOrDefault(
+                                "checkpoint_format", quantizationConfig.getOrDefault("format", "not named"))
+                        + " (the formats that are read are " + names() + ")"));
+    }
+
+    /** What to say where a group size does not divide the inputs: null if it does. */
+    public static @org.jspecify.annotations.Nullable String groupsRefused(int groupSize, int inputs) {
+        if (groupSize == -1 || inputs % groupSize == 0) {
+            return null;
+        }
+        String fitting = java.util.stream.IntStream.of(16, 32, 64, 128, 256)
+                .filter(g -> inputs % g == 0)
+                .mapToObj(g -> g + ", ")
+                .collect(Collectors.joining());
+        return "group size " + groupSize + " does not divide its " + inputs + " inputs (group size " + fitting
+                + (fitting.isEmpty() ? "" : "or ") + "-1 would do)";
+    }
+
+    private static String names() {
+        return ALL.stream().map(Format::name).collect(Collectors.joining(", "));
+    }
+}

@@ -1,0 +1,146 @@
+package quern.format.compressedtensors;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import quern.format.BitPacking;
+import quern.format.Format;
+import quern.format.Formats;
+import quern.format.StoredLinear;
+import quern.scheme.ColumnOrder;
+import quern.scheme.QuantizedLinear;
+import quern.scheme.Recipe;
+import quern.scheme.Scheme;
+import quern.tensor.DType;
+import quern.tensor.HalfFloats;
+import quern.tensor.TensorSource;
+import quern.tensor.TensorSpec;
+
+/** The pack-quantized layout; the package's description is its specification. */
+public final class PackQuantized implements Format {
+    @Override
+    public String name() {
+        return "compressed-tensors";
+    }
+
+    @Override
+    public DType scaleType(DType weights) {
+        return weights == DType.BF16 || weights == DType.F16 ? weights : DType.F32;
+    }
+
+    @Override
+    public @Nullable String refuses(Scheme scheme, int outputs, int inputs) {
+        return Formats.groupsRefused(scheme.groupSize(), inputs);
+    }
+
+    /** Whether the group of an input is stored: only where it is not input / group size. */
+    private static boolean storesGroups(Scheme scheme) {
+        return scheme.order() == ColumnOrder.FULL && scheme.groupSize() != -1;
+    }
+
+    @Override
+    public List<TensorSpec> layout(String linear, int outputs, int inputs, Scheme scheme) {
+        int bits = scheme.bits();
+        int groups = scheme.groups(inputs);
+        List<TensorSpec> tensors = new ArrayList<>();
+        tensors.add(TensorSpec.of(linear + ".weight_packed", DType.I32, outputs, BitPacking.words(inputs, bits)));
+        tensors.add(TensorSpec.of(linear + ".weight_scale", scheme.scaleType(), outputs, groups));
+        if (!scheme.symmetric()) {
+            tensors.add(
+                    TensorSpec.of(linear + ".weight_zero_point", DType.I32, BitPacking.words(outputs, bits), groups));
+        }
+        tensors.add(TensorSpec.of(linear + ".weight_shape", DType.I64, 2));
+        if (storesGroups(scheme)) {
+            tensors.add(TensorSpec.of(linear + ".weight_g_idx", DType.I32, inputs));
+        }
+        return tensors;
+    }
+
+    @Override
+    public List<ByteBuffer> pack(QuantizedLinear q) {
+        Scheme scheme = q.scheme();
+        int bits = scheme.bits();
+        List<ByteBuffer> tensors = new ArrayList<>();
+        tensors.add(BitPacking.packRows(q.codes(), q.outputs(), q.inputs(), bits));
+        tensors.add(HalfFloats.fromFloats(q.scales(), scheme.scaleType()));
+        if (!scheme.symmetric()) {
+            byte[] zeros = BitPacking.transpose(q.zeros(), q.outputs(), q.groups()); // groups x outputs
+            ByteBuffer rows = BitPacking.packRows(zeros, q.groups(), q.outputs(), bits); // groups x words
+            tensors.add(BitPacking.transposeWords(rows, q.groups(), BitPacking.words(q.outputs(), bits)));
+        }
+        tensors.add(ByteBuffer.allocate(16)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .putLong(q.outputs())
+                .putLong(q.inputs())
+                .flip());
+        if (storesGroups(scheme)) {
+            ByteBuffer groupIndex = ByteBuffer.allocate(4 * q.inputs()).order(ByteOrder.LITTLE_ENDIAN);
+            groupIndex.asIntBuffer().put(q.groupOfColumn());
+            tensors.add(groupIndex);
+        }
+        return tensors;
+    }
+
+    @Override
+    public QuantizedLinear unpack(String linear, TensorSource tensors, Scheme scheme) throws IOException {
+        StoredLinear stored = new StoredLinear(tensors, linear);
+        int bits = scheme.bits();
+        ByteBuffer shape = stored.read(".weight_shape", DType.I64, 2);
+        long outputs = shape.getLong(shape.position());
+        long inputs = shape.getLong(shape.position() + 8);
+        int[] packed = stored.shape(".weight_packed");
+        if (outputs != packed[0] || inputs < 1 || inputs > Integer.MAX_VALUE / 8 || packed[1] * 32L < inputs * bits) {
+            throw stored.unreadable(
+                    ".weight_shape", "it says " + outputs + " x " + inputs + ", which is not what weight_packed holds");
+        }
+        int n = packed[0];
+        int k = (int) inputs;
+        int groups = scheme.groups(k);
+        ByteBuffer words = stored.read(".weight_packed", DType.I32, n, BitPacking.words(k, bits));
+        byte[] zeros = new byte[n * groups];
+        Arrays.fill(zeros, (byte) scheme.middle());
+        if (!scheme.symmetric()) {
+            int zeroWords = BitPacking.words(n, bits);
+            ByteBuffer columns = stored.read(".weight_zero_point", DType.I32, zeroWords, groups);
+            ByteBuffer rows = BitPacking.transposeWords(columns, zeroWords, groups); // groups x words
+            zeros = BitPacking.transpose(BitPacking.unpackRows(rows, groups, n, bits), groups, n);
+        }
+        int[] groupOfColumn = new int[k];
+        Arrays.setAll(groupOfColumn, i -> i / scheme.groupLength(k));
+        return new QuantizedLinear(
+                new Scheme(
+                        bits,
+                        scheme.groupSize(),
+                        scheme.symmetric(),
+                        scheme.ternary(),
+                        scheme.order(),
+                        stored.floatType(".weight_scale")),
+                n,
+                k,
+                BitPacking.unpackRows(words, n, k, bits),
+                stored.floats(".weight_scale", n, groups),
+                zeros,
+                storesGroups(scheme) ? stored.groupOfColumn(".weight_g_idx", k, groups) : groupOfColumn);
+    }
+
+    @Override
+    public Map<String, Object> quantizationConfig(
+            Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept) {
+        return PackQuantizedConfig.write(scheme, kept);
+    }
+
+    @Override
+    public Map<String, Object> sideFiles(Map<String, Object> quantizationConfig) {
+        return Map.of();
+    }
+
+    @Override
+    public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
+        return PackQuantizedConfig.read(quantizationConfig, scaleType(weights));
+    }
+}

@@ -1,0 +1,155 @@
+package quern.format.gptq;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+import quern.QuernException;
+import quern.format.Settings;
+import quern.scheme.ColumnOrder;
+import quern.scheme.Recipe;
+import quern.scheme.Scheme;
+import quern.tensor.DType;
+
+/** The {@code quantization_config} block of GPTQ checkpoints, as it is written and as it is found. */
+final class GptqConfig {
+    /** Linears that some loaders fuse, and the name they look for then. */
+    private static final Map<String, List<String>> FUSED = Map.of(
+            "qkv_proj", List.of("q_proj", "k_proj", "v_proj"),
+            "gate_up_proj", List.of("gate_proj", "up_proj"));
+
+    /** What GPTQModel needs to see before it trusts the zero points of an asymmetric v1 checkpoint. */
+    private static final String ZEROS_AS_IN = "gptqmodel:0.9.0";
+
+    private GptqConfig() {}
+
+    static Map<String, Object> write(
+            String format, Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept) {
+        Map<String, Object> block = new LinkedHashMap<>();
+        block.put("quant_method", "gptq");
+        block.put("bits", scheme.bits());
+        block.put("group_size", scheme.groupSize());
+        block.put("sym", scheme.symmetric());
+        block.put("desc_act", scheme.order() == ColumnOrder.FULL);
+        block.put("static_groups", scheme.order() == ColumnOrder.STATIC);
+        block.put("checkpoint_format", format);
+        block.put("format", format);
+        block.put("pack_dtype", "int32");
+        block.put("lm_head", false);
+        block.put("damp_percent", recipe.percdamp());
+        block.put("true_sequential", recipe.trueSequential());
+        if (!kept.isEmpty()) {
+            // vLLM and GPTQModel read the first, transformers the second.
+            block.put("dynamic", exceptions(kept));
+            block.put("modules_in_block_to_quantize", List.of(endings(quantized, kept)));
+        }
+        List<String> quantizer = new ArrayList<>(List.of("quern:0.1.0"));
+        if (!scheme.symmetric() && format.equals("gptq")) {
+            quantizer.add(ZEROS_AS_IN);
+        }
+        Map<String, Object> meta = new LinkedHashMap<>();
+        meta.put("quantizer", quantizer);
+        meta.put("method", recipe.method());
+        meta.put("act_group_aware", scheme.order() == ColumnOrder.GROUP);
+        meta.put("static_groups", scheme.order() == ColumnOrder.STATIC);
+        meta.put("scales", recipe.scales().name().toLowerCase(java.util.Locale.ROOT));
+        block.put("meta", meta);
+        return block;
+    }
+
+    /** Regular expressions over full names, with the names of fused linears where all parts are kept. */
+    private static Map<String, Object> exceptions(List<String> kept) {
+        Set<String> names = new TreeSet<>(kept);
+        for (String name : kept) {
+            String parent = name.substring(0, name.lastIndexOf('.') + 1);
+            FUSED.forEach((fused, parts) -> {
+                if (parts.stream().allMatch(part -> names.contains(parent + part))) {
+                    names.add(parent + fused);
+                }
+            });
+        }
+        Map<String, Object> exceptions = new LinkedHashMap<>();
+        for (String name : names) {
+            exceptions.put("-:^" + name.replace(".", "\\.") + "$", Map.of());
+        }
+        return exceptions;
+    }
+
+    /**
+     * What the names of quantized linears end with, and no name of a kept one: the name within its layer where every
+     * layer agrees, else full names.
+     */
+    private static List<String> endings(List<String> quantized, List<String> kept) {
+        Map<String, Set<String>> byEnding = new TreeMap<>();
+        quantized.forEach(name -> byEnding.computeIfAbsent(withinLayer(name), e -> new TreeSet<>())
+                .add(name));
+        List<String> endings = new ArrayList<>();
+        byEnding.forEach((ending, names) -> {
+            if (kept.stream().noneMatch(name -> name.endsWith(ending))) {
+                endings.add(ending);
+            } else {
+                endings.addAll(names);
+            }
+        });
+        return endings;
+    }
+
+    /** {@code model.layers.3.self_attn.q_proj}: {@code self_attn.q_proj}. */
+    private static String withinLayer(String name) {
+        return Pattern.compile("^.*?\\.\\d+\\.").matcher(name).replaceFirst("");
+    }
+
+    static @Nullable Scheme read(String format, Map<String, Object> quantizationConfig, DType scaleType) {
+        Settings block = new Settings(quantizationConfig);
+        if (!format.equals(formatOf(block))) {
+            return null;
+        }
+        refuseMixed(block.part("dynamic"));
+        return new Scheme(
+                block.integer("bits"),
+                block.has("group_size") ? block.integer("group_size") : -1,
+                block.flag("sym", true),
+                false,
+                order(block),
+                scaleType);
+    }
+
+    /** The name of the layout, or null if it is not one of GPTQ's. */
+    private static @Nullable String formatOf(Settings block) {
+        String method = block.text("quant_method");
+        if ("auto-round".equals(method)) {
+            String packing = block.text("packing_format");
+            return "auto_round:auto_gptq".equals(packing) ? "gptq" : null;
+        }
+        if (!"gptq".equals(method)) {
+            return null;
+        }
+        String format = block.has("checkpoint_format") ? block.text("checkpoint_format") : block.text("format");
+        return format == null ? "gptq" : format;
+    }
+
+    private static ColumnOrder order(Settings block) {
+        Settings meta = block.part("meta");
+        if (block.flag("static_groups", false) || meta.flag("static_groups", false)) {
+            return ColumnOrder.STATIC;
+        }
+        if (block.flag("desc_act", false)) {
+            return ColumnOrder.FULL;
+        }
+        return meta.flag("act_group_aware", false) ? ColumnOrder.GROUP : ColumnOrder.OFF;
+    }
+
+    private static void refuseMixed(Settings dynamic) {
+        dynamic.values().forEach((pattern, change) -> {
+            if (!pattern.startsWith("-:")) {
+                throw new QuernException("Cannot read this checkpoint: its quantization_config gives the linears "
+                        + pattern + " a scheme of their own, " + change + " (only one scheme per checkpoint is read)");
+            }
+        });
+    }
+}

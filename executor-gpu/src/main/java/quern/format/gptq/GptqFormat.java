@@ -1,0 +1,162 @@
+package quern.format.gptq;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import quern.format.BitPacking;
+import quern.format.Format;
+import quern.format.Formats;
+import quern.format.StoredLinear;
+import quern.scheme.ColumnOrder;
+import quern.scheme.QuantizedLinear;
+import quern.scheme.Recipe;
+import quern.scheme.Scheme;
+import quern.tensor.DType;
+import quern.tensor.HalfFloats;
+import quern.tensor.TensorSource;
+import quern.tensor.TensorSpec;
+
+/** The GPTQ layouts; the package's description is their specification. */
+public final class GptqFormat implements Format {
+    /** Inputs and outputs are multiples of this in every loader; three bits need it for whole words. */
+    private static final int MULTIPLE = 32;
+
+    private final String name;
+    /** What is subtracted from a zero point before it is stored, modulo 2^bits. */
+    private final int zeroOffset;
+
+    private GptqFormat(String name, int zeroOffset) {
+        this.name = name;
+        this.zeroOffset = zeroOffset;
+    }
+
+    /** The original layout, which everything loads: zero points are stored minus one. */
+    public static GptqFormat v1() {
+        return new GptqFormat("gptq", 1);
+    }
+
+    /** The same with zero points stored as they are. */
+    public static GptqFormat v2() {
+        return new GptqFormat("gptq_v2", 0);
+    }
+
+    @Override
+    public String name() {
+        return name;
+    }
+
+    @Override
+    public DType scaleType(DType weights) {
+        return DType.F16;
+    }
+
+    @Override
+    public @Nullable String refuses(Scheme scheme, int outputs, int inputs) {
+        if (inputs % MULTIPLE != 0 || outputs % MULTIPLE != 0) {
+            return "format " + name + " needs inputs and outputs that are multiples of " + MULTIPLE + ", it has "
+                    + inputs + " and " + outputs + " (skip it, or format compressed-tensors would do)";
+        }
+        return Formats.groupsRefused(scheme.groupSize(), inputs);
+    }
+
+    @Override
+    public List<TensorSpec> layout(String linear, int outputs, int inputs, Scheme scheme) {
+        int groups = scheme.groups(inputs);
+        return List.of(
+                TensorSpec.of(linear + ".qweight", DType.I32, BitPacking.words(inputs, scheme.bits()), outputs),
+                TensorSpec.of(linear + ".qzeros", DType.I32, groups, BitPacking.words(outputs, scheme.bits())),
+                TensorSpec.of(linear + ".scales", scheme.scaleType(), groups, outputs),
+                TensorSpec.of(linear + ".g_idx", DType.I32, inputs));
+    }
+
+    @Override
+    public List<ByteBuffer> pack(QuantizedLinear q) {
+        int bits = q.scheme().bits();
+        int groups = q.groups();
+        ByteBuffer rows = BitPacking.packRows(q.codes(), q.outputs(), q.inputs(), bits); // outputs x words
+        byte[] zeros = BitPacking.transpose(q.zeros(), q.outputs(), groups); // groups x outputs
+        for (int i = 0; i < zeros.length; i++) {
+            if ((zeros[i] & 0xff) < zeroOffset) {
+                throw new IllegalArgumentException("Zero point 0 has no place in format " + name);
+            }
+            zeros[i] -= (byte) zeroOffset;
+        }
+        ByteBuffer groupIndex = ByteBuffer.allocate(4 * q.inputs()).order(ByteOrder.LITTLE_ENDIAN);
+        groupIndex.asIntBuffer().put(q.groupOfColumn());
+        return List.of(
+                BitPacking.transposeWords(rows, q.outputs(), BitPacking.words(q.inputs(), bits)),
+                BitPacking.packRows(zeros, groups, q.outputs(), bits),
+                HalfFloats.fromFloats(
+                        BitPacking.transpose(q.scales(), q.outputs(), groups),
+                        q.scheme().scaleType()),
+                groupIndex);
+    }
+
+    @Override
+    public QuantizedLinear unpack(String linear, TensorSource tensors, Scheme scheme) throws IOException {
+        StoredLinear stored = new StoredLinear(tensors, linear);
+        int bits = scheme.bits();
+        int[] shape = stored.shape(".qweight"); // words x outputs
+        int outputs = shape[1];
+        int inputs = Math.toIntExact(shape[0] * 32L / bits);
+        if (BitPacking.words(inputs, bits) != shape[0]) {
+            throw stored.unreadable(".qweight", shape[0] + " rows do not hold whole codes of " + bits + " bits");
+        }
+        int groups = scheme.groups(inputs);
+        ByteBuffer rows = BitPacking.transposeWords(
+                stored.read(".qweight", DType.I32, shape[0], outputs), shape[0], outputs); // outputs x words
+        byte[] zeros = BitPacking.unpackRows(
+                stored.read(".qzeros", DType.I32, groups, BitPacking.words(outputs, bits)), groups, outputs, bits);
+        for (int i = 0; i < zeros.length; i++) {
+            zeros[i] = (byte) (zeros[i] + zeroOffset & scheme.maxCode());
+        }
+        return new QuantizedLinear(
+                new Scheme(
+                        bits,
+                        scheme.groupSize(),
+                        scheme.symmetric(),
+                        scheme.ternary(),
+                        scheme.order(),
+                        stored.floatType(".scales")),
+                outputs,
+                inputs,
+                BitPacking.unpackRows(rows, outputs, inputs, bits),
+                BitPacking.transpose(stored.floats(".scales", groups, outputs), groups, outputs),
+                BitPacking.transpose(zeros, groups, outputs),
+                groupOfColumn(stored, scheme, inputs, groups));
+    }
+
+    /** Some tools leave the group index away where it is plain. */
+    private static int[] groupOfColumn(StoredLinear stored, Scheme scheme, int inputs, int groups) throws IOException {
+        if (stored.has(".g_idx")) {
+            return stored.groupOfColumn(".g_idx", inputs, groups);
+        }
+        if (scheme.order() == ColumnOrder.FULL) {
+            throw stored.unreadable(".g_idx", "desc_act is set and the checkpoint lacks this tensor");
+        }
+        int[] natural = new int[inputs];
+        Arrays.setAll(natural, i -> i / scheme.groupLength(inputs));
+        return natural;
+    }
+
+    @Override
+    public Map<String, Object> quantizationConfig(
+            Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept) {
+        return GptqConfig.write(name, recipe, scheme, quantized, kept);
+    }
+
+    /** GPTQModel looks here first; the block is the same, without nesting. */
+    @Override
+    public Map<String, Object> sideFiles(Map<String, Object> quantizationConfig) {
+        return Map.of("quantize_config.json", quantizationConfig);
+    }
+
+    @Override
+    public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
+        return GptqConfig.read(name, quantizationConfig, scaleType(weights));
+    }
+}

@@ -1,0 +1,215 @@
+package quern.format;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+import quern.QuernException;
+import quern.scheme.ColumnOrder;
+import quern.scheme.QuantizedLinear;
+import quern.scheme.Recipe;
+import quern.scheme.Scheme;
+import quern.tensor.DType;
+import quern.tensor.HalfFloats;
+import quern.tensor.TensorSpec;
+
+/** What holds for every format. */
+class FormatContractTest {
+    private static final String P = "model.layers.0.self_attn.q_proj";
+
+    static Stream<Arguments> every_format_and_scheme() {
+        List<Arguments> cases = new ArrayList<>();
+        for (Format format : Formats.all()) {
+            for (int bits : new int[] {2, 3, 4, 8}) {
+                for (int group : new int[] {-1, 16, 32, 64}) {
+                    for (boolean symmetric : new boolean[] {true, false}) {
+                        for (ColumnOrder order : ColumnOrder.values()) {
+                            DType type = format.scaleType(DType.BF16);
+                            cases.add(Arguments.of(
+                                    format.name(), new Scheme(bits, group, symmetric, false, order, type)));
+                        }
+                    }
+                }
+            }
+        }
+        return cases.stream();
+    }
+
+    @ParameterizedTest
+    @MethodSource("every_format_and_scheme")
+    void what_is_packed_is_unpacked_again(String name, Scheme scheme) throws Exception {
+        Format format = Formats.named(name);
+        Random random = Seeds.random();
+        for (int[] shape : new int[][] {{32, 64}, {96, 192}}) {
+            QuantizedLinear q = random(scheme, shape[0], shape[1], random);
+            assertThat(format.refuses(scheme, q.outputs(), q.inputs())).isNull();
+
+            PackedTensors packed = PackedTensors.of(format, P, q);
+            QuantizedLinear back = format.unpack(P, packed, scheme);
+
+            assertThat(back.scheme()).isEqualTo(scheme);
+            assertThat(back.codes()).isEqualTo(q.codes());
+            assertThat(back.scales()).isEqualTo(q.scales());
+            assertThat(back.zeros()).isEqualTo(q.zeros());
+            assertThat(back.groupOfColumn()).isEqualTo(q.groupOfColumn());
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("every_format_and_scheme")
+    void the_layout_is_the_size_of_what_is_packed(String name, Scheme scheme) {
+        Format format = Formats.named(name);
+        QuantizedLinear q = random(scheme, 64, 128, Seeds.random());
+
+        List<TensorSpec> layout = format.layout(P, 64, 128, scheme);
+        List<ByteBuffer> buffers = format.pack(q);
+
+        assertThat(buffers.stream().map(ByteBuffer::remaining).map(Integer::longValue))
+                .isEqualTo(layout.stream().map(TensorSpec::bytes).toList());
+        assertThat(layout).allMatch(spec -> spec.name().startsWith(P + "."));
+    }
+
+    @ParameterizedTest
+    @MethodSource("every_format_and_scheme")
+    void a_scheme_survives_the_configuration(String name, Scheme scheme) throws Exception {
+        Format format = Formats.named(name);
+        Map<String, Object> written = format.quantizationConfig(Recipe.DEFAULT, scheme, List.of(P), List.of());
+        ObjectMapper json = new ObjectMapper();
+        @SuppressWarnings("unchecked")
+        Map<String, Object> read = json.readValue(json.writeValueAsString(written), Map.class);
+
+        Scheme back = format.scheme(read, DType.BF16);
+
+        assertThat(back).isNotNull();
+        assertThat(back.bits()).isEqualTo(scheme.bits());
+        assertThat(back.groupSize()).isEqualTo(scheme.groupSize());
+        assertThat(back.symmetric()).isEqualTo(scheme.symmetric());
+        assertThat(back.scaleType()).isEqualTo(scheme.scaleType());
+        boolean needsIndex = scheme.order() == ColumnOrder.FULL;
+        if (scheme.groupSize() != -1) {
+            assertThat(back.order() == ColumnOrder.FULL).isEqualTo(needsIndex);
+        }
+        assertThat(Formats.of(read, DType.BF16)).isSameAs(format);
+    }
+
+    @Test
+    void a_group_size_that_does_not_divide_is_refused_with_those_that_do() {
+        for (Format format : Formats.all()) {
+            Scheme scheme = new Scheme(4, 128, true, false, ColumnOrder.OFF, DType.F16);
+            assertThat(format.refuses(scheme, 64, 192))
+                    .isEqualTo("group size 128 does not divide its 192 inputs (group size 16, 32, 64, or -1 would do)");
+        }
+    }
+
+    @Test
+    void an_unknown_format_is_refused_with_the_known_ones() {
+        assertThatThrownBy(() -> Formats.named("gptq3"))
+                .isInstanceOf(QuernException.class)
+                .hasMessage("Cannot write format gptq3: it is unknown (use one of gptq, gptq_v2, compressed-tensors)");
+    }
+
+    @Test
+    void a_checkpoint_of_another_format_is_refused_with_its_name() {
+        assertThatThrownBy(() -> Formats.of(Map.of("quant_method", "awq", "bits", 4), DType.F16))
+                .isInstanceOf(QuernException.class)
+                .hasMessageContaining("quant_method is awq")
+                .hasMessageContaining("compressed-tensors");
+    }
+
+    @Test
+    void damaged_tensors_are_refused_by_name() {
+        for (Format format : Formats.all()) {
+            Scheme scheme = new Scheme(4, 32, false, false, ColumnOrder.FULL, format.scaleType(DType.F16));
+            QuantizedLinear q = random(scheme, 64, 64, Seeds.random());
+            for (TensorSpec spec : format.layout(P, 64, 64, scheme)) {
+                PackedTensors missing = PackedTensors.of(format, P, q);
+                missing.specs.remove(spec.name());
+                assertThatThrownBy(() -> format.unpack(P, missing, scheme))
+                        .isInstanceOf(QuernException.class)
+                        .hasMessageContaining(spec.name());
+
+                PackedTensors otherType = PackedTensors.of(format, P, q);
+                otherType.specs.put(spec.name(), new TensorSpec(spec.name(), DType.U8, spec.shape()));
+                assertThatThrownBy(() -> format.unpack(P, otherType, scheme))
+                        .isInstanceOf(QuernException.class)
+                        .hasMessageContaining(spec.name());
+            }
+            PackedTensors strayGroup = PackedTensors.of(format, P, q);
+            String index = strayGroup.names().stream()
+                    .filter(n -> n.endsWith("g_idx"))
+                    .findFirst()
+                    .orElseThrow();
+            strayGroup.bytes.get(index).putInt(20, 2);
+            assertThatThrownBy(() -> format.unpack(P, strayGroup, scheme))
+                    .isInstanceOf(QuernException.class)
+                    .hasMessageContaining("names group 2 of 2");
+        }
+    }
+
+    @Test
+    void a_code_that_does_not_fit_is_an_error() {
+        byte[] codes = new byte[64];
+        codes[13] = 8;
+        assertThatThrownBy(() -> BitPacking.packRows(codes, 1, 64, 3)).isInstanceOf(IllegalArgumentException.class);
+        assertThat(BitPacking.packRows(codes, 1, 64, 4).remaining()).isEqualTo(32);
+    }
+
+    @Test
+    void rows_of_any_length_are_packed_as_a_stream_of_bits() {
+        Random random = Seeds.random();
+        for (int bits : new int[] {2, 3, 4, 8}) {
+            for (int cols = 1; cols < 70; cols++) {
+                byte[] codes = new byte[3 * cols];
+                for (int i = 0; i < codes.length; i++) {
+                    codes[i] = (byte) random.nextInt(1 << bits);
+                }
+                ByteBuffer packed = BitPacking.packRows(codes, 3, cols, bits);
+                int stride = 32 * BitPacking.words(cols, bits);
+                for (int i = 0; i < 3 * cols; i++) {
+                    for (int bit = 0; bit < bits; bit++) {
+                        int at = i / cols * stride + i % cols * bits + bit;
+                        assertThat(packed.get(at / 8) >> at % 8 & 1).isEqualTo(codes[i] >> bit & 1);
+                    }
+                }
+                assertThat(BitPacking.unpackRows(packed, 3, cols, bits)).isEqualTo(codes);
+            }
+        }
+    }
+
+    /** Codes without any order, and with group-of-column shuffled where the order allows it. */
+    static QuantizedLinear random(Scheme scheme, int outputs, int inputs, Random random) {
+        int groups = scheme.groups(inputs);
+        byte[] codes = new byte[outputs * inputs];
+        for (int i = 0; i < codes.length; i++) {
+            codes[i] = (byte) random.nextInt(scheme.maxCode() + 1);
+        }
+        float[] scales = new float[outputs * groups];
+        byte[] zeros = new byte[outputs * groups];
+        for (int i = 0; i < scales.length; i++) {
+            scales[i] = HalfFloats.round(0.001f + random.nextFloat(), scheme.scaleType());
+            zeros[i] = (byte) (scheme.lowestZero() + random.nextInt(scheme.highestZero() - scheme.lowestZero() + 1));
+        }
+        int[] groupOfColumn = new int[inputs];
+        Arrays.setAll(groupOfColumn, i -> i / scheme.groupLength(inputs));
+        if (scheme.order() == ColumnOrder.FULL) {
+            for (int i = inputs - 1; i > 0; i--) {
+                int j = random.nextInt(i + 1);
+                int t = groupOfColumn[i];
+                groupOfColumn[i] = groupOfColumn[j];
+                groupOfColumn[j] = t;
+            }
+        }
+        return new QuantizedLinear(scheme, outputs, inputs, codes, scales, zeros, groupOfColumn);
+    }
+}

@@ -1,0 +1,8 @@
+package quern.store;
+
+class MemoryStoreTest extends BlobStoreContract {
+    @Override
+    protected BlobStore emptyStore() {
+        return new MemoryStore();
+    }
+}
