@@ -1,0 +1,62 @@
+package quern.interop;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.stream.Stream;
+
+/** A copy of a checkpoint in which one tensor of scales has the wrong sign. It loads everywhere without a word. */
+final class BrokenCheckpoint {
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    private BrokenCheckpoint() {}
+
+    /** Copies {@code from} and negates the scales of a value projection, which no later normalization hides. */
+    static Path copy(Path from, Path to) throws IOException {
+        Files.createDirectories(to);
+        boolean negated = false;
+        try (Stream<Path> files = Files.list(from)) {
+            for (Path file : files.filter(Files::isRegularFile).sorted().toList()) {
+                byte[] bytes = Files.readAllBytes(file);
+                if (!negated && file.toString().endsWith(".safetensors")) {
+                    negated = negateScales(bytes);
+                }
+                Files.write(to.resolve(file.getFileName()), bytes);
+            }
+        }
+        if (!negated) {
+            throw new IOException("No scales of a v_proj in " + from);
+        }
+        return to;
+    }
+
+    private static boolean negateScales(byte[] file) {
+        ByteBuffer bytes = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN);
+        int headerLength = Math.toIntExact(bytes.getLong(0));
+        JsonNode header;
+        try {
+            header = JSON.readTree(file, Long.BYTES, headerLength);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        for (Map.Entry<String, JsonNode> tensor : header.properties()) {
+            if (tensor.getKey().matches(".*v_proj\\.(scales|weight_scale)")) {
+                int width = tensor.getValue().get("dtype").asText().equals("F32") ? 4 : 2;
+                int data = Long.BYTES + headerLength;
+                int begin = data + tensor.getValue().at("/data_offsets/0").asInt();
+                int end = data + tensor.getValue().at("/data_offsets/1").asInt();
+                for (int sign = begin + width - 1; sign < end; sign += width) {
+                    file[sign] ^= (byte) 0x80;
+                }
+                return true;
+            }
+        }
+        return false;
+    }
+}

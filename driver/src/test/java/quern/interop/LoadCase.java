@@ -1,0 +1,83 @@
+package quern.interop;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * A checkpoint to be loaded by one program.
+ *
+ * @param reference a dense checkpoint with its tokens, or a file of logits
+ * @param broken whether one of its scales was negated, so that the comparison must fail
+ */
+record LoadCase(String name, Loader loader, Path checkpoint, Reference reference, boolean broken) {
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    /** The programs, the type they compute in, and how far their logits may be from float32 ones for that reason. */
+    enum Loader {
+        TRANSFORMERS("main", "transformers", "float32", 0.002),
+        GPTQMODEL("main", "gptqmodel", "float16", 0.005),
+        COMPRESSED_TENSORS("main", "compressed-tensors", "float32", 1e-5),
+        VLLM("vllm", "vllm", "bfloat16", 0.02);
+
+        final String environment;
+        final String program;
+        final String dtype;
+        final double tolerance;
+
+        Loader(String environment, String program, String dtype, double tolerance) {
+            this.environment = environment;
+            this.program = program;
+            this.dtype = dtype;
+            this.tolerance = tolerance;
+        }
+    }
+
+    sealed interface Reference {
+        record Dense(Path folder, int[][] tokens) implements Reference {}
+
+        /** Tensors {@code input_ids} and {@code logits}. */
+        record Logits(Path file) implements Reference {}
+    }
+
+    /** Runs the cases of one environment in one process, and returns the results by name. */
+    static Map<String, JsonNode> load(String environment, List<LoadCase> cases, Path folder)
+            throws IOException, InterruptedException {
+        List<Map<String, Object>> written = new ArrayList<>();
+        for (LoadCase each : cases) {
+            Map<String, Object> fields = new LinkedHashMap<>();
+            fields.put("name", each.name);
+            fields.put("loader", each.loader.program);
+            fields.put("dtype", each.loader.dtype);
+            fields.put("checkpoint", each.checkpoint.toString());
+            if (each.reference instanceof Reference.Dense dense) {
+                fields.put("dense", dense.folder().toString());
+                fields.put("tokens", dense.tokens());
+            } else if (each.reference instanceof Reference.Logits logits) {
+                fields.put("logits", logits.file().toString());
+            }
+            written.add(fields);
+        }
+        Files.createDirectories(folder);
+        Path asked = folder.resolve("cases-" + environment + ".json");
+        Path answered = folder.resolve("results-" + environment + ".jsonl");
+        JSON.writerWithDefaultPrettyPrinter().writeValue(asked.toFile(), written);
+        Python.environment(environment)
+                .run(
+                        "load_cases.py",
+                        List.of(asked.toString(), answered.toString()),
+                        folder.resolve("log-" + environment + ".txt"));
+        Map<String, JsonNode> results = new LinkedHashMap<>();
+        for (String line : Files.readAllLines(answered)) {
+            JsonNode result = JSON.readTree(line);
+            results.put(result.get("name").asText(), result);
+        }
+        return results;
+    }
+}

@@ -1,0 +1,172 @@
+"""Loads checkpoints in the programs that people use and measures how far their logits are from a reference.
+
+    load_cases.py CASES.json RESULTS.jsonl
+
+A case: {"name", "loader", "dtype", "checkpoint": folder} and either {"dense": folder, "tokens": [[id, ...], ...]}, a dense
+checkpoint that transformers runs in float32, or {"logits": file} with the tensors input_ids and logits. A result, one line
+of JSON written as soon as it is known: {"name", "seconds"} and either {"relative", "max_abs", "top1", "kl", "finite",
+"unclean": [what the loader's report says that it should not]} or {"error": what the loader raised}.
+"""
+
+import json
+import os
+import sys
+import time
+import traceback
+
+# Nothing is fetched: a checkpoint that needs something from elsewhere is not whole.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+# GPTQModel asks for a pool of this many workers and stops where a machine has fewer cores than it assumes.
+os.environ.setdefault("GPTQMODEL_CPU_WORKERS", "2")
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+
+import numpy as np
+import torch
+
+
+def logits_of(model, tokens):
+    with torch.inference_mode():
+        return model(input_ids=torch.tensor(tokens), use_cache=False).logits.float().numpy()
+
+
+def unclean(report):
+    """What transformers only warns about: tensors it made up, left out, or could not fit."""
+    return [f"{kind}: {sorted(map(str, report[kind]))[:4]}"
+            for kind in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs") if report.get(kind)]
+
+
+def with_transformers(folder, tokens, dtype):
+    from transformers import AutoModelForCausalLM
+
+    model, report = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), output_loading_info=True)
+    problems = unclean(report)
+    if "quantization_config" in config_of(folder) and not quantized_modules(model):
+        problems.append("no module holds packed weights: the quantization was ignored")
+    return logits_of(model, tokens), problems
+
+
+def with_gptqmodel(folder, tokens, dtype):
+    from gptqmodel import BACKEND, GPTQModel
+
+    loaded = GPTQModel.load(folder, device="cpu", backend=BACKEND.TORCH, dtype=getattr(torch, dtype))
+    problems = [] if quantized_modules(loaded.model) else ["no module holds packed weights"]
+    return logits_of(loaded.model, tokens), problems
+
+
+def with_compressed_tensors(folder, tokens, dtype):
+    """The library alone: its compressor on a bare model, filled with the stored tensors, made dense again."""
+    from compressed_tensors.compressors import ModelCompressor
+    from compressed_tensors.quantization import apply_quantization_config
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModelForCausalLM, CompressedTensorsConfig
+
+    config = AutoConfig.from_pretrained(folder)
+    settings = dict(config_of(folder)["quantization_config"])
+    settings.pop("quant_method")
+    del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+    compressor = ModelCompressor.from_compression_config(CompressedTensorsConfig(**settings))
+    apply_quantization_config(model, compressor.quantization_config)
+    compressor.compress_model(model)
+    stored = {}
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(".safetensors"):
+            stored.update(load_file(os.path.join(folder, name)))
+    missing, unexpected = model.load_state_dict(stored, strict=False)
+    if config.tie_word_embeddings:
+        missing = [name for name in missing if name != "lm_head.weight"]
+    compressor.decompress_model(model)
+    model.tie_weights()
+    return logits_of(model, tokens), [f"{kind}: {names[:4]}" for kind, names in
+                                      (("missing", missing), ("unexpected", unexpected)) if names]
+
+
+def with_vllm(folder, tokens, dtype):
+    from vllm import LLM, SamplingParams
+
+    length = max(map(len, tokens))
+    engine = LLM(model=folder, dtype=dtype, enforce_eager=True, max_model_len=length + 1, max_num_seqs=len(tokens),
+                 max_logprobs=-1, logprobs_mode="raw_logits", skip_tokenizer_init=True, enable_prefix_caching=False)
+    wanted = SamplingParams(max_tokens=1, temperature=0, ignore_eos=True, detokenize=False, logprobs=-1, prompt_logprobs=-1)
+    answers = engine.generate([{"prompt_token_ids": row} for row in tokens], wanted, use_tqdm=False)
+    vocabulary = config_of(folder)["vocab_size"]
+    logits = np.full((len(tokens), length, vocabulary), np.nan, np.float32)
+    for row, answer in zip(logits, answers):
+        # The logits after token t stand at the prompt's entry t + 1, those after the last with the first new token.
+        after = list(answer.prompt_logprobs[1:]) + [answer.outputs[0].logprobs[0]]
+        for t, entries in enumerate(after):
+            ids = list(entries)
+            row[t, ids] = [entries[i].logprob for i in ids]
+    return logits, []
+
+
+LOADERS = {"transformers": with_transformers, "gptqmodel": with_gptqmodel,
+           "compressed-tensors": with_compressed_tensors, "vllm": with_vllm}
+
+
+def config_of(folder):
+    with open(os.path.join(folder, "config.json")) as file:
+        return json.load(file)
+
+
+def quantized_modules(model):
+    return [name for name, module in model.named_modules()
+            if hasattr(module, "qweight") or hasattr(module, "weight_packed") or hasattr(module, "weight_scale")]
+
+
+def log_softmax(logits):
+    shifted = logits - logits.max(-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+
+
+def compared(reference, logits):
+    reference, logits = reference.astype(np.float64), logits[..., :reference.shape[-1]].astype(np.float64)
+    p, q = log_softmax(reference), log_softmax(logits)
+    return {"relative": float(np.linalg.norm(logits - reference) / np.linalg.norm(reference)),
+            "max_abs": float(np.abs(logits - reference).max()),
+            "top1": float((reference.argmax(-1) == logits.argmax(-1)).mean()),
+            "kl": float((np.exp(p) * (p - q)).sum(-1).mean()),
+            "finite": bool(np.isfinite(logits).all())}
+
+
+def reference_of(case, known):
+    if "logits" in case:
+        from safetensors.numpy import load_file
+
+        tensors = load_file(case["logits"])
+        return tensors["input_ids"].tolist(), tensors["logits"]
+    key = (case["dense"], json.dumps(case["tokens"]))
+    if key not in known:
+        known[key], problems = with_transformers(case["dense"], case["tokens"], "float32")
+        if problems:
+            raise ValueError(f"the dense reference does not load cleanly: {problems}")
+    return case["tokens"], known[key]
+
+
+def run(case, known):
+    start = time.time()
+    try:
+        tokens, reference = reference_of(case, known)
+        logits, problems = LOADERS[case["loader"]](case["checkpoint"], tokens, case["dtype"])
+        outcome = compared(reference, logits) | {"unclean": problems}
+    except Exception as error:
+        traceback.print_exc()
+        outcome = {"error": f"{type(error).__name__}: {str(error).strip()[:400]}"}
+    return {"name": case["name"], "seconds": round(time.time() - start, 1)} | outcome
+
+
+def main(cases_file, results_file):
+    with open(cases_file) as file:
+        cases = json.load(file)
+    known = {}
+    with open(results_file, "w") as results:
+        for case in cases:
+            print("case", case["name"], flush=True)
+            results.write(json.dumps(run(case, known)) + "\n")
+            results.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
