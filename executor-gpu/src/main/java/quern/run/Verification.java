@@ -8,7 +8,11 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
+import quern.QuernException;
 import quern.format.Format;
+import quern.model.Linear;
+import quern.model.Model;
 import quern.plan.Plan;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Scheme;
@@ -52,19 +56,39 @@ public final class Verification {
         Checkpoint written = Checkpoint.open(bench.output());
         ArrayList<String> findings = new ArrayList<>();
         for (Plan.LinearPlan linear : site.linears()) {
-            QuantizedLinear quantized =
-                    bench.format().unpack(linear.name(), written, bench.plan().scheme());
-            String name = linear.name() + ".weight";
-            TensorSource source = bench.model().tensors();
-            float[] values = HalfFloats.toFloats(
-                    source.read(name), source.spec(name).dtype(), linear.outputs() * linear.inputs());
-            findings.addAll(linear(linear.name(), quantized, new Matrix(linear.outputs(), linear.inputs(), values)));
+            findings.addAll(linear(
+                    bench.format(),
+                    bench.plan().scheme(),
+                    new Linear(linear.name(), linear.outputs(), linear.inputs()),
+                    written,
+                    bench.model()));
         }
         return findings;
     }
 
+    /** Unpacks one linear; with its source compares the two. */
+    public static List<String> linear(
+            Format format, Scheme scheme, Linear linear, TensorSource written, @Nullable Model source)
+            throws IOException {
+        QuantizedLinear quantized;
+        try {
+            quantized = format.unpack(linear.name(), written, scheme);
+        } catch (QuernException e) {
+            return List.of(String.valueOf(e.getMessage()));
+        }
+        if (source == null) {
+            return grid(linear.name(), quantized);
+        }
+        TensorSource tensors = source.tensors();
+        float[] values = HalfFloats.toFloats(
+                tensors.read(linear.weight()),
+                tensors.spec(linear.weight()).dtype(),
+                linear.outputs() * linear.inputs());
+        return compare(linear.name(), quantized, new Matrix(linear.outputs(), linear.inputs(), values));
+    }
+
     /** Whether the codes stand for this weight, within what the scheme can do. */
-    static List<String> linear(String name, QuantizedLinear quantized, Matrix weight) {
+    private static List<String> compare(String name, QuantizedLinear quantized, Matrix weight) {
         List<String> findings = new ArrayList<>(grid(name, quantized));
         float[] values = quantized.dequantize().values();
         double error = 0;
@@ -83,7 +107,7 @@ public final class Verification {
     }
 
     /** Whether scales are numbers that mean something. */
-    static List<String> grid(String name, QuantizedLinear quantized) {
+    private static List<String> grid(String name, QuantizedLinear quantized) {
         for (float scale : quantized.scales()) {
             if (!(scale > 0) || Float.isInfinite(scale)) {
                 return List.of(name + " has a scale of " + scale);
@@ -121,20 +145,6 @@ public final class Verification {
             }
             if (!java.util.HexFormat.of().formatHex(digest.digest()).equals(file.getValue())) {
                 findings.add(file.getKey() + " is not what was written: its checksum differs");
-            }
-        }
-        return findings;
-    }
-
-    /** Reads every quantized linear of a checkpoint through its format. */
-    public static List<String> unpacks(Format format, Scheme scheme, TensorSource tensors, List<String> linears)
-            throws IOException {
-        List<String> findings = new ArrayList<>();
-        for (String linear : linears) {
-            try {
-                findings.addAll(grid(linear, format.unpack(linear, tensors, scheme)));
-            } catch (quern.QuernException e) {
-                findings.add(e.getMessage());
             }
         }
         return findings;
