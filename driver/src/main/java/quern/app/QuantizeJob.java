@@ -98,19 +98,18 @@ final class QuantizeJob {
             result = new Quantization(plan, runner, output, watched).run();
         }
         Model model = Model.open(stores.open(settings.source()));
-        Publication publication = new Publication(plan, model, output);
-        List<String> files = new ArrayList<>(publication.files());
-        verify(plan, runner, output);
-        Report report = report(plan, runner, model, result);
-        write(output, "report.json", report.json());
-        write(output, "report.html", report.html());
-        files.add("report.json");
-        files.add("report.html");
-        publication.complete(
-                result.shards(), files, Map.of("quern", Version.NUMBER, "model", settings.name()));
+        Report[] report = new Report[1];
+        new Publication(plan, model, output)
+                .publish(result.shards(), Map.of("quern", Version.NUMBER, "model", settings.name()), () -> {
+                    verify(plan, runner, output);
+                    report[0] = report(plan, runner, model, result);
+                    write(output, "report.json", report[0].json());
+                    write(output, "report.html", report[0].html());
+                    return List.of("report.json", "report.html");
+                });
         Workbench.release(plan);
         output.delete(RunFolder.ROOT);
-        return report;
+        return report[0];
     }
 
     /** Promise 6: nothing is called done before it has been read again. */

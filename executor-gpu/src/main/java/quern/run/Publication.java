@@ -42,8 +42,33 @@ public final class Publication {
         this.output = output;
     }
 
-    /** Writes all but the marker; returns the auxiliary files' names. */
-    public List<String> files() throws IOException {
+    /** What is done once a loader could read the checkpoint and before it is called done; names the files that it wrote. */
+    @FunctionalInterface
+    public interface Proof {
+        List<String> run() throws IOException;
+    }
+
+    /**
+     * Makes a checkpoint of the shards. If the proof fails, or the marker cannot be written, {@code config.json} goes again:
+     * what is left is no model to any loader.
+     *
+     * @param facts for the marker
+     */
+    public void publish(List<Tasks.ShardManifest> shards, Map<String, Object> facts, Proof proof) throws IOException {
+        boolean complete = false;
+        try {
+            List<String> files = files();
+            files.addAll(proof.run());
+            mark(shards, files, facts);
+            complete = true;
+        } finally {
+            if (!complete) {
+                output.delete("config.json");
+            }
+        }
+    }
+
+    private List<String> files() throws IOException {
         List<String> written = new ArrayList<>();
         if (plan.shards().size() > 1) {
             Map<String, String> fileOfTensor = new TreeMap<>();
@@ -87,8 +112,7 @@ public final class Publication {
         return !weights && !file.contains("/") && !name.startsWith(".") && !name.equals("config.json");
     }
 
-    /** The marker of success. */
-    public void complete(List<Tasks.ShardManifest> shards, List<String> files, Map<String, Object> facts)
+    private void mark(List<Tasks.ShardManifest> shards, List<String> files, Map<String, Object> facts)
             throws IOException {
         Map<String, Object> marker = new LinkedHashMap<>(facts);
         marker.put("run", plan.id());

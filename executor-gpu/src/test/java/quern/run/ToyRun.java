@@ -63,12 +63,15 @@ public final class ToyRun {
     /** Carries the plan out. */
     public static Quantization.Result run(Plan plan, PlanRunner runner, Quantization.Listener listener)
             throws IOException {
-        BlobStore output = STORES.open(plan.output());
+        return run(plan, runner, listener, STORES.open(plan.output()));
+    }
+
+    static Quantization.Result run(Plan plan, PlanRunner runner, Quantization.Listener listener, BlobStore output)
+            throws IOException {
         CalibrationTokens.write(output, plan, ToyModel.tokens(24, 32, 1));
         Quantization.Result result = new Quantization(plan, runner, output, listener).run();
         Publication publication = new Publication(plan, Model.open(STORES.open(plan.model())), output);
-        List<String> files = publication.files();
-        publication.complete(result.shards(), files, Map.of());
+        publication.publish(result.shards(), Map.of(), List::of);
         return result;
     }
 
