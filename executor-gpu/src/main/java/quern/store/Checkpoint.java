@@ -104,6 +104,20 @@ public final class Checkpoint implements TensorSource {
         return place;
     }
 
+    /**
+     * The files that make up the checkpoint by its names and its index alone: what has to be there before
+     * {@link #open} can succeed. Reads no header; refuses as {@link #open} does.
+     */
+    public static List<String> filesOf(BlobStore store) throws IOException {
+        if (store.exists(SINGLE)) {
+            return List.of(SINGLE);
+        }
+        if (store.exists(INDEX)) {
+            return List.copyOf(new TreeSet<>(index(store).values()));
+        }
+        throw nothingToRead(store);
+    }
+
     private static Checkpoint sharded(BlobStore store) throws IOException {
         Map<String, String> index = index(store);
         List<Safetensors> shards = new ArrayList<>();

@@ -170,11 +170,16 @@ final class OneDnnForward implements ForwardKernels {
                         g.layout(),
                         result.layout(),
                         u == null ? null : u.layout()));
-        List<Primitive.Arg> args = new ArrayList<>(List.of(arg(DNNL_ARG_SRC, g), arg(DNNL_ARG_DST, result)));
-        if (u != null) {
-            args.add(arg(PostOps.argument(0), u));
+        try (NativeMemory.Block zero = device.memory().zeros(DType.F32.bytes())) {
+            List<Primitive.Arg> args = new ArrayList<>(List.of(
+                    arg(DNNL_ARG_SRC_0, g),
+                    new Primitive.Arg(DNNL_ARG_SRC_1, zero.address()),
+                    arg(DNNL_ARG_DST, result)));
+            if (u != null) {
+                args.add(arg(Operations.Elementwise.FACTOR, u));
+            }
+            primitive.run(device.oneDnn(), args.toArray(new Primitive.Arg[0]));
         }
-        primitive.run(device.oneDnn(), args.toArray(new Primitive.Arg[0]));
         return result;
     }
 

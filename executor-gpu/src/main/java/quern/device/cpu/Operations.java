@@ -170,63 +170,56 @@ final class Operations {
         }
     }
 
-    /** dst = function(src), times a factor of layout {@code factor} if given. */
+    /**
+     * dst = function(src), times a factor of layout {@code factor} if given. Written as src + 0 with post-ops: oneDNN's
+     * code for element-wise functions knows no factor, its code for binary operations does.
+     */
     record Elementwise(
             int function,
             float alpha,
             Layout src,
             Layout dst,
             @Nullable Layout factor) implements OneDnn.Operation {
+        /** The argument that the factor is passed as. */
+        static final int FACTOR = PostOps.argument(1);
+
         @Override
         public Primitive compile(OneDnn oneDnn) {
-            Map<Integer, dnnl_memory_desc> arguments = new LinkedHashMap<>();
-            arguments.put(DNNL_ARG_SRC, src.descriptor());
-            arguments.put(DNNL_ARG_DST, dst.descriptor());
-            dnnl_primitive_desc compiled = new dnnl_primitive_desc();
-            try (PostOps ops = new PostOps()) {
+            try (PostOps ops = new PostOps().apply(function, alpha)) {
                 if (factor != null) {
                     ops.multiply(factor);
                 }
-                arguments.putAll(ops.arguments());
-                OneDnn.check(
-                        dnnl_eltwise_forward_primitive_desc_create(
-                                compiled,
-                                oneDnn.engine(),
-                                dnnl_forward_inference,
-                                function,
-                                arguments.get(DNNL_ARG_SRC),
-                                arguments.get(DNNL_ARG_DST),
-                                alpha,
-                                0,
-                                ops.attributes()),
-                        "compile " + this);
+                return binary(oneDnn, dnnl_binary_add, src, Layout.rows(DType.F32, 1, 1), dst, ops, this);
             }
-            return new Primitive(toString(), compiled, arguments);
         }
+    }
+
+    private static Primitive binary(OneDnn oneDnn, int kind, Layout a, Layout b, Layout dst, PostOps ops, Record what) {
+        Map<Integer, dnnl_memory_desc> arguments = new LinkedHashMap<>(ops.arguments());
+        arguments.put(DNNL_ARG_SRC_0, a.descriptor());
+        arguments.put(DNNL_ARG_SRC_1, b.descriptor());
+        arguments.put(DNNL_ARG_DST, dst.descriptor());
+        dnnl_primitive_desc compiled = new dnnl_primitive_desc();
+        OneDnn.check(
+                dnnl_binary_primitive_desc_create(
+                        compiled,
+                        oneDnn.engine(),
+                        kind,
+                        arguments.get(DNNL_ARG_SRC_0),
+                        arguments.get(DNNL_ARG_SRC_1),
+                        arguments.get(DNNL_ARG_DST),
+                        ops.attributes()),
+                "compile " + what);
+        return new Primitive(what.toString(), compiled, arguments);
     }
 
     /** dst = a op b, where b may be a single row. */
     record Binary(int kind, Layout a, Layout b, Layout dst) implements OneDnn.Operation {
         @Override
         public Primitive compile(OneDnn oneDnn) {
-            Map<Integer, dnnl_memory_desc> arguments = new LinkedHashMap<>();
-            arguments.put(DNNL_ARG_SRC_0, a.descriptor());
-            arguments.put(DNNL_ARG_SRC_1, b.descriptor());
-            arguments.put(DNNL_ARG_DST, dst.descriptor());
-            dnnl_primitive_desc compiled = new dnnl_primitive_desc();
             try (PostOps ops = new PostOps()) {
-                OneDnn.check(
-                        dnnl_binary_primitive_desc_create(
-                                compiled,
-                                oneDnn.engine(),
-                                kind,
-                                arguments.get(DNNL_ARG_SRC_0),
-                                arguments.get(DNNL_ARG_SRC_1),
-                                arguments.get(DNNL_ARG_DST),
-                                ops.attributes()),
-                        "compile " + this);
+                return binary(oneDnn, kind, a, b, dst, ops, this);
             }
-            return new Primitive(toString(), compiled, arguments);
         }
     }
 

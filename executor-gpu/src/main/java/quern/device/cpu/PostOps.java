@@ -44,7 +44,12 @@ final class PostOps implements AutoCloseable {
     }
 
     PostOps scale(float factor) {
-        OneDnn.check(dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_linear, factor, 0), "append a scale");
+        return apply(dnnl_eltwise_linear, factor);
+    }
+
+    /** function(result). */
+    PostOps apply(int function, float alpha) {
+        OneDnn.check(dnnl_post_ops_append_eltwise(ops, function, alpha, 0), "append a function");
         length++;
         return this;
     }
