@@ -32,6 +32,7 @@ public final class Architecture {
             @Nullable Map<String, JsonNode> defaults,
             @Nullable Norm norm,
             @Nullable Sliding sliding,
+            @Nullable Rotary rotary,
             @Nullable Map<String, JsonNode> biases,
             @JsonProperty(required = true) String layer) {}
 
@@ -50,12 +51,26 @@ public final class Architecture {
      *
      * @param size the key of the window's size
      * @param condition a key that must be true, or none
-     * @param from the key of the first layer that slides, or none: all do
+     * @param from the key of the first layer that slides
+     * @param pattern the key of a number n: all slide but each nth. With neither, all slide
      */
     record Sliding(
             @JsonProperty(required = true) String size,
             @JsonProperty("if") @Nullable String condition,
-            @Nullable String from) {}
+            @Nullable String from,
+            @Nullable String pattern) {}
+
+    /**
+     * Which layers have rotary positions; all of them where this is left out.
+     *
+     * @param flags the key of a list with 1 for each layer that has them, 0 for each that has not
+     * @param interval where that list is absent, the key of a number n: all have them but each nth
+     * @param onlySliding where some layers slide, only these have them
+     */
+    record Rotary(
+            @Nullable String flags,
+            @Nullable String interval,
+            @JsonProperty("only_sliding") boolean onlySliding) {}
 
     private Architecture(String file, Content content, Program program) {
         this.file = file;
@@ -117,6 +132,11 @@ public final class Architecture {
     @Nullable
     Sliding sliding() {
         return content.sliding();
+    }
+
+    @Nullable
+    Rotary rotary() {
+        return content.rotary();
     }
 
     Program program() {

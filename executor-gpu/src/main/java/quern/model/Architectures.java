@@ -8,9 +8,7 @@ import quern.QuernException;
 
 /** The registry of model families: one line each. */
 public final class Architectures {
-    private static final List<String> FAMILIES = List.of(
-            "llama", //
-            "mistral", "qwen2", "qwen3");
+    private static final List<String> FAMILIES = List.of("exaone4", "llama", "mistral", "qwen2", "qwen3", "smollm3");
 
     private static final Map<String, Architecture> BY_TYPE = load();
 

@@ -38,7 +38,9 @@ public final class DecoderLayer implements AutoCloseable {
         this.model = model;
         this.layer = layer;
         this.device = device;
-        this.program = model.architecture().program();
+        Program whole = model.architecture().program();
+        boolean turns = model.config().ropes().get(layer) != Rope.NONE;
+        this.program = turns ? whole : whole.without(Operation.ROTARY);
         this.lastUses = program.lastUses();
         this.types = new DType[program.values()];
         for (Step step : program.steps()) {

@@ -73,9 +73,11 @@ public record ModelConfig(
         int window = LayerTypes.window(config, architecture);
         List<Integer> windows = new ArrayList<>();
         List<Rope> ropes = new ArrayList<>();
-        for (String type : layerTypes) {
+        List<Boolean> rotary = LayerTypes.rotary(config, architecture, layerTypes);
+        for (int layer = 0; layer < layers; layer++) {
+            String type = layerTypes.get(layer);
             windows.add(type.equals(LayerTypes.SLIDING) ? window : 0);
-            ropes.add(rope(config, type, headDim, maxPositions));
+            ropes.add(rotary.get(layer) ? rope(config, type, headDim, maxPositions) : Rope.NONE);
         }
         return new ModelConfig(
                 config.text("model_type"),

@@ -12,6 +12,9 @@ import quern.tensor.Matrix;
  * @param theta the base, for messages
  */
 record Rope(double[] inverseFrequencies, double magnitude, double theta) {
+    /** Of a layer without rotary positions. */
+    static final Rope NONE = new Rope(new double[0], 1, 1);
+
     private static final Set<String> KNOWN = Set.of("default", "linear", "llama3", "yarn");
 
     /**

@@ -17,8 +17,10 @@
  *     not absent</td></tr>
  * <tr><td>{@code norm}</td><td>{@code offset}: 1 where stored norm weights are offsets from one; 0 if left out</td></tr>
  * <tr><td>{@code sliding}</td><td>keys that say which layers have a window where {@code layer_types} does not: {@code size}, its
- *     tokens; {@code if}, a condition; {@code from}, the first layer. Left out: no layer has one, whatever the config
+ *     tokens; {@code if}, a condition; {@code from}, the first layer; {@code pattern}, all but each nth. Left out: no layer has one, whatever the config
  *     says</td></tr>
+ * <tr><td>{@code rotary}</td><td>which layers have rotary positions: {@code flags}, the key of a list of 0 and 1; {@code interval},
+ *     all but each nth where that list is absent; {@code only_sliding}. Left out: all layers</td></tr>
  * <tr><td>{@code biases}</td><td>for a linear or a prefix of linears: true, or the key that says whether there is a bias. Left
  *     out: none. A bias that is stored and not said, or said and not stored, is refused</td></tr>
  * <tr><td>{@code layer}</td><td>the program of a layer</td></tr>

@@ -26,10 +26,12 @@ class ArchitectureContractTest {
     /** Of max(1, |reference|), in F32. */
     private static final double EXACT = 1e-4;
     /**
-     * The same for operands of 8 bits of mantissa, as a mean over a tensor: each rounding is at most 2^-9, and the few layers
-     * here add up a few dozen of them.
+     * The same for operands of 8 bits of mantissa: each rounding is at most 2^-9, and the few layers here add up a few dozen of
+     * them. The worst that was measured is a mean of 0.015 over a tensor and a single 0.26, both of logits.
      */
-    private static final double ROUNDED = 2e-2;
+    private static final double ROUNDED_MEAN = 2e-2;
+
+    private static final double ROUNDED = 0.4;
 
     private enum Computing {
         PLAIN_JAVA("java", DType.F32),
@@ -87,7 +89,7 @@ class ArchitectureContractTest {
                         () -> assertThatThrownBy(() -> Model.open(reference.model("config.json")))
                                 .isInstanceOf(QuernException.class)
                                 .hasMessageContaining("its model_type '" + reference.modelType() + "' is not known")
-                                .hasMessageContaining("llama, mistral")))
+                                .hasMessageContaining("llama, mistral, qwen2, qwen3")))
                 .toList();
     }
 
@@ -152,9 +154,10 @@ class ArchitectureContractTest {
         if (device.computeType() == DType.F32) {
             assertThat(greatest).as(what + ", greatest difference").isLessThan(EXACT);
         } else {
+            assertThat(greatest).as(what + ", greatest difference").isLessThan(ROUNDED);
             assertThat(sum / wanted.values().length)
                     .as(what + ", mean difference")
-                    .isLessThan(ROUNDED);
+                    .isLessThan(ROUNDED_MEAN);
         }
     }
 }
