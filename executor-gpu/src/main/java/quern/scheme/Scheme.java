@@ -17,6 +17,11 @@ import quern.tensor.DType;
 public record Scheme(int bits, int groupSize, boolean symmetric, boolean ternary, ColumnOrder order, DType scaleType)
         implements Serializable {
     public Scheme {
+        check(bits, groupSize, symmetric, ternary);
+    }
+
+    /** Also for a recipe, which does not know the type of its scales yet. */
+    static void check(int bits, int groupSize, boolean symmetric, boolean ternary) {
         if (bits != 2 && bits != 3 && bits != 4 && bits != 8) {
             throw new QuernException("Cannot quantize to " + bits + " bits: the codes have 2, 3, 4 or 8 bits");
         }

@@ -1,0 +1,50 @@
+package quern.cli;
+
+import java.io.PrintWriter;
+import java.util.function.Supplier;
+import picocli.CommandLine;
+import quern.QuernException;
+
+/** The entry of the application jar. */
+public final class Main {
+    /** Done. */
+    static final int DONE = 0;
+    /** It failed. */
+    static final int FAILED = 1;
+    /** The user can mend it. */
+    static final int USAGE = 2;
+
+    private Main() {}
+
+    public static void main(String[] args) {
+        PrintWriter out = new PrintWriter(System.out, true);
+        PrintWriter err = new PrintWriter(System.err, true);
+        System.exit(run(args, Main::application, out, err));
+    }
+
+    private static Commands application() {
+        throw new QuernException("Cannot run a command: this build has only the command line (build all of Quern)");
+    }
+
+    /**
+     * @param commands asked for once the arguments are known to be good
+     * @return the exit code
+     */
+    static int run(String[] args, Supplier<Commands> commands, PrintWriter out, PrintWriter err) {
+        CommandLine line = Cli.commandLine(commands);
+        line.setOut(out);
+        line.setErr(err);
+        line.setParameterExceptionHandler((e, given) -> {
+            String command = e.getCommandLine().getCommandSpec().qualifiedName();
+            String said = String.valueOf(e.getMessage()).lines().findFirst().orElse("");
+            err.println("Cannot read the command line: " + said + " (" + command + " --help explains it)");
+            return USAGE;
+        });
+        line.setExecutionExceptionHandler((e, where, parsed) -> Failure.report(e, args, err));
+        if (args.length == 0) {
+            line.usage(err);
+            return USAGE;
+        }
+        return line.execute(args);
+    }
+}
