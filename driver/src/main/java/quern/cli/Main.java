@@ -3,9 +3,8 @@ package quern.cli;
 import java.io.PrintWriter;
 import java.util.function.Supplier;
 import picocli.CommandLine;
-import quern.QuernException;
 
-/** The entry of the application jar. */
+/** Reads a command line and has it carried out. */
 public final class Main {
     /** Done. */
     static final int DONE = 0;
@@ -16,21 +15,11 @@ public final class Main {
 
     private Main() {}
 
-    public static void main(String[] args) {
-        PrintWriter out = new PrintWriter(System.out, true);
-        PrintWriter err = new PrintWriter(System.err, true);
-        System.exit(run(args, Main::application, out, err));
-    }
-
-    private static Commands application() {
-        throw new QuernException("Cannot run a command: this build has only the command line (build all of Quern)");
-    }
-
     /**
      * @param commands asked for once the arguments are known to be good
      * @return the exit code
      */
-    static int run(String[] args, Supplier<Commands> commands, PrintWriter out, PrintWriter err) {
+    public static int run(String[] args, Supplier<Commands> commands, PrintWriter out, PrintWriter err) {
         CommandLine line = Cli.commandLine(commands);
         line.setOut(out);
         line.setErr(err);

@@ -50,7 +50,7 @@ final class ResultStream {
                                         },
                                         ClassTag$.MODULE$.apply(byte[].class));
                         job.complete(null);
-                    } catch (Throwable e) {
+                    } catch (Throwable e) { // reported on the caller's thread
                         job.completeExceptionally(e);
                     }
                     finished.add(Optional.empty());
@@ -68,7 +68,7 @@ final class ResultStream {
         }
         if (job.isCompletedExceptionally()) {
             Throwable cause = job.handle((nothing, e) -> e).join();
-            throw cause instanceof RuntimeException runtime ? runtime : new IOException(cause.getMessage(), cause);
+            throw new IOException(cause.getMessage(), cause);
         }
     }
 

@@ -98,11 +98,11 @@ class LauncherTest {
                 new String[][] {{"--help"}, {"--version"}, {"quantize", "--help"}, {"--master", "local", "plan", "-h"}
                 }) {
             List<String> said = quern(Map.of(), arguments);
-            assertThat(said).contains("quern.cli.Main").doesNotContain("org.apache.spark.deploy.SparkSubmit");
+            assertThat(said).contains("quern.Quern").doesNotContain("org.apache.spark.deploy.SparkSubmit");
             assertThat(said).endsWith(arguments[arguments.length - 1]);
             assertThat(said).doesNotContain("--master");
         }
-        assertThat(quern(Map.of())).endsWith("quern.cli.Main");
+        assertThat(quern(Map.of())).endsWith("quern.Quern");
     }
 
     @Test
