@@ -18,7 +18,8 @@ public final class Methods {
         return ALL.stream()
                 .filter(m -> m.name().equals(name))
                 .findFirst()
-                .orElseThrow(() -> new QuernException("Cannot quantize by method " + name + ": it is unknown (use one of "
-                        + ALL.stream().map(Method::name).collect(Collectors.joining(", ")) + ")"));
+                .orElseThrow(
+                        () -> new QuernException("Cannot quantize by method " + name + ": it is unknown (use one of "
+                                + ALL.stream().map(Method::name).collect(Collectors.joining(", ")) + ")"));
     }
 }

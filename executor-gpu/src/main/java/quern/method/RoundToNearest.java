@@ -7,6 +7,7 @@ import quern.QuernException;
 import quern.device.Device;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
+import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
 import quern.tensor.Matrix;
 
@@ -31,12 +32,7 @@ public final class RoundToNearest implements Method {
             @Override
             public Outcome quantize(String linear, Matrix weight) {
                 requireFinite(linear, weight);
-                QuantizedLinear chosen = RoundToNearest.quantize(weight, scheme, recipe.scales());
-                QuantizedLinear plain = RoundToNearest.quantize(weight, scheme, quern.scheme.ScaleRule.MAX);
-                return new Outcome(
-                        chosen,
-                        new Losses(squaredError(weight, chosen), squaredError(weight, plain), squaredNorm(weight)),
-                        List.of());
+                return outcome(weight, scheme, recipe.scales(), List.of());
             }
 
             @Override
@@ -44,7 +40,19 @@ public final class RoundToNearest implements Method {
         };
     }
 
-    static QuantizedLinear quantize(Matrix weight, Scheme scheme, quern.scheme.ScaleRule rule) {
+    static Outcome outcome(Matrix weight, Scheme scheme, ScaleRule rule, List<String> notes) {
+        QuantizedLinear chosen = quantize(weight, scheme, rule);
+        double plain = rule == ScaleRule.MAX
+                ? squaredError(weight, chosen)
+                : squaredError(weight, quantize(weight, scheme, ScaleRule.MAX));
+        double norm = 0;
+        for (float w : weight.values()) {
+            norm += (double) w * w;
+        }
+        return new Outcome(chosen, new Losses(squaredError(weight, chosen), plain, norm), notes);
+    }
+
+    static QuantizedLinear quantize(Matrix weight, Scheme scheme, ScaleRule rule) {
         int inputs = weight.cols();
         int length = scheme.groupLength(inputs);
         Scales scales = Scales.of(weight.rows(), scheme.groups(inputs));
@@ -80,7 +88,7 @@ public final class RoundToNearest implements Method {
         return codes;
     }
 
-    static double squaredError(Matrix weight, QuantizedLinear quantized) {
+    private static double squaredError(Matrix weight, QuantizedLinear quantized) {
         float[] values = quantized.dequantize().values();
         double sum = 0;
         for (int i = 0; i < values.length; i++) {
@@ -90,19 +98,11 @@ public final class RoundToNearest implements Method {
         return sum;
     }
 
-    static double squaredNorm(Matrix weight) {
-        double sum = 0;
-        for (float w : weight.values()) {
-            sum += (double) w * w;
-        }
-        return sum;
-    }
-
     static void requireFinite(String linear, Matrix weight) {
         for (float w : weight.values()) {
             if (!Float.isFinite(w)) {
-                throw new QuernException("Cannot quantize " + linear + ": its weight holds " + w
-                        + " (skip it, or mend the checkpoint)");
+                throw new QuernException(
+                        "Cannot quantize " + linear + ": its weight holds " + w + " (skip it, or mend the checkpoint)");
             }
         }
     }

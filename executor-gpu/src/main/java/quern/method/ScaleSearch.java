@@ -17,6 +17,7 @@ import quern.tensor.HalfFloats;
 final class ScaleSearch {
     /** What the classic tool tries: 80 hundredths down from the full range. */
     private static final int MSE_STEPS = 80;
+
     private static final double MSE_NORM = 2.4;
 
     private static final int STEPS = 64;

@@ -101,4 +101,23 @@ final class JavaSolve implements SolveKernels {
             }
         }
     }
+
+    @Override
+    public void addProduct(DeviceMatrix a, DeviceMatrix b, int from, int to, DeviceMatrix sum) {
+        HeapMatrix left = JavaDevice.own(a);
+        HeapMatrix right = JavaDevice.own(b);
+        HeapMatrix into = JavaDevice.own(sum);
+        int cols = into.cols();
+        for (int row = 0; row < into.rows(); row++) {
+            for (int k = from; k < to; k++) {
+                float factor = left.values()[row * left.cols() + k - from];
+                Products.axpy(factor, right.values(), k * cols, into.values(), row * cols, cols);
+            }
+        }
+    }
+
+    @Override
+    public float[] descend(DeviceMatrix gradient, DeviceMatrix hessian, int from, int to, Grid grid, byte[] codes) {
+        return new Descent(JavaDevice.own(gradient), JavaDevice.own(hessian), from, to, grid, codes).run();
+    }
 }

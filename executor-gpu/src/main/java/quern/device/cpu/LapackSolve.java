@@ -103,4 +103,25 @@ final class LapackSolve implements SolveKernels {
                             new Primitive.Arg(DNNL_ARG_DST, w.address(0, to)));
         }
     }
+
+    @Override
+    public void addProduct(DeviceMatrix a, DeviceMatrix b, int from, int to, DeviceMatrix sum) {
+        NativeMatrix left = CpuDevice.own(a);
+        NativeMatrix right = CpuDevice.own(b);
+        NativeMatrix into = CpuDevice.own(sum);
+        device.oneDnn()
+                .primitive(Operations.Product.of(
+                                left.layout(), Layout.rows(DType.F32, to - from, right.cols()), into.layout())
+                        .accumulating())
+                .run(
+                        device.oneDnn(),
+                        new Primitive.Arg(DNNL_ARG_SRC, left.address()),
+                        new Primitive.Arg(DNNL_ARG_WEIGHTS, right.address(from, 0)),
+                        new Primitive.Arg(DNNL_ARG_DST, into.address()));
+    }
+
+    @Override
+    public float[] descend(DeviceMatrix gradient, DeviceMatrix hessian, int from, int to, Grid grid, byte[] codes) {
+        return new Descent(CpuDevice.own(gradient), CpuDevice.own(hessian), from, to, grid, codes).run();
+    }
 }
