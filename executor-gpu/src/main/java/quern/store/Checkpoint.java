@@ -6,6 +6,7 @@ import com.fasterxml.jackson.core.JsonToken;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.file.NoSuchFileException;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -127,11 +128,14 @@ public final class Checkpoint implements TensorSource {
         Map<String, String> index = index(store);
         List<Safetensors> shards = new ArrayList<>();
         for (String file : new TreeSet<>(index.values())) {
-            if (!store.exists(file)) {
+            try {
+                shards.add(Safetensors.read(store, file));
+            } catch (NoSuchFileException e) {
                 throw new CorruptCheckpointException(
-                        INDEX, "the shard '" + CorruptCheckpointException.quoted(file) + "' that it names is missing");
+                        INDEX,
+                        "the shard '" + CorruptCheckpointException.quoted(file) + "' that it names is missing",
+                        e);
             }
-            shards.add(Safetensors.read(store, file));
         }
         Map<String, Place> places = places(shards);
         for (Map.Entry<String, String> named : index.entrySet()) {

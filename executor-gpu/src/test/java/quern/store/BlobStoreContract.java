@@ -72,12 +72,21 @@ public abstract class BlobStoreContract {
     void a_missing_file_is_no_such_file() throws IOException {
         BlobStore store = emptyStore();
         put(store, "folder/file", bytes(1));
-        for (String path : List.of("missing", "folder", "folder/missing", "folder/file/below")) {
+        for (String path : List.of("missing", "folder", "folder/missing")) {
             assertThat(store.exists(path)).isFalse();
             assertThatThrownBy(() -> store.length(path)).isInstanceOf(NoSuchFileException.class);
             assertThatThrownBy(() -> store.read(path, 0, 1)).isInstanceOf(NoSuchFileException.class);
             assertThatThrownBy(() -> store.open(path).close()).isInstanceOf(NoSuchFileException.class);
         }
+    }
+
+    @Test
+    protected void below_a_file_there_is_none() throws IOException {
+        BlobStore store = emptyStore();
+        put(store, "file", bytes(1));
+        assertThat(store.exists("file/below")).isFalse();
+        assertThat(store.list("file/")).isEmpty();
+        assertThatThrownBy(() -> store.length("file/below")).isInstanceOf(NoSuchFileException.class);
     }
 
     @Test
