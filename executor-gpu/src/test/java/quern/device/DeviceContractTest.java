@@ -2,6 +2,7 @@ package quern.device;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assumptions.assumeThat;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -491,6 +492,15 @@ abstract class DeviceContractTest {
             assertThat(solve.codes()).isEqualTo(Arrays.copyOfRange(whole, at * n, rows * n));
             assertThat(solve.working()).isEqualTo(Arrays.copyOfRange(working, at * n, rows * n));
         }
+    }
+
+    @Test
+    void a_closed_matrix_cannot_be_read_where_memory_is_native() {
+        assumeThat(device.name()).isEqualTo("cpu");
+        DeviceMatrix m = device.upload(random(3, 3), DType.F32);
+        m.close();
+        m.close();
+        assertThatThrownBy(() -> device.download(m)).isInstanceOf(IllegalStateException.class);
     }
 
     @Test

@@ -9,7 +9,7 @@ import java.util.List;
 /** gram += xT x: the lower triangle, a panel of columns at a time. */
 final class Gram {
     /** Columns of a panel: its triangle is all that is computed twice. */
-    private static final int PANEL = 512;
+    private static final int PANEL = 256;
     /** Tokens of one product: a sum in fp32 is bounded by it before it is added to the whole. */
     private static final int TOKENS = 2048;
 

@@ -9,6 +9,10 @@ import quern.device.SolveKernels.Grid;
 final class Sweep {
     /** Rows of a tile; 128 columns of it fit the second-level cache. */
     private static final int ROWS = 256;
+    /** Between columns of a tile: not a power of two, or all columns would share a few lines of the cache. */
+    private static final int STRIDE = ROWS + 16;
+    /** Columns whose updates of the columns behind them are done in one pass. */
+    private static final int TOGETHER = 8;
     /** Adding and subtracting it rounds a float of magnitude below 2^22 to an integer, half to even. */
     private static final float ROUND = 0x1.8p23f;
 
@@ -62,10 +66,10 @@ final class Sweep {
     }
 
     private final class Tile {
-        private final float[] w = new float[width * ROWS]; // by columns: original
-        private final float[] live = new float[width * ROWS]; // by columns: working
-        private final float[] code = new float[width * ROWS]; // by columns
-        private final float[] e = new float[width * ROWS]; // by columns: original - quantized
+        private final float[] w = new float[width * STRIDE]; // by columns: original
+        private final float[] live = new float[width * STRIDE]; // by columns: working
+        private final float[] code = new float[width * STRIDE]; // by columns
+        private final float[] e = new float[width * STRIDE]; // by columns: original - quantized
         private final float[] weighted = new float[ROWS];
         private final float[] scale = new float[ROWS];
         private final float[] zero = new float[ROWS];
@@ -76,11 +80,17 @@ final class Sweep {
             load(original, row, rows, w);
             load(working, row, rows, live);
             java.util.Arrays.fill(losses, 0);
-            for (int i = 0; i < width; i++) {
-                columnGrid(row, rows, grid.groupOfColumn()[i]);
-                quantize(i * ROWS, rows, diagonal[i]);
-                for (int j = i + 1; j < width; j++) {
-                    axpy(e, i * ROWS, update[i * width + j], live, j * ROWS, rows);
+            for (int first = 0; first < width; first += TOGETHER) {
+                int last = Math.min(width, first + TOGETHER);
+                for (int i = first; i < last; i++) {
+                    columnGrid(row, rows, grid.groupOfColumn()[i]);
+                    quantize(i * STRIDE, rows, diagonal[i]);
+                    for (int j = i + 1; j < last; j++) {
+                        axpy(e, i * STRIDE, update[i * width + j], live, j * STRIDE, rows);
+                    }
+                }
+                for (int j = last; j < width; j++) {
+                    axpys(e, first * STRIDE, update, first * width + j, width, live, j * STRIDE, rows);
                 }
             }
             store(live, row, rows, working, from);
@@ -123,7 +133,7 @@ final class Sweep {
             for (int r = 0; r < rows; r++) {
                 matrix.read(row + r, from, width, line, 0);
                 for (int j = 0; j < width; j++) {
-                    tile[j * ROWS + r] = line[j];
+                    tile[j * STRIDE + r] = line[j];
                 }
             }
         }
@@ -131,7 +141,7 @@ final class Sweep {
         private void store(float[] tile, int row, int rows, FloatRows matrix, int col) {
             for (int r = 0; r < rows; r++) {
                 for (int j = 0; j < width; j++) {
-                    line[j] = tile[j * ROWS + r];
+                    line[j] = tile[j * STRIDE + r];
                 }
                 matrix.write(row + r, col, width, line, 0);
             }
@@ -141,9 +151,33 @@ final class Sweep {
             for (int r = 0; r < rows; r++) {
                 int at = (row + r) * working.cols() + from;
                 for (int j = 0; j < width; j++) {
-                    codes[at + j] = (byte) (int) code[j * ROWS + r];
+                    codes[at + j] = (byte) (int) code[j * STRIDE + r];
                 }
             }
+        }
+    }
+
+    /** Eight axpys in the same order as one by one, hence with the same bits, that read and write y once. */
+    private static void axpys(float[] x, int xAt, float[] a, int aAt, int aStep, float[] y, int yAt, int n) {
+        float a0 = a[aAt];
+        float a1 = a[aAt + aStep];
+        float a2 = a[aAt + 2 * aStep];
+        float a3 = a[aAt + 3 * aStep];
+        float a4 = a[aAt + 4 * aStep];
+        float a5 = a[aAt + 5 * aStep];
+        float a6 = a[aAt + 6 * aStep];
+        float a7 = a[aAt + 7 * aStep];
+        for (int i = 0; i < n; i++) {
+            float sum = y[yAt + i];
+            sum += x[xAt + i] * a0;
+            sum += x[xAt + STRIDE + i] * a1;
+            sum += x[xAt + 2 * STRIDE + i] * a2;
+            sum += x[xAt + 3 * STRIDE + i] * a3;
+            sum += x[xAt + 4 * STRIDE + i] * a4;
+            sum += x[xAt + 5 * STRIDE + i] * a5;
+            sum += x[xAt + 6 * STRIDE + i] * a6;
+            sum += x[xAt + 7 * STRIDE + i] * a7;
+            y[yAt + i] = sum;
         }
     }
 
