@@ -96,24 +96,45 @@ public final class Evaluation {
         return sum;
     }
 
-    /** One predicted token: sum over v of p(v) (log p(v) - log q(v)) with p of the reference. */
+    /**
+     * One predicted token: KL = sum over v of p(v) (log p(v) - log q(v)) with p of the reference. With p = exp(r) / P and
+     * q = exp(l) / Q of the logits r and l this is (sum of exp(r) (r - l)) / P - log P + log Q, one exp for each of them.
+     */
     private static Score score(Matrix logits, Matrix wanted, int row, int next) {
-        double normal = Head.logSumExp(logits, row);
-        double nll = normal - logits.at(row, next);
         if (wanted == logits) {
-            return new Score(nll, 0, 1, 1);
+            return new Score(Head.logSumExp(logits, row) - logits.at(row, next), 0, 1, 1);
         }
-        double wantedNormal = Head.logSumExp(wanted, row);
-        double kl = 0;
-        int likeliest = 0;
-        int wantedLikeliest = 0;
-        for (int v = 0; v < logits.cols(); v++) {
-            double logQ = logits.at(row, v) - normal;
-            double logP = wanted.at(row, v) - wantedNormal;
-            kl += Math.exp(logP) * (logP - logQ);
-            likeliest = logits.at(row, v) > logits.at(row, likeliest) ? v : likeliest;
-            wantedLikeliest = wanted.at(row, v) > wanted.at(row, wantedLikeliest) ? v : wantedLikeliest;
+        int columns = logits.cols();
+        int from = row * columns;
+        float[] l = logits.values();
+        float[] r = wanted.values();
+        int likeliest = likeliest(logits, row);
+        int wantedLikeliest = likeliest(wanted, row);
+        double greatest = l[from + likeliest];
+        double wantedGreatest = r[from + wantedLikeliest];
+        double sum = 0;
+        double wantedSum = 0;
+        double moment = 0;
+        for (int v = from; v < from + columns; v++) {
+            double p = Math.exp(r[v] - wantedGreatest);
+            sum += Math.exp(l[v] - greatest);
+            wantedSum += p;
+            moment += p * ((double) r[v] - l[v]);
         }
-        return new Score(nll, kl, likeliest == wantedLikeliest ? 1 : 0, 1);
+        double normal = greatest + Math.log(sum);
+        double wantedNormal = wantedGreatest + Math.log(wantedSum);
+        return new Score(
+                normal - logits.at(row, next),
+                moment / wantedSum - wantedNormal + normal,
+                likeliest == wantedLikeliest ? 1 : 0,
+                1);
+    }
+
+    private static int likeliest(Matrix logits, int row) {
+        int best = 0;
+        for (int v = 1; v < logits.cols(); v++) {
+            best = logits.at(row, v) > logits.at(row, best) ? v : best;
+        }
+        return best;
     }
 }

@@ -19,6 +19,7 @@ final class CountingDevice implements Device {
     private final Device inner;
     private final Set<DeviceMatrix> open = Collections.newSetFromMap(new IdentityHashMap<>());
     private int closedTwice;
+    private int most;
 
     CountingDevice(Device inner) {
         this.inner = inner;
@@ -31,6 +32,7 @@ final class CountingDevice implements Device {
         Counted(DeviceMatrix matrix) {
             this.matrix = matrix;
             open.add(this);
+            most = Math.max(most, open.size());
         }
 
         @Override
@@ -59,6 +61,11 @@ final class CountingDevice implements Device {
 
     int open() {
         return open.size();
+    }
+
+    /** The most that were open at a time. */
+    int most() {
+        return most;
     }
 
     int closedTwice() {

@@ -84,6 +84,9 @@ class DecoderLayerTest {
             // Cosines and sines of this length are kept.
             assertThat(device.open()).isEqualTo(weights + 2 + 2);
             assertThat(device.closedTwice()).isZero();
+            // Beside them at most four values: q, k, v and what comes of them; the stream, gate, up and what comes of
+            // them.
+            assertThat(device.most()).isEqualTo(weights + 1 + 2 + 4);
             y.close();
             x.close();
             layer.close();

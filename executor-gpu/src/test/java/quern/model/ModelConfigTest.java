@@ -61,6 +61,31 @@ class ModelConfigTest {
         assertThat(now.ropes().get(0).inverseFrequencies()[7]).isCloseTo(Math.pow(5e5, -14 / 16.0) / 8, within(1e-12));
     }
 
+    /** Expected values from the formula as transformers has it, computed apart in Python. */
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '`',
+            value = {
+                "`` | 1.138629436111989 | 1 0.23717082451262847 0.05 0.007905694150420948 0.0025",
+                "`, \"truncate\": false` | 1.138629436111989 | 1 0.2791745471235732 0.025996591586511957 0.007905694150420948 0.0025",
+                "`, \"mscale\": 1.0, \"mscale_all_dim\": 0.7` | 1.0379100195867799 | 1 0.23717082451262847 0.05 0.007905694150420948 0.0025",
+            })
+    void yarn_blends_frequencies_and_has_a_magnitude(String more, double magnitude, String frequencies)
+            throws IOException {
+        Rope rope = config(
+                        "qwen2",
+                        ", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4.0, \"beta_fast\": 4.0, \"beta_slow\": 1.0,"
+                                + " \"original_max_position_embeddings\": 64" + (more == null ? "" : more) + "}")
+                .ropes()
+                .get(0);
+        assertThat(rope.magnitude()).isCloseTo(magnitude, within(1e-12));
+        String[] wanted = frequencies.split(" ");
+        for (int i = 0; i < wanted.length; i++) {
+            assertThat(rope.inverseFrequencies()[i]).isCloseTo(Double.parseDouble(wanted[i]), within(1e-12));
+        }
+    }
+
     @Test
     void a_theta_that_is_not_said_is_the_familys() throws IOException {
         assertThat(config("llama", ", \"rope_parameters\": {\"rope_type\": \"default\"}")
