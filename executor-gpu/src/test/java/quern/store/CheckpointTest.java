@@ -87,6 +87,7 @@ class CheckpointTest {
     @Test
     void an_index_and_its_shards_must_agree() {
         refused(twoShards().put("m2.safetensors", shard("c", "a")), "m2.safetensors", "'a'", "m1.safetensors");
+        refused(twoShards().put("m1.safetensors", shard("a", "b", "c")), "m2.safetensors", "'c'", "m1.safetensors");
         refused(twoShards().put("m2.safetensors", shard("d")), INDEX, "'c'", "m2.safetensors");
         refused(twoShards().put("m2.safetensors", shard("c", "d")), INDEX, "'d'", "m2.safetensors", "none");
         refused(
