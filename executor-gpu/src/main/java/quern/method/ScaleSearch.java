@@ -18,8 +18,6 @@ final class ScaleSearch {
     /** What the classic tool tries: 80 hundredths down from the full range. */
     private static final int MSE_STEPS = 80;
 
-    private static final double MSE_NORM = 2.4;
-
     private static final int STEPS = 64;
 
     /** Adding and subtracting it rounds a float of magnitude below 2^22 to an integer, half to even. */
@@ -162,12 +160,12 @@ final class ScaleSearch {
 
     private void powerErrors(float[] weights, int at, int length) {
         for (int c = 0; c < error.length; c++) {
-            double sum = 0;
+            float sum = 0;
             for (int j = at; j < at + length; j++) {
-                double level = Math.max(lowest[c], Math.min(highest[c], Math.rint(weights[j] / scale[c])));
-                sum += Math.pow(Math.abs(scale[c] * level - weights[j]), MSE_NORM);
+                float level = Math.max(lowest[c], Math.min(highest[c], weights[j] * inverse[c])) + ROUND - ROUND;
+                sum += Power.of(scale[c] * level - weights[j]);
             }
-            error[c] = (float) sum;
+            error[c] = sum;
         }
     }
 }

@@ -112,6 +112,22 @@ class GptqTest {
         }
     }
 
+    /** The devices round differently, so codes may part; what they are worth does not. */
+    @Test
+    void refinement_is_as_good_on_every_device() {
+        Random random = Seeds.random();
+        Matrix weight = Samples.weight(300, 128, random);
+        Hessian h = Samples.hessian(128, 300, random);
+        Scheme scheme = Samples.scheme(3, 32, true, ColumnOrder.STATIC);
+        double plain = MethodContractTest.quantize(new Gptq(), scheme, ScaleRule.SALIENCY, h, weight, JAVA)
+                .losses()
+                .loss();
+        Method.Outcome other = MethodContractTest.quantize(new Gptq(), scheme, ScaleRule.SALIENCY, h, weight, CPU);
+        assertThat(other.losses().loss()).isCloseTo(plain, within(0.02 * plain));
+        double exact = Samples.loss(weight, other.quantized().dequantize(), h);
+        assertThat(other.losses().loss()).isCloseTo(exact, within(1e-3 * exact));
+    }
+
     @Test
     void dead_columns_leave_the_others_alone() {
         Random random = Seeds.random();

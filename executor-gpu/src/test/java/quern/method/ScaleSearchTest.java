@@ -1,0 +1,92 @@
+package quern.method;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
+
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import quern.scheme.ColumnOrder;
+import quern.scheme.ScaleRule;
+import quern.scheme.Scheme;
+import quern.tensor.DType;
+import quern.tensor.HalfFloats;
+
+class ScaleSearchTest {
+    @Test
+    void the_power_is_that_of_the_library() {
+        Random random = Seeds.random();
+        for (int i = 0; i < 10_000; i++) {
+            float x = (float) (random.nextGaussian() * Math.pow(10, random.nextInt(12) - 6));
+            double exact = Math.pow(Math.abs(x), 2.4);
+            assertThat((double) Power.of(x)).isCloseTo(exact, within(1e-6 * exact));
+        }
+    }
+
+    @Test
+    void scales_by_max_are_those_of_the_classic_tool() {
+        float[] w = {.3f, -.5f, .8f, .1f, -.2f, .7f, -.4f, .9f};
+        assertThat(choose(w, ScaleRule.MAX, true, DType.F32).scales()[0]).isEqualTo(1.8f / 15);
+        Scales asymmetric = choose(w, ScaleRule.MAX, false, DType.F32);
+        assertThat(asymmetric.scales()[0]).isEqualTo(1.4f / 15);
+        assertThat(asymmetric.zeros()[0]).isEqualTo((byte) 5);
+    }
+
+    @Test
+    void the_grid_search_finds_the_classic_tools_best() {
+        Random random = Seeds.random();
+        for (int t = 0; t < 200; t++) {
+            float[] w = new float[64];
+            for (int i = 0; i < w.length; i++) {
+                w[i] = (float) random.nextGaussian();
+            }
+            w[0] = -8;
+            double full = 16.0 / 15;
+            double best = Double.POSITIVE_INFINITY;
+            for (int i = 0; i < 80; i++) {
+                best = Math.min(best, powerError(w, full * (1 - i / 100.0)));
+            }
+            float found = choose(w, ScaleRule.MSE, true, DType.F32).scales()[0];
+            assertThat(powerError(w, found)).isCloseTo(best, within(1e-4 * best));
+        }
+    }
+
+    @Test
+    void a_row_without_negative_weights_is_not_clipped() {
+        assertThat(choose(new float[] {.1f, .5f, 1.5f, .7f}, ScaleRule.MAX, true, DType.F32)
+                        .scales()[0])
+                .isEqualTo(3f / 15);
+    }
+
+    @Test
+    void scales_are_positive_and_exact_in_their_type_whatever_the_weights() {
+        for (float size : new float[] {0, 1e-30f, 1e-9f, 1e-5f, 1, 1e5f, 1e30f}) {
+            for (DType type : new DType[] {DType.F16, DType.BF16, DType.F32}) {
+                for (ScaleRule rule : ScaleRule.values()) {
+                    for (boolean symmetric : new boolean[] {true, false}) {
+                        float[] w = {size, -size, size / 3, -size / 7};
+                        float scale = choose(w, rule, symmetric, type).scales()[0];
+                        assertThat(scale).isPositive().isFinite();
+                        assertThat(HalfFloats.round(scale, type)).isEqualTo(scale);
+                    }
+                }
+            }
+        }
+    }
+
+    private static Scales choose(float[] w, ScaleRule rule, boolean symmetric, DType type) {
+        Scales scales = Scales.of(1, 1);
+        float[] importance = new float[w.length];
+        java.util.Arrays.fill(importance, 1);
+        new ScaleSearch(new Scheme(4, -1, symmetric, false, ColumnOrder.OFF, type), rule)
+                .choose(w, w.length, 0, w.length, importance, scales, 0);
+        return scales;
+    }
+
+    private static double powerError(float[] w, double scale) {
+        double sum = 0;
+        for (float x : w) {
+            sum += Math.pow(Math.abs(scale * Math.max(-8, Math.min(7, Math.rint(x / scale))) - x), 2.4);
+        }
+        return sum;
+    }
+}
