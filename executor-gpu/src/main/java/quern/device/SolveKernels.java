@@ -51,11 +51,34 @@ public interface SolveKernels {
     void propagate(DeviceMatrix error, DeviceMatrix factor, int from, int to, DeviceMatrix working);
 
     /**
+     * One round of coordinate descent over the columns [from, to) of a block, which lie in one group: in turn each column
+     * gets the code that is best while all other columns of the row stay, quantized + gradient / H[i,i] rounded to the
+     * grid. The gradient itself is only read: the caller updates it for what the block has changed.
+     *
+     * @param gradient rows x n, F32: (original - quantized) H
+     * @param hessian n x n, F32
+     * @param grid scales and zeros for each column of the block
+     * @param codes rows x n, read and written at columns [from, to)
+     * @return for each row the scale that minimizes the loss for the new codes of the block, were it free; NaN where all
+     *     of them stand for zero
+     */
+    float[] descend(DeviceMatrix gradient, DeviceMatrix hessian, int from, int to, Grid grid, byte[] codes);
+
+    /**
+     * sum += a * b[from:to, :] in fp32.
+     *
+     * @param a rows x (to - from), F32
+     * @param b n x cols, F32
+     * @param sum rows x cols, F32
+     */
+    void addProduct(DeviceMatrix a, DeviceMatrix b, int from, int to, DeviceMatrix sum);
+
+    /**
      * The grid of each column of a block.
      *
      * @param lowest smallest code
      * @param highest largest code
-     * @param groupOfColumn for each column of the sweep's order, its group
+     * @param groupOfColumn for each column of the block, its group
      * @param groups groups of a row
      * @param scales rows x groups
      * @param zeros rows x groups

@@ -39,6 +39,10 @@ public interface Method {
     /**
      * tr(E H ET) / tokens for E = W - Q, in the units of a squared output summed over outputs; for a method without a
      * Hessian, the sum of squared errors of the weights.
+     *
+     * @param loss of what was chosen
+     * @param roundToNearest of the codes nearest to the weights on grids by max
+     * @param weightNorm the same measure of W itself: loss / weightNorm is a relative error
      */
     record Losses(double loss, double roundToNearest, double weightNorm) {}
 }

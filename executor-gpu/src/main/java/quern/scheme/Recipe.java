@@ -1,6 +1,10 @@
 package quern.scheme;
 
+import java.io.Serializable;
 import java.util.List;
+import java.util.regex.Pattern;
+import java.util.regex.PatternSyntaxException;
+import quern.QuernException;
 
 /**
  * What to do with a model. Read from YAML (see {@code conf/recipes}) or from the plain options; every default stands
@@ -29,11 +33,28 @@ public record Recipe(
         ScaleRule scales,
         double percdamp,
         boolean trueSequential,
-        List<String> skip) {
+        List<String> skip)
+        implements Serializable {
     public static final Recipe DEFAULT = new Recipe(
             "gptq", "gptq", 4, 128, true, false, ColumnOrder.STATIC, ScaleRule.SALIENCY, 0.01, false, List.of());
 
     public Recipe {
         skip = List.copyOf(skip);
+        Scheme.check(bits, groupSize, symmetric, ternary);
+        if (!(percdamp > 0 && percdamp < 1)) {
+            throw new QuernException(
+                    "Cannot damp by " + percdamp
+                            + ": percdamp is a fraction of the mean of the Hessian's diagonal, between 0 and 1 (0.01 is usual)");
+        }
+        for (String pattern : skip) {
+            try {
+                Pattern.compile(pattern);
+            } catch (PatternSyntaxException e) {
+                throw new QuernException(
+                        "Cannot skip " + pattern + ": it is not a regular expression, " + e.getDescription()
+                                + " (write for example '.*down_proj')",
+                        e);
+            }
+        }
     }
 }

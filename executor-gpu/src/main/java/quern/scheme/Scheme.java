@@ -1,5 +1,6 @@
 package quern.scheme;
 
+import java.io.Serializable;
 import quern.QuernException;
 import quern.tensor.DType;
 
@@ -13,8 +14,14 @@ import quern.tensor.DType;
  * @param order the order of columns
  * @param scaleType the type that scales are stored in: a method chooses scales that this type represents exactly
  */
-public record Scheme(int bits, int groupSize, boolean symmetric, boolean ternary, ColumnOrder order, DType scaleType) {
+public record Scheme(int bits, int groupSize, boolean symmetric, boolean ternary, ColumnOrder order, DType scaleType)
+        implements Serializable {
     public Scheme {
+        check(bits, groupSize, symmetric, ternary);
+    }
+
+    /** Also for a recipe, which does not know the type of its scales yet. */
+    static void check(int bits, int groupSize, boolean symmetric, boolean ternary) {
         if (bits != 2 && bits != 3 && bits != 4 && bits != 8) {
             throw new QuernException("Cannot quantize to " + bits + " bits: the codes have 2, 3, 4 or 8 bits");
         }

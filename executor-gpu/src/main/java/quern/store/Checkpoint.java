@@ -6,6 +6,7 @@ import com.fasterxml.jackson.core.JsonToken;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.file.NoSuchFileException;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -49,6 +50,11 @@ public final class Checkpoint implements TensorSource {
             return sharded(store);
         }
         throw nothingToRead(store);
+    }
+
+    /** One safetensors file by itself, whatever its name. */
+    public static Checkpoint file(BlobStore store, String file) throws IOException {
+        return new Checkpoint(store, List.of(file), places(List.of(Safetensors.read(store, file))));
     }
 
     /** The safetensors files, sorted. */
@@ -104,15 +110,32 @@ public final class Checkpoint implements TensorSource {
         return place;
     }
 
+    /**
+     * The files that make up the checkpoint by its names and its index alone: what has to be there before
+     * {@link #open} can succeed. Reads no header; refuses as {@link #open} does.
+     */
+    public static List<String> filesOf(BlobStore store) throws IOException {
+        if (store.exists(SINGLE)) {
+            return List.of(SINGLE);
+        }
+        if (store.exists(INDEX)) {
+            return List.copyOf(new TreeSet<>(index(store).values()));
+        }
+        throw nothingToRead(store);
+    }
+
     private static Checkpoint sharded(BlobStore store) throws IOException {
         Map<String, String> index = index(store);
         List<Safetensors> shards = new ArrayList<>();
         for (String file : new TreeSet<>(index.values())) {
-            if (!store.exists(file)) {
+            try {
+                shards.add(Safetensors.read(store, file));
+            } catch (NoSuchFileException e) {
                 throw new CorruptCheckpointException(
-                        INDEX, "the shard '" + CorruptCheckpointException.quoted(file) + "' that it names is missing");
+                        INDEX,
+                        "the shard '" + CorruptCheckpointException.quoted(file) + "' that it names is missing",
+                        e);
             }
-            shards.add(Safetensors.read(store, file));
         }
         Map<String, Place> places = places(shards);
         for (Map.Entry<String, String> named : index.entrySet()) {
@@ -198,7 +221,7 @@ public final class Checkpoint implements TensorSource {
         while (json.nextToken() == JsonToken.FIELD_NAME) {
             String tensor = json.currentName();
             String file = json.nextToken() == JsonToken.VALUE_STRING ? json.getText() : "";
-            if (!Paths.isSafe(file) || !file.endsWith(".safetensors")) {
+            if (!BlobPaths.isSafe(file) || !file.endsWith(".safetensors")) {
                 throw CorruptCheckpointException.tensor(
                         INDEX,
                         tensor,

@@ -74,13 +74,13 @@ public final class LocalStore implements BlobStore {
 
     @Override
     public List<String> list(String prefix) throws IOException {
-        return walk(prefix, true, path -> !Paths.isTemporary(path));
+        return walk(prefix, true, path -> !BlobPaths.isTemporary(path));
     }
 
     @Override
     public void write(String path, Body body) throws IOException {
         Path file = file(path);
-        Path unfinished = file(Paths.temporary(path));
+        Path unfinished = file(BlobPaths.temporary(path));
         Files.createDirectories(parent(file));
         try {
             try (OutputStream out = new BufferedOutputStream(Files.newOutputStream(unfinished), 1 << 16)) {
@@ -112,7 +112,7 @@ public final class LocalStore implements BlobStore {
     }
 
     private List<String> walk(String prefix, boolean follow, Predicate<String> wanted) throws IOException {
-        Path folder = Paths.folder(prefix).isEmpty() ? root : file(Paths.folder(prefix));
+        Path folder = BlobPaths.folder(prefix).isEmpty() ? root : file(BlobPaths.folder(prefix));
         if (!Files.isDirectory(folder)) {
             return List.of();
         }
@@ -131,7 +131,7 @@ public final class LocalStore implements BlobStore {
     }
 
     private Path file(String path) {
-        return root.resolve(Paths.safe(path));
+        return root.resolve(BlobPaths.safe(path));
     }
 
     private Path existing(String path) throws NoSuchFileException {

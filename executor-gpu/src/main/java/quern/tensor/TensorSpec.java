@@ -1,9 +1,10 @@
 package quern.tensor;
 
+import java.io.Serializable;
 import java.util.List;
 
 /** Name, element type and shape of a tensor: what a file's header says of it. */
-public record TensorSpec(String name, DType dtype, List<Long> shape) {
+public record TensorSpec(String name, DType dtype, List<Long> shape) implements Serializable {
     public TensorSpec {
         shape = List.copyOf(shape);
     }

@@ -34,7 +34,7 @@ class LocalStoreTest extends BlobStoreContract {
     void what_a_crash_left_is_not_listed_but_deleted() throws IOException {
         BlobStore store = emptyStore();
         store.write("run/x", out -> out.write(1));
-        Files.writeString(folder.resolve("store/" + Paths.temporary("run/y")), "half");
+        Files.writeString(folder.resolve("store/" + BlobPaths.temporary("run/y")), "half");
         assertThat(store.list("")).containsExactly("run/x");
         store.delete("run/");
         assertThat(folder.resolve("store/run")).doesNotExist();

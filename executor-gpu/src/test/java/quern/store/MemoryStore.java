@@ -16,12 +16,12 @@ public final class MemoryStore implements BlobStore {
     private final Map<String, byte[]> files = new ConcurrentSkipListMap<>();
 
     public MemoryStore put(String path, byte[] bytes) {
-        files.put(Paths.safe(path), bytes);
+        files.put(BlobPaths.safe(path), bytes);
         return this;
     }
 
     public byte[] bytes(String path) throws NoSuchFileException {
-        byte[] bytes = files.get(Paths.safe(path));
+        byte[] bytes = files.get(BlobPaths.safe(path));
         if (bytes == null) {
             throw new NoSuchFileException(path);
         }
@@ -35,7 +35,7 @@ public final class MemoryStore implements BlobStore {
 
     @Override
     public boolean exists(String path) {
-        return files.containsKey(Paths.safe(path));
+        return files.containsKey(BlobPaths.safe(path));
     }
 
     @Override
@@ -110,13 +110,13 @@ public final class MemoryStore implements BlobStore {
 
     @Override
     public List<String> list(String prefix) {
-        Paths.folder(prefix);
+        BlobPaths.folder(prefix);
         return files.keySet().stream().filter(path -> path.startsWith(prefix)).toList();
     }
 
     @Override
     public void write(String path, Body body) throws IOException {
-        Paths.safe(path);
+        BlobPaths.safe(path);
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         body.writeTo(bytes);
         put(path, bytes.toByteArray());

@@ -124,6 +124,9 @@ class HalfFloatsTest {
             assertThat(u8[i]).isEqualTo((float) Byte.toUnsignedInt(bytes.get(i)));
             assertThat(bool[i]).isEqualTo(bytes.get(i) == 0 ? 0f : 1f);
         }
+        // Just above the middle of two floats, by a bit that halving would lose.
+        bytes.putLong(0, Long.MIN_VALUE + (1L << 39) + 1);
+        assertThat(HalfFloats.toFloats(bytes, DType.U64, 1)).containsExactly(0x1.000002p63f);
         ByteBuffer doubles =
                 ByteBuffer.allocate(8).order(ByteOrder.LITTLE_ENDIAN).putDouble(0, Math.PI);
         assertThat(HalfFloats.toFloats(doubles, DType.F64, 1)).containsExactly((float) Math.PI);

@@ -1,8 +1,8 @@
 package quern.store;
 
 /** The relative paths of a {@link BlobStore}. */
-public final class Paths {
-    private Paths() {}
+public final class BlobPaths {
+    private BlobPaths() {}
 
     /** Whether a path stays below its store: relative, no empty name, {@code .} or {@code ..}, no backslash or NUL. */
     public static boolean isSafe(String path) {

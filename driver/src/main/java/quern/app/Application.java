@@ -1,0 +1,225 @@
+package quern.app;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.Locale;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import quern.QuernException;
+import quern.calibration.Calibration;
+import quern.calibration.TokenWindows;
+import quern.calibration.Tokenizer;
+import quern.cli.CleanRequest;
+import quern.cli.Commands;
+import quern.cli.EvalRequest;
+import quern.cli.InspectRequest;
+import quern.cli.Propagation;
+import quern.cli.QuantizeRequest;
+import quern.cli.VerifyRequest;
+import quern.demo.Demo;
+import quern.evaluate.Score;
+import quern.hadoop.Stores;
+import quern.method.Methods;
+import quern.model.Model;
+import quern.progress.Progress;
+import quern.report.Report;
+import quern.report.Summary;
+import quern.spark.EvaluationJob;
+import quern.store.BlobStore;
+
+/** The commands, carried out. */
+public final class Application implements Commands, AutoCloseable {
+    /** Windows of the demo's evaluation text, before and after. */
+    private static final int ALL = 0;
+
+    private final Map<String, String> environment = System.getenv();
+    private @Nullable Session session;
+
+    @Override
+    public int quantize(QuantizeRequest request) {
+        return run(progress -> {
+            Session spark = session();
+            QuantizeJob.Settings settings = settings(spark, request, progress);
+            Report report = new QuantizeJob(spark.context(), spark.stores(), settings, progress).run();
+            progress.close();
+            System.out.println(Summary.of(report));
+            return 0;
+        });
+    }
+
+    @Override
+    public int plan(QuantizeRequest request) {
+        return run(progress -> {
+            Session spark = session();
+            QuantizeJob.Settings settings = settings(spark, request, progress);
+            PlanText.lines(QuantizeJob.plan(spark.context(), spark.stores(), settings))
+                    .forEach(System.out::println);
+            return 0;
+        });
+    }
+
+    @Override
+    public int eval(EvalRequest request) {
+        return run(progress -> {
+            Session spark = session();
+            Sources sources = new Sources(environment, progress);
+            String subject = sources.locate(request.model());
+            String reference =
+                    request.against().isPresent() ? sources.locate(request.against().get()) : null;
+            Model model = Model.openToEvaluate(spark.stores().open(subject));
+            int length = request.lengthGiven() ? request.length() : Math.min(request.length(), model.maxPositions());
+            TokenWindows windows;
+            try (Tokenizer tokenizer = Tokenizer.read(model.store())) {
+                windows = new Calibration(spark.sql(), tokenizer, new HubDatasets(environment))
+                        .evaluationWindows(request.text(), length, request.maxWindows(), request.maxChars());
+            }
+            Score score = EvaluationJob.run(spark.context(), spark.stores(), subject, reference, windows.windows());
+            System.out.printf(
+                    Locale.ROOT,
+                    "perplexity %.4f over %d tokens (%d windows of %d, %s, sha256 %s)%n",
+                    score.perplexity(),
+                    score.tokens(),
+                    windows.windows().size(),
+                    length,
+                    windows.source(),
+                    windows.sha256());
+            if (reference != null) {
+                System.out.printf(
+                        Locale.ROOT,
+                        "against %s: mean KL %.6f nats per token, same first choice %.2f %%%n",
+                        request.against().get().name(),
+                        score.meanKl(),
+                        100 * score.agreement());
+            }
+            return 0;
+        });
+    }
+
+    @Override
+    public int verify(VerifyRequest request) {
+        return run(progress -> {
+            Session spark = session();
+            String source = request.against().isPresent()
+                    ? new Sources(environment, progress).locate(request.against().get())
+                    : null;
+            java.util.List<String> findings = Inspection.verify(open(request.folder()), source == null ? null : spark.stores().open(source));
+            findings.forEach(f -> System.out.println("- " + f));
+            System.out.println(
+                    findings.isEmpty() ? request.folder() + " is sound" : findings.size() + " findings in " + request.folder());
+            return findings.isEmpty() ? 0 : 1;
+        });
+    }
+
+    @Override
+    public int inspect(InspectRequest request) {
+        return run(progress -> {
+            String location = new Sources(environment, progress).locate(request.model());
+            Inspection.describe(open(location)).forEach(System.out::println);
+            return 0;
+        });
+    }
+
+    @Override
+    public int clean(CleanRequest request) {
+        return run(progress -> {
+            int removed = OutputFolder.clean(open(request.folder()));
+            System.out.println(
+                    removed == 0
+                            ? "nothing to clean in " + request.folder()
+                            : "removed " + removed + " files of an unfinished run from " + request.folder());
+            return 0;
+        });
+    }
+
+    private QuantizeJob.Settings settings(Session spark, QuantizeRequest request, Progress progress)
+            throws IOException {
+        String source = new Sources(environment, progress).locate(request.model());
+        Model model = Model.open(spark.stores().open(source));
+        boolean demo = request.model().name().equals(Demo.NAME);
+        TokenWindows calibration = null;
+        TokenWindows evaluation = null;
+        boolean calibrates = Methods.named(request.recipe().method()).needsHessian();
+        if (calibrates || demo) {
+            try (Tokenizer tokenizer = Tokenizer.read(model.store())) {
+                Calibration text = new Calibration(spark.sql(), tokenizer, new HubDatasets(environment));
+                if (calibrates) {
+                    int length = request.calibration().length();
+                    if (length > model.maxPositions()) {
+                        if (request.calibration().lengthGiven()) {
+                            throw new QuernException("Cannot calibrate on windows of %d tokens: the model has %d positions (use --seqlen %d or less)"
+                                    .formatted(length, model.maxPositions(), model.maxPositions()));
+                        }
+                        length = model.maxPositions();
+                    }
+                    calibration = text.windows(
+                            request.calibration().source(),
+                            request.calibration().samples(),
+                            length,
+                            request.calibration().seed());
+                }
+                if (demo) {
+                    evaluation = text.evaluationWindows(Demo.NAME, Demo.LENGTH, ALL, ALL);
+                }
+            }
+        }
+        return new QuantizeJob.Settings(
+                request.model().name(),
+                source,
+                absolute(request.out().orElse(request.model().name() + "-quantized")),
+                request.recipe(),
+                stages(request, model),
+                request.maxShardBytes(),
+                request.resume(),
+                calibration,
+                evaluation);
+    }
+
+    /** 0 lets the planner choose. */
+    private static int stages(QuantizeRequest request, Model model) {
+        if (request.stages().isPresent()) {
+            return request.stages().getAsInt();
+        }
+        return request.propagation()
+                .map(p -> p == Propagation.EXACT ? 1 : model.layers())
+                .orElse(0);
+    }
+
+    private static String absolute(String location) {
+        return location.matches("[A-Za-z][A-Za-z0-9+.-]+:.*")
+                ? location
+                : java.nio.file.Path.of(location).toAbsolutePath().normalize().toString();
+    }
+
+    private BlobStore open(String location) {
+        return Stores.open(absolute(location), Map.of());
+    }
+
+    private Session session() {
+        Session open = session;
+        if (open == null) {
+            open = new Session();
+            session = open;
+        }
+        return open;
+    }
+
+    private int run(Body body) {
+        try (Progress progress = Progress.of(System.err)) {
+            return body.run(progress);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    @Override
+    public void close() {
+        if (session != null) {
+            session.close();
+        }
+    }
+
+    @FunctionalInterface
+    private interface Body {
+        int run(Progress progress) throws IOException;
+    }
+}

@@ -1,0 +1,124 @@
+package quern.app;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+import quern.QuernException;
+import quern.format.Format;
+import quern.format.Formats;
+import quern.model.Linear;
+import quern.model.Model;
+import quern.model.Site;
+import quern.run.Publication;
+import quern.run.Verification;
+import quern.scheme.Scheme;
+import quern.store.BlobStore;
+import quern.tensor.TensorSpec;
+
+/** Says what a checkpoint is, and whether it holds. */
+final class Inspection {
+    private Inspection() {}
+
+    static List<String> describe(BlobStore store) throws IOException {
+        Model model = Model.openToEvaluate(store);
+        List<String> lines = new ArrayList<>();
+        long bytes = model.tensors().names().stream()
+                .mapToLong(n -> model.tensors().spec(n).bytes())
+                .sum();
+        Map<String, Long> types = new TreeMap<>();
+        model.tensors().names().forEach(n -> {
+            TensorSpec spec = model.tensors().spec(n);
+            types.merge(spec.dtype().name(), spec.bytes(), Long::sum);
+        });
+        line(lines, "model", model.config().modelType() + ", " + model.layers() + " layers, hidden " + model.hiddenSize()
+                + ", vocabulary " + model.vocabulary() + ", " + model.maxPositions() + " positions"
+                + (model.tied() ? ", embedding tied to the head" : ""));
+        line(lines, "weights", model.tensors().names().size() + " tensors, " + PlanText.bytes(bytes));
+        types.forEach((type, size) -> line(lines, "", "%-8s %s".formatted(type, PlanText.bytes(size))));
+        Map<String, Object> quantization = model.config().quantization();
+        if (quantization == null) {
+            line(lines, "quantized", "no");
+        } else {
+            Format format = Formats.of(quantization, model.weightType());
+            Scheme scheme = java.util.Objects.requireNonNull(format.scheme(quantization, model.weightType()));
+            line(lines, "quantized", "format " + format.name() + ", " + scheme.bits() + " bits, groups of "
+                    + (scheme.groupSize() == -1 ? "a whole row" : scheme.groupSize()) + ", "
+                    + (scheme.symmetric() ? "symmetric" : "asymmetric"));
+        }
+        if (store.exists(Publication.MARKER)) {
+            JsonNode marker = marker(store);
+            line(lines, "made by", "quern " + marker.path("quern").asText() + ", run " + marker.path("run").asText() + " on "
+                    + marker.path("deviceType").asText());
+        }
+        lines.add("");
+        lines.add("sites of layer 0 (linears that share one input):");
+        for (Site site : model.sites(0)) {
+            for (Linear linear : site.linears()) {
+                boolean kept = model.tensors().names().contains(linear.weight());
+                lines.add("  %-28s %6d x %-6d %s"
+                        .formatted(
+                                linear.name(),
+                                linear.outputs(),
+                                linear.inputs(),
+                                quantization == null ? "" : kept ? "kept" : "quantized"));
+            }
+        }
+        return lines;
+    }
+
+    /** Promise 6 from the outside: what a loader would need, and the codes against the source if it is given. */
+    static List<String> verify(BlobStore store, @Nullable BlobStore source) throws IOException {
+        if (!store.exists(Publication.MARKER)) {
+            throw new QuernException("Cannot verify %s: it has no %s, so it is not a finished checkpoint of quern's (give the folder of one)"
+                    .formatted(store.location(), Publication.MARKER));
+        }
+        JsonNode marker = marker(store);
+        Map<String, String> sums = new HashMap<>();
+        marker.path("shards").forEach(s -> sums.put(s.path("file").asText(), s.path("sha256").asText()));
+        List<String> findings = new ArrayList<>(Verification.checksums(store, sums));
+        for (JsonNode file : marker.path("files")) {
+            if (!store.exists(file.asText())) {
+                findings.add(file.asText() + " is missing");
+            }
+        }
+        if (!findings.isEmpty()) {
+            return findings;
+        }
+        Model model = Model.openToEvaluate(store);
+        Map<String, Object> quantization = model.config().quantization();
+        if (quantization == null) {
+            return List.of("config.json has no quantization_config");
+        }
+        Format format = Formats.of(quantization, model.weightType());
+        Scheme scheme = java.util.Objects.requireNonNull(format.scheme(quantization, model.weightType()));
+        Model original = source == null ? null : Model.open(source);
+        for (int layer = 0; layer < model.layers(); layer++) {
+            for (Site site : model.sites(layer)) {
+                for (Linear linear : site.linears()) {
+                    if (!model.tensors().names().contains(linear.weight())) {
+                        findings.addAll(Verification.linear(format, scheme, linear, model.tensors(), original));
+                    }
+                }
+            }
+        }
+        return findings;
+    }
+
+    private static JsonNode marker(BlobStore store) throws IOException {
+        ByteBuffer bytes = store.read(Publication.MARKER, 0, Math.toIntExact(store.length(Publication.MARKER)));
+        byte[] json = new byte[bytes.remaining()];
+        bytes.get(json);
+        return new ObjectMapper().readTree(json);
+    }
+
+    private static void line(List<String> lines, String key, String value) {
+        lines.add("%-10s %s".formatted(key, value));
+    }
+}

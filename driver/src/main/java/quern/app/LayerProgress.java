@@ -1,0 +1,52 @@
+package quern.app;
+
+import java.util.HashMap;
+import java.util.Map;
+import quern.plan.Plan;
+import quern.progress.Progress;
+import quern.run.Quantization;
+import quern.run.SiteManifest;
+
+/** Turns finished sites into finished layers, and those into lines of the display. */
+final class LayerProgress implements Quantization.Listener, AutoCloseable {
+    private final Plan plan;
+    private final Progress progress;
+    private final Map<Plan.Stage, Progress.Stage> stages = new HashMap<>();
+    private final Map<Integer, Integer> sitesOfLayer = new HashMap<>();
+
+    LayerProgress(Plan plan, Progress progress) {
+        this.plan = plan;
+        this.progress = progress;
+    }
+
+    @Override
+    public synchronized void stage(String name, int begin, int end) {
+        stages.put(new Plan.Stage(begin, end), progress.stage(name, end - begin));
+    }
+
+    @Override
+    public synchronized void site(SiteManifest manifest, double lossRatio) {
+        int layer = manifest.layer();
+        sitesOfLayer.merge(layer, 1, Integer::sum);
+        stages.forEach((stage, line) -> {
+            if (layer >= stage.begin() && layer < stage.end()) {
+                long finished = sitesOfLayer.entrySet().stream()
+                        .filter(e -> e.getKey() >= stage.begin() && e.getKey() < stage.end())
+                        .filter(e -> e.getValue()
+                                == plan.sites(e.getKey(), e.getKey() + 1).size())
+                        .count();
+                line.advance((int) finished, finished * plan.calibration().tokens(), lossRatio);
+            }
+        });
+    }
+
+    @Override
+    public void writing(int shards) {
+        progress.say("writing " + shards + (shards == 1 ? " file" : " files"));
+    }
+
+    @Override
+    public synchronized void close() {
+        stages.values().forEach(Progress.Stage::close);
+    }
+}

@@ -1,0 +1,101 @@
+package quern.app;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import quern.plan.Plan;
+import quern.plan.Propagation;
+
+/** A plan as a person reads it. */
+final class PlanText {
+    private PlanText() {}
+
+    static List<String> lines(Plan plan) {
+        List<String> lines = new ArrayList<>();
+        long linears = plan.sites().stream().mapToLong(s -> s.linears().size()).sum();
+        line(lines, "plan", plan.id());
+        line(lines, "from", plan.model());
+        line(lines, "to", plan.output());
+        line(
+                lines,
+                "recipe",
+                "%s, %d bits in groups of %s, %s, act-order %s, scales by %s, format %s"
+                        .formatted(
+                                plan.recipe().method(),
+                                plan.recipe().bits(),
+                                plan.recipe().groupSize() == -1 ? "a whole row" : plan.recipe().groupSize(),
+                                plan.recipe().ternary() ? "ternary" : plan.recipe().symmetric() ? "symmetric" : "asymmetric",
+                                lower(plan.recipe().actOrder()),
+                                lower(plan.recipe().scales()),
+                                plan.recipe().format()));
+        line(lines, "layers", plan.layers() + ", " + plan.sites().size() + " sites, " + linears + " linears");
+        if (!plan.kept().isEmpty()) {
+            line(lines, "kept as they are", String.join(", ", plan.kept()));
+        }
+        if (plan.calibration().tokens() > 0) {
+            Plan.Calibration c = plan.calibration();
+            line(
+                    lines,
+                    "calibration",
+                    "%d x %d tokens of %s (sha256 %s), %d parts"
+                            .formatted(c.sequences(), c.length(), c.source(), c.sha256(), c.parts().size()));
+            line(lines, "propagation", propagation(plan));
+            line(lines, "gives up", givesUp(plan));
+        } else {
+            line(lines, "calibration", "none: this method reads weights only");
+        }
+        Plan.Cost cost = plan.cost();
+        line(lines, "output", plan.shards().size() + (plan.shards().size() == 1 ? " file, " : " files, ")
+                + bytes(plan.shards().stream().mapToLong(Plan.Shard::bytes).sum()));
+        line(lines, "reads, writes", bytes(cost.readBytes()) + ", " + bytes(cost.writtenBytes()));
+        line(lines, "memory of a task", bytes(cost.memoryBytes()));
+        cost.memory().forEach(t -> line(lines, "", "%10s  %s".formatted(bytes(t.bytes()), t.name())));
+        line(lines, "device", plan.deviceType() + ", operands in " + plan.computeType());
+        line(
+                lines,
+                "time",
+                "about %s on %d tasks at a time (assumes %.0f GFLOP/s for each, as measured here, and nothing waiting for a disk)"
+                        .formatted(duration(cost.seconds()), cost.slots(), cost.gflops()));
+        return lines;
+    }
+
+    static String propagation(Plan plan) {
+        if (plan.propagation() == Propagation.EXACT) {
+            return "exact";
+        }
+        return "staged, " + plan.stages().size() + " stages" + (plan.layerParallel() ? " (every layer by itself)" : "");
+    }
+
+    private static String givesUp(Plan plan) {
+        if (plan.propagation() == Propagation.EXACT) {
+            return "nothing: each layer is calibrated on what the quantized layers before it put out";
+        }
+        return "layers of different stages do not see each other's quantization error (--propagation exact does, "
+                + (plan.layerParallel() ? "for twice the forward passes" : "one layer after the other") + ")";
+    }
+
+    private static void line(List<String> lines, String key, String value) {
+        lines.add("%-17s %s".formatted(key, value));
+    }
+
+    private static String lower(Enum<?> value) {
+        return value.name().toLowerCase(Locale.ROOT);
+    }
+
+    static String bytes(long bytes) {
+        double value = bytes;
+        for (String unit : new String[] {"B", "KiB", "MiB", "GiB"}) {
+            if (value < 1024) {
+                return unit.equals("B") ? bytes + " B" : "%.1f %s".formatted(value, unit);
+            }
+            value /= 1024;
+        }
+        return "%.1f TiB".formatted(value);
+    }
+
+    static String duration(double seconds) {
+        return seconds < 90
+                ? "%.0f s".formatted(Math.max(1, seconds))
+                : seconds < 5400 ? "%.0f min".formatted(seconds / 60) : "%.1f h".formatted(seconds / 3600);
+    }
+}

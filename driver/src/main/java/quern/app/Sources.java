@@ -1,0 +1,63 @@
+package quern.app;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+import quern.QuernException;
+import quern.cli.ModelRequest;
+import quern.demo.Demo;
+import quern.hub.Hub;
+import quern.progress.Progress;
+
+/** Finds what a user names: the demo, a folder anywhere, or a model on the Hub. */
+final class Sources {
+    private final Map<String, String> environment;
+    private final Progress progress;
+
+    Sources(Map<String, String> environment, Progress progress) {
+        this.environment = environment;
+        this.progress = progress;
+    }
+
+    /** The location of a model, fetched first where it must be. */
+    String locate(ModelRequest request) throws IOException {
+        String name = request.name();
+        if (name.equals(Demo.NAME)) {
+            return Demo.unpackTo(cache()).toString();
+        }
+        if (name.matches("[A-Za-z][A-Za-z0-9+.-]+:.*")) {
+            return name;
+        }
+        Path folder = Path.of(name).toAbsolutePath().normalize();
+        if (Files.isDirectory(folder)) {
+            return folder.toString();
+        }
+        if (Files.exists(folder)) {
+            throw new QuernException("Cannot open the model %s: it is a file (name the folder that holds config.json)"
+                    .formatted(name));
+        }
+        if (!Hub.isId(name)) {
+            throw new QuernException(
+                    "Cannot find the model %s: there is no such folder, and it is no name on the Hub (give a folder, a URI or owner/name)"
+                            .formatted(name));
+        }
+        String revision = request.revision() == null ? "main" : request.revision();
+        long[] said = {0};
+        return new Hub(environment)
+                .model(name, revision, (done, total) -> {
+                    synchronized (said) {
+                        if (total > 0 && done * 10 / total > said[0]) {
+                            said[0] = done * 10 / total;
+                            progress.say("fetching %s: %s of %s".formatted(name, PlanText.bytes(done), PlanText.bytes(total)));
+                        }
+                    }
+                })
+                .toString();
+    }
+
+    private Path cache() {
+        String home = environment.getOrDefault("XDG_CACHE_HOME", System.getProperty("user.home") + "/.cache");
+        return Path.of(home, "quern");
+    }
+}

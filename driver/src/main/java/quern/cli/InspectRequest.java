@@ -1,0 +1,4 @@
+package quern.cli;
+
+/** A checkpoint to describe. */
+public record InspectRequest(ModelRequest model) {}

@@ -1,0 +1,145 @@
+package quern.cli;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+import quern.QuernException;
+import quern.scheme.ColumnOrder;
+import quern.scheme.Recipe;
+import quern.scheme.RecipeReader;
+import quern.scheme.ScaleRule;
+
+/** What to do with the model: a recipe, and plain options that override its values. */
+final class RecipeOptions {
+    private static final List<String> METHODS = List.of("gptq", "rtn");
+    private static final List<String> FORMATS = List.of("gptq", "gptq_v2", "compressed-tensors");
+
+    @Option(
+            names = "--recipe",
+            paramLabel = "NAME|FILE",
+            description = "A recipe by name (see conf/recipes) or a YAML file. The options below override its values."
+                    + " Default: gptq-w4a16-g128.")
+    @Nullable
+    String recipe;
+
+    @Option(names = "--method", paramLabel = "NAME", description = "How codes are chosen: gptq (default) or rtn.")
+    @Nullable
+    String method;
+
+    @Option(
+            names = "--format",
+            paramLabel = "NAME",
+            description = "The bytes on disk: gptq (default; every GPTQ loader), gptq_v2, or compressed-tensors.")
+    @Nullable
+    String format;
+
+    @Option(names = "--bits", paramLabel = "N", description = "2, 3, 4 (default) or 8.")
+    @Nullable
+    Integer bits;
+
+    @Option(
+            names = "--group-size",
+            paramLabel = "N",
+            description = "Inputs that share a scale; -1 for the whole row. Default: 128.")
+    @Nullable
+    Integer groupSize;
+
+    @Option(names = "--sym", description = "Zero points fixed in the middle (default).")
+    boolean sym;
+
+    @Option(names = "--asym", description = "A zero point for each group.")
+    boolean asym;
+
+    @Option(
+            names = "--act-order",
+            paramLabel = "ORDER",
+            description = "Which columns go first: static (default) and group are by importance and free at inference;"
+                    + " full is the classic act-order and needs g_idx; off is the natural order.")
+    @Nullable
+    String actOrder;
+
+    @Option(
+            names = "--percdamp",
+            paramLabel = "X",
+            description = "Damping, a fraction of the mean of the Hessian's diagonal. Default: 0.01.")
+    @Nullable
+    Double percdamp;
+
+    @Option(
+            names = "--mse",
+            description = "Scales by the classic grid search (norm 2.4, grid 100, shrunk to 0.2 at most) instead of the"
+                    + " search weighted by saliency.")
+    boolean mse;
+
+    @Option(names = "--trits", description = "Only three values a weight; sets 2 bits, symmetric.")
+    boolean trits;
+
+    @Option(
+            names = "--true-sequential",
+            description = "Each linear sees those before it in its layer already quantized: twice the forwards, no gain"
+                    + " measured.")
+    boolean trueSequential;
+
+    /** The recipe with the options merged in. */
+    Recipe merged() {
+        if (sym && asym) {
+            throw new QuernException(
+                    "Cannot use both --sym and --asym: a zero point is fixed or it is not (leave one away)");
+        }
+        if (trits && (asym || (bits != null && bits != 2))) {
+            throw new QuernException("Cannot use --trits with " + (asym ? "--asym" : "--bits " + bits)
+                    + ": three values need 2 bits and a symmetric grid (leave it away)");
+        }
+        Recipe base = recipe == null ? Recipe.DEFAULT : read(recipe);
+        String chosen = method == null ? base.method() : known("--method", method, METHODS);
+        // Round-to-nearest has no Hessian to order columns or weigh errors by; a recipe made for gptq asks for both.
+        boolean hessianLost = chosen.equals("rtn") && !base.method().equals("rtn");
+        ColumnOrder order = hessianLost ? ColumnOrder.OFF : base.actOrder();
+        ScaleRule scales = hessianLost ? ScaleRule.MAX : base.scales();
+        return new Recipe(
+                chosen,
+                format == null ? base.format() : known("--format", format, FORMATS),
+                trits ? 2 : bits == null ? base.bits() : bits,
+                groupSize == null ? base.groupSize() : groupSize,
+                sym || trits || (!asym && base.symmetric()),
+                trits || base.ternary(),
+                actOrder == null ? order : order(actOrder),
+                mse ? ScaleRule.MSE : scales,
+                percdamp == null ? base.percdamp() : percdamp,
+                trueSequential || base.trueSequential(),
+                base.skip());
+    }
+
+    private static ColumnOrder order(String name) {
+        String known = known("--act-order", name, List.of("static", "group", "full", "off"));
+        return ColumnOrder.valueOf(known.toUpperCase(java.util.Locale.ROOT));
+    }
+
+    private static String known(String option, String name, List<String> names) {
+        if (!names.contains(name)) {
+            throw new QuernException("Cannot use " + option + " " + name + ": it is unknown (use one of "
+                    + String.join(", ", names) + ")");
+        }
+        return name;
+    }
+
+    private static Recipe read(String recipe) {
+        if (!recipe.endsWith(".yaml") && !recipe.endsWith(".yml")) {
+            return RecipeReader.named(recipe);
+        }
+        try {
+            return RecipeReader.read(Files.readString(Path.of(recipe), StandardCharsets.UTF_8), recipe);
+        } catch (java.nio.file.NoSuchFileException e) {
+            throw new QuernException(
+                    "Cannot read recipe " + recipe + ": there is no such file (the recipes by name are "
+                            + String.join(", ", RecipeReader.names()) + ")",
+                    e);
+        } catch (IOException e) {
+            throw new QuernException("Cannot read recipe " + recipe + ": " + e + " (give a YAML file in UTF-8)", e);
+        }
+    }
+}

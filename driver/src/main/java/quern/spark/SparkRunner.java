@@ -1,0 +1,213 @@
+package quern.spark;
+
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.ObjectInputStream;
+import java.io.ObjectOutputStream;
+import java.io.ObjectStreamClass;
+import java.io.Serializable;
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.List;
+import java.util.stream.IntStream;
+import org.apache.spark.SparkException;
+import org.apache.spark.TaskContext;
+import org.apache.spark.api.java.JavaPairRDD;
+import org.apache.spark.api.java.JavaRDD;
+import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.resource.ResourceInformation;
+import org.apache.spark.resource.ResourceProfile;
+import org.jspecify.annotations.Nullable;
+import quern.QuernException;
+import quern.plan.Plan;
+import quern.run.Hessians;
+import quern.run.Pass;
+import quern.run.PassTiles;
+import quern.run.PlanRunner;
+import quern.run.SiteManifest;
+import quern.run.Stopwatch;
+import quern.run.StoreOpener;
+import quern.run.Tasks;
+import quern.run.Workbench;
+import scala.Tuple2;
+
+/**
+ * Carries a plan out on Spark. A pass is one job with one shuffle: the map side takes parts through the layers and emits
+ * tiles of Hessians, keyed so that the sort of the shuffle is the order of the parts; the reduce side has one partition per
+ * site, which folds, factors, quantizes and writes. No tensor passes through the driver: results are manifests.
+ */
+public final class SparkRunner implements PlanRunner {
+    private final JavaSparkContext spark;
+    private final StoreOpener stores;
+    private final @Nullable ResourceProfile profile;
+
+    public SparkRunner(JavaSparkContext spark, StoreOpener stores) {
+        this.spark = spark;
+        this.stores = stores;
+        this.profile = GpuProfile.of(spark);
+    }
+
+    @Override
+    public String name() {
+        return spark.master();
+    }
+
+    @Override
+    public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done) throws IOException {
+        List<Plan.Part> parts = plan.calibration().parts();
+        List<Plan.SitePlan> sites = pass.sites(plan);
+        BusyTime busy = new BusyTime(spark);
+        StoreOpener opener = stores;
+        String layers = "layer " + pass.from() + (pass.to() - pass.from() == 1 ? "" : " to " + (pass.to() - 1));
+        spark.sc().setJobDescription(
+                layers + (sites.isEmpty() ? ": forward" : ": forward with taps, reduce Hessians, quantize"));
+        JavaPairRDD<Long, Hessians.Tile> tiles = indices(parts.size(), "parts of the calibration tokens")
+                .flatMapToPair(part -> {
+                    Stopwatch own = new Stopwatch();
+                    PassTiles run = PassTiles.open(Workbench.of(plan, opener), pass, parts.get(part), own);
+                    TaskContext.get().addTaskCompletionListener(context -> {
+                        run.close();
+                        busy.add(own);
+                    });
+                    return new Keyed(run);
+                });
+        if (sites.isEmpty()) {
+            tiles.foreach(t -> {});
+        } else {
+            JavaRDD<byte[]> manifests = withProfile(tiles.repartitionAndSortWithinPartitions(new SitePartitioner(sites))
+                    .mapPartitions(sorted -> {
+                        Plan.SitePlan site = sites.get(TaskContext.getPartitionId());
+                        Stopwatch own = new Stopwatch();
+                        Hessians.Sum sum = new Hessians.Sum(site.inputs());
+                        sorted.forEachRemaining(t -> sum.add(t._2()));
+                        SiteManifest manifest = Tasks.solve(Workbench.of(plan, opener), site, sum.hessian(), own);
+                        busy.add(own);
+                        return List.of(bytes(manifest)).iterator();
+                    })
+                    .setName("quantized sites of " + layers));
+            collect(manifests, done);
+        }
+        busy.addTo(watch);
+    }
+
+    @Override
+    public <I extends Serializable, R extends Serializable> void each(
+            Plan plan, String name, List<I> items, Task<I, R> task, Stopwatch watch, Done<R> done)
+            throws IOException {
+        if (items.isEmpty()) {
+            return;
+        }
+        BusyTime busy = new BusyTime(spark);
+        StoreOpener opener = stores;
+        List<I> sent = new ArrayList<>(items);
+        spark.sc().setJobDescription(name + " (" + items.size() + ")");
+        JavaRDD<byte[]> results = indices(items.size(), name).map(index -> {
+            Stopwatch own = new Stopwatch();
+            R result = task.run(Workbench.of(plan, opener), sent.get(index), own);
+            busy.add(own);
+            return bytes(result);
+        });
+        collect(results, done);
+        busy.addTo(watch);
+    }
+
+    /** The GPU address that each of a number of tasks was given; empty without GPUs. */
+    List<String> gpuOfTasks(int tasks) {
+        return indices(tasks, "GPU addresses")
+                .map(i -> {
+                    ResourceInformation gpu = TaskContext.get().resourcesJMap().get("gpu");
+                    return gpu == null ? "" : String.join(",", gpu.addresses());
+                })
+                .collect();
+    }
+
+    private JavaRDD<Integer> indices(int count, String name) {
+        List<Integer> numbers = IntStream.range(0, count).boxed().toList();
+        return withProfile(spark.parallelize(new ArrayList<>(numbers), count).setName(name));
+    }
+
+    private <T> JavaRDD<T> withProfile(JavaRDD<T> rdd) {
+        return profile == null ? rdd : rdd.withResources(profile);
+    }
+
+    /** Runs the job and hands over each result as soon as its task is done, on this thread. */
+    private <R extends Serializable> void collect(JavaRDD<byte[]> results, Done<R> done) throws IOException {
+        try {
+            ResultStream.run(results, bytes -> {
+                @SuppressWarnings("unchecked")
+                R result = (R) value(bytes);
+                done.accept(result);
+            });
+        } catch (IOException | RuntimeException e) {
+            throw unwrapped(e);
+        }
+    }
+
+    /** A user's mistake that a task found is told as the sentence it is; anything else keeps its cause. */
+    private static IOException unwrapped(Throwable failure) {
+        for (Throwable t = failure; t != null; t = t.getCause()) {
+            if (t instanceof QuernException quern) {
+                throw quern;
+            }
+        }
+        for (Throwable t = failure; t != null; t = t.getCause()) {
+            String message = t.getMessage();
+            int at = message == null ? -1 : message.indexOf("quern.QuernException: ");
+            if (at >= 0 && message != null) {
+                String rest = message.substring(at + "quern.QuernException: ".length());
+                int end = rest.indexOf('\n');
+                throw new QuernException(end < 0 ? rest : rest.substring(0, end), failure);
+            }
+        }
+        if (failure instanceof IOException io) {
+            return io;
+        }
+        if (failure instanceof SparkException) {
+            return new IOException(failure.getMessage(), failure);
+        }
+        if (failure instanceof RuntimeException runtime) {
+            throw runtime;
+        }
+        return new IOException(failure);
+    }
+
+    /** Tiles under the keys that sort them. */
+    private record Keyed(PassTiles tiles) implements Iterator<Tuple2<Long, Hessians.Tile>> {
+        @Override
+        public boolean hasNext() {
+            return tiles.hasNext();
+        }
+
+        @Override
+        public Tuple2<Long, Hessians.Tile> next() {
+            PassTiles.PartTile next = tiles.next();
+            return new Tuple2<>(next.key(), next.tile());
+        }
+    }
+
+    static byte[] bytes(Serializable value) {
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        try (ObjectOutputStream objects = new ObjectOutputStream(out)) {
+            objects.writeObject(value);
+        } catch (IOException e) {
+            throw new IllegalStateException(e);
+        }
+        return out.toByteArray();
+    }
+
+    static Object value(byte[] bytes) throws IOException {
+        ClassLoader loader = Thread.currentThread().getContextClassLoader();
+        try (ObjectInputStream objects = new ObjectInputStream(new ByteArrayInputStream(bytes)) {
+            @Override
+            protected Class<?> resolveClass(ObjectStreamClass description)
+                    throws IOException, ClassNotFoundException {
+                return Class.forName(description.getName(), false, loader);
+            }
+        }) {
+            return objects.readObject();
+        } catch (ClassNotFoundException e) {
+            throw new IOException(e);
+        }
+    }
+}

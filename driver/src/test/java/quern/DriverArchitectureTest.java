@@ -1,0 +1,30 @@
+package quern;
+
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
+import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
+
+import com.tngtech.archunit.core.importer.ImportOption;
+import com.tngtech.archunit.junit.AnalyzeClasses;
+import com.tngtech.archunit.junit.ArchTest;
+import com.tngtech.archunit.lang.ArchRule;
+
+/** The dependency table of DESIGN.md, for the whole application. */
+@AnalyzeClasses(packages = "quern", importOptions = ImportOption.DoNotIncludeTests.class)
+class DriverArchitectureTest {
+    @ArchTest
+    static final ArchRule no_cycles = slices().matching("quern.(*)..").should().beFreeOfCycles();
+
+    @ArchTest
+    static final ArchRule no_algorithm_in_the_driver = noClasses()
+            .that()
+            .resideInAnyPackage("quern.spark..", "quern.cli..", "quern.calibration..", "quern.report..", "quern.hub..")
+            .should()
+            .dependOnClassesThat()
+            .resideInAnyPackage("org.bytedeco..", "org.apache.arrow..");
+
+    @ArchTest
+    static final ArchRule nothing_private_of_spark = noClasses()
+            .should()
+            .dependOnClassesThat()
+            .resideInAnyPackage("org.apache.spark.internal..", "org.apache.spark.deploy..");
+}

@@ -1,0 +1,36 @@
+package quern.device;
+
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
+import quern.QuernException;
+import quern.device.cpu.CpuDevices;
+import quern.tensor.DType;
+
+/** All devices by name. */
+public final class Devices {
+    private static final Map<String, Function<@Nullable DType, Device>> ALL =
+            new TreeMap<>(Map.of("cpu", CpuDevices::cpu, "java", computeType -> CpuDevices.plain()));
+
+    private Devices() {}
+
+    /** Opens a device in its own compute type; {@link QuernException} for a name that is not known. */
+    public static Device open(String name) {
+        return open(name, null);
+    }
+
+    /**
+     * Opens a device that computes in a given type.
+     *
+     * @param computeType F32 where exactness matters more than time; none for the device's own
+     */
+    public static Device open(String name, @Nullable DType computeType) {
+        Function<@Nullable DType, Device> device = ALL.get(name);
+        if (device == null) {
+            throw new QuernException(
+                    "Cannot compute on '" + name + "': there is no such device (use one of " + ALL.keySet() + ")");
+        }
+        return device.apply(computeType);
+    }
+}

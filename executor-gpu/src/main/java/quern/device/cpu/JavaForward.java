@@ -1,0 +1,188 @@
+package quern.device.cpu;
+
+import org.jspecify.annotations.Nullable;
+import quern.device.DeviceMatrix;
+import quern.device.ForwardKernels;
+import quern.tensor.DType;
+
+/** The forward pass as the formulas say it. */
+final class JavaForward implements ForwardKernels {
+    /** Transposed, inputs x outputs, so that a product runs along a row. */
+    @Override
+    public DeviceMatrix prepare(DeviceMatrix weight) {
+        HeapMatrix w = JavaDevice.own(weight);
+        float[] t = new float[w.values().length];
+        for (int o = 0; o < w.rows(); o++) {
+            for (int i = 0; i < w.cols(); i++) {
+                t[i * w.rows() + o] = w.values()[o * w.cols() + i];
+            }
+        }
+        return new Prepared(w.rows(), w.cols(), t);
+    }
+
+    private record Prepared(int rows, int cols, float[] transposed) implements DeviceMatrix {
+        @Override
+        public DType dtype() {
+            return DType.F32;
+        }
+
+        @Override
+        public void close() {
+            // The garbage collector's.
+        }
+    }
+
+    @Override
+    public DeviceMatrix linear(DeviceMatrix x, DeviceMatrix weight, @Nullable DeviceMatrix bias, DType to) {
+        JavaDevice.checked(to);
+        HeapMatrix in = JavaDevice.own(x);
+        if (!(weight instanceof Prepared)) {
+            throw new IllegalArgumentException("The weight of linear() comes from prepare() of the same device");
+        }
+        Prepared w = (Prepared) weight;
+        HeapMatrix result = HeapMatrix.zeros(in.rows(), w.rows());
+        for (int row = 0; row < in.rows(); row++) {
+            for (int i = 0; i < in.cols(); i++) {
+                float value = in.values()[row * in.cols() + i];
+                Products.axpy(value, w.transposed(), i * w.rows(), result.values(), row * w.rows(), w.rows());
+            }
+            if (bias != null) {
+                Products.axpy(1, JavaDevice.own(bias).values(), 0, result.values(), row * w.rows(), w.rows());
+            }
+        }
+        return result;
+    }
+
+    @Override
+    public DeviceMatrix rmsNorm(DeviceMatrix x, DeviceMatrix weight, int width, float eps, float offset, DType to) {
+        JavaDevice.checked(to);
+        HeapMatrix in = JavaDevice.own(x);
+        float[] w = JavaDevice.own(weight).values();
+        HeapMatrix result = HeapMatrix.zeros(in.rows(), in.cols());
+        for (int at = 0; at < in.values().length; at += width) {
+            double squares = 0;
+            for (int i = 0; i < width; i++) {
+                squares += (double) in.values()[at + i] * in.values()[at + i];
+            }
+            float inverse = (float) (1 / Math.sqrt(squares / width + eps));
+            int weightAt = at % w.length;
+            for (int i = 0; i < width; i++) {
+                result.values()[at + i] = in.values()[at + i] * inverse * (w[weightAt + i] + offset);
+            }
+        }
+        return result;
+    }
+
+    @Override
+    public DeviceMatrix rotary(
+            DeviceMatrix x, DeviceMatrix cos, DeviceMatrix sin, int headDim, boolean interleaved, DType to) {
+        JavaDevice.checked(to);
+        HeapMatrix in = JavaDevice.own(x);
+        HeapMatrix result = new HeapMatrix(in.matrix().copy());
+        int half = cos.cols();
+        for (int row = 0; row < in.rows(); row++) {
+            Rope.turn(
+                    result.values(),
+                    row * in.cols(),
+                    in.cols() / headDim,
+                    headDim,
+                    JavaDevice.own(cos).values(),
+                    JavaDevice.own(sin).values(),
+                    row % cos.rows() * half,
+                    half,
+                    interleaved);
+        }
+        return result;
+    }
+
+    @Override
+    public DeviceMatrix attention(DeviceMatrix q, DeviceMatrix k, DeviceMatrix v, AttentionShape shape, DType to) {
+        JavaDevice.checked(to);
+        HeapMatrix result = HeapMatrix.zeros(q.rows(), shape.heads() * shape.valueDim());
+        double[] weights = new double[shape.length()];
+        for (int row = 0; row < q.rows(); row++) {
+            for (int head = 0; head < shape.heads(); head++) {
+                attend(JavaDevice.own(q), JavaDevice.own(k), JavaDevice.own(v), shape, row, head, weights, result);
+            }
+        }
+        return result;
+    }
+
+    private static void attend(
+            HeapMatrix q,
+            HeapMatrix k,
+            HeapMatrix v,
+            AttentionShape shape,
+            int row,
+            int head,
+            double[] weights,
+            HeapMatrix result) {
+        int position = row % shape.length();
+        int keys = shape.window() == 0 ? position + 1 : Math.min(position + 1, shape.window());
+        int firstRow = row - keys + 1;
+        int kvHead = head / (shape.heads() / shape.kvHeads());
+        int d = shape.headDim();
+        double highest = Double.NEGATIVE_INFINITY;
+        for (int i = 0; i < keys; i++) {
+            double score = 0;
+            for (int j = 0; j < d; j++) {
+                score += (double) q.values()[row * q.cols() + head * d + j]
+                        * k.values()[(firstRow + i) * k.cols() + kvHead * d + j];
+            }
+            weights[i] = score * shape.scale();
+            highest = Math.max(highest, weights[i]);
+        }
+        double sum = 0;
+        for (int i = 0; i < keys; i++) {
+            weights[i] = StrictMath.exp(weights[i] - highest);
+            sum += weights[i];
+        }
+        int dv = shape.valueDim();
+        for (int i = 0; i < keys; i++) {
+            Products.axpy(
+                    (float) (weights[i] / sum),
+                    v.values(),
+                    (firstRow + i) * v.cols() + kvHead * dv,
+                    result.values(),
+                    row * result.cols() + head * dv,
+                    dv);
+        }
+    }
+
+    @Override
+    public DeviceMatrix activate(Activation activation, DeviceMatrix gate, @Nullable DeviceMatrix up, DType to) {
+        JavaDevice.checked(to);
+        HeapMatrix result = new HeapMatrix(JavaDevice.own(gate).matrix().copy());
+        float[] values = result.values();
+        for (int i = 0; i < values.length; i++) {
+            double factor = up == null ? 1 : JavaDevice.own(up).values()[i];
+            values[i] = (float) (Activations.of(activation, values[i]) * factor);
+        }
+        return result;
+    }
+
+    @Override
+    public DeviceMatrix add(DeviceMatrix a, DeviceMatrix b) {
+        HeapMatrix result = new HeapMatrix(JavaDevice.own(a).matrix().copy());
+        float[] other = JavaDevice.own(b).values();
+        Products.axpy(1, other, 0, result.values(), 0, other.length);
+        return result;
+    }
+
+    @Override
+    public void addGram(DeviceMatrix x, DeviceMatrix gram) {
+        HeapMatrix in = JavaDevice.own(x);
+        int n = in.cols();
+        for (int token = 0; token < in.rows(); token++) {
+            for (int i = 0; i < n; i++) {
+                Products.axpy(
+                        in.values()[token * n + i],
+                        in.values(),
+                        token * n,
+                        JavaDevice.own(gram).values(),
+                        i * n,
+                        i + 1);
+            }
+        }
+    }
+}

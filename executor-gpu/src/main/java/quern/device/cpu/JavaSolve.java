@@ -1,0 +1,123 @@
+package quern.device.cpu;
+
+import quern.device.DeviceMatrix;
+import quern.device.SolveKernels;
+
+/** The solve as the formulas say it. */
+final class JavaSolve implements SolveKernels {
+    @Override
+    public boolean factor(DeviceMatrix hessian) {
+        HeapMatrix h = JavaDevice.own(hessian);
+        int n = h.rows();
+        float[] r = h.values();
+        Triangles.mirrorLower(h);
+        // From the last column to the first: R[i,j] R[j,j] = H[i,j] - sum over k > j of R[i,k] R[j,k].
+        for (int j = n - 1; j >= 0; j--) {
+            double pivot = r[j * n + j] - dot(r, j * n, j * n, j + 1, n);
+            if (!(pivot > 0) || Double.isInfinite(pivot)) {
+                return false;
+            }
+            float root = (float) Math.sqrt(pivot);
+            r[j * n + j] = root;
+            for (int i = 0; i < j; i++) {
+                r[i * n + j] = (float) ((r[i * n + j] - dot(r, i * n, j * n, j + 1, n)) / root);
+            }
+        }
+        Triangles.zeroLower(h);
+        return true;
+    }
+
+    private static double dot(float[] values, int a, int b, int from, int to) {
+        double sum = 0;
+        for (int k = from; k < to; k++) {
+            sum += (double) values[a + k] * values[b + k];
+        }
+        return sum;
+    }
+
+    @Override
+    public float[] inverseDiagonal(DeviceMatrix factor) {
+        HeapMatrix r = JavaDevice.own(factor);
+        int n = r.rows();
+        double[] sums = new double[n];
+        double[] row = new double[n];
+        // Row i of X = inv(R) from X R = I: X[i,j] R[j,j] = I[i,j] - sum over k in [i, j) of X[i,k] R[k,j].
+        for (int i = 0; i < n; i++) {
+            java.util.Arrays.fill(row, 0);
+            row[i] = 1;
+            for (int k = i; k < n; k++) {
+                double x = row[k] / r.values()[k * n + k];
+                sums[k] += x * x;
+                for (int j = k + 1; j < n; j++) {
+                    row[j] -= x * r.values()[k * n + j];
+                }
+            }
+        }
+        float[] result = new float[n];
+        for (int j = 0; j < n; j++) {
+            result[j] = (float) sums[j];
+        }
+        return result;
+    }
+
+    @Override
+    public double sweep(
+            DeviceMatrix original,
+            DeviceMatrix working,
+            DeviceMatrix factor,
+            int from,
+            int to,
+            DeviceMatrix error,
+            Grid grid,
+            byte[] codes) {
+        return new Sweep(
+                        JavaDevice.own(original),
+                        JavaDevice.own(working),
+                        JavaDevice.own(factor),
+                        from,
+                        to,
+                        JavaDevice.own(error),
+                        grid,
+                        codes)
+                .run();
+    }
+
+    @Override
+    public void propagate(DeviceMatrix error, DeviceMatrix factor, int from, int to, DeviceMatrix working) {
+        HeapMatrix e = JavaDevice.own(error);
+        HeapMatrix w = JavaDevice.own(working);
+        int behind = w.cols() - to;
+        HeapMatrix update = HeapMatrix.zeros(to - from, behind);
+        Triangles.updates(JavaDevice.own(factor), from, to, update);
+        for (int row = 0; row < w.rows(); row++) {
+            for (int k = 0; k < to - from; k++) {
+                Products.axpy(
+                        e.values()[row * e.cols() + k],
+                        update.values(),
+                        k * behind,
+                        w.values(),
+                        row * w.cols() + to,
+                        behind);
+            }
+        }
+    }
+
+    @Override
+    public void addProduct(DeviceMatrix a, DeviceMatrix b, int from, int to, DeviceMatrix sum) {
+        HeapMatrix left = JavaDevice.own(a);
+        HeapMatrix right = JavaDevice.own(b);
+        HeapMatrix into = JavaDevice.own(sum);
+        int cols = into.cols();
+        for (int row = 0; row < into.rows(); row++) {
+            for (int k = from; k < to; k++) {
+                float factor = left.values()[row * left.cols() + k - from];
+                Products.axpy(factor, right.values(), k * cols, into.values(), row * cols, cols);
+            }
+        }
+    }
+
+    @Override
+    public float[] descend(DeviceMatrix gradient, DeviceMatrix hessian, int from, int to, Grid grid, byte[] codes) {
+        return new Descent(JavaDevice.own(gradient), JavaDevice.own(hessian), from, to, grid, codes).run();
+    }
+}

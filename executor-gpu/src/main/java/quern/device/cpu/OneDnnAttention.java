@@ -1,0 +1,141 @@
+package quern.device.cpu;
+
+import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_DST;
+import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_SRC;
+import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_WEIGHTS;
+
+import java.util.Arrays;
+import java.util.List;
+import quern.device.ForwardKernels.AttentionShape;
+import quern.tensor.DType;
+
+/**
+ * Causal attention by tiles of queries: scores against only the keys that a tile can see, softmax, product with the
+ * values. The query heads that share a key head are one batch; no head is copied.
+ */
+final class OneDnnAttention {
+    /** Queries of a tile: above the diagonal at most this many scores are computed for nothing. */
+    private static final int TILE = 128;
+
+    private final CpuDevice device;
+
+    OneDnnAttention(CpuDevice device) {
+        this.device = device;
+    }
+
+    NativeMatrix run(NativeMatrix q, NativeMatrix k, NativeMatrix v, AttentionShape shape, DType to) {
+        NativeMatrix result = device.allocate(q.rows(), shape.heads() * shape.valueDim(), to);
+        for (int from = 0; from < shape.length(); from += TILE) {
+            int rows = Math.min(TILE, shape.length() - from);
+            int firstKey = shape.window() == 0 ? 0 : Math.max(0, from - shape.window() + 1);
+            try (Tile tile = new Tile(shape, from, rows, firstKey, to)) {
+                for (int sequence = 0; sequence < q.rows(); sequence += shape.length()) {
+                    for (int kvHead = 0; kvHead < shape.kvHeads(); kvHead++) {
+                        tile.run(q, k, v, sequence, kvHead, result);
+                    }
+                }
+            }
+        }
+        return result;
+    }
+
+    /** The same queries of every sequence and head. */
+    private final class Tile implements AutoCloseable {
+        private final int from;
+        private final int firstKey;
+        private final AttentionShape shape;
+        private final int group;
+        private final NativeMatrix mask; // rows x keys
+        private final NativeMemory.Block scores; // group x rows x keys, F32
+        private final NativeMemory.Block weights; // group x rows x keys, compute type
+        private final Operations.Product scoreOperation;
+        private final Primitive score;
+        private final Primitive softmax;
+        private final Primitive combine;
+
+        Tile(AttentionShape shape, int from, int rows, int firstKey, DType to) {
+            this.shape = shape;
+            this.from = from;
+            this.firstKey = firstKey;
+            group = shape.heads() / shape.kvHeads();
+            int keys = from + rows - firstKey;
+            DType compute = device.computeType();
+            long elements = (long) group * rows * keys;
+            mask = mask(rows, keys);
+            scores = device.memory().allocate(elements * DType.F32.bytes());
+            weights = device.memory().allocate(elements * compute.bytes());
+
+            List<Long> dims = List.of((long) group, (long) rows, (long) keys);
+            List<Long> dense = List.of((long) rows * keys, (long) keys, 1L);
+            Layout scoreLayout = Layout.of(DType.F32, dims, dense);
+            Layout weightLayout = Layout.of(compute, dims, dense);
+            long d = shape.headDim();
+            long dv = shape.valueDim();
+            scoreOperation = new Operations.Product(
+                    Layout.of(compute, List.of((long) group, (long) rows, d), List.of(d, shape.heads() * d, 1L)),
+                    Layout.of(
+                            compute,
+                            List.of(1L, d, (long) keys),
+                            List.of(keys * shape.kvHeads() * d, 1L, shape.kvHeads() * d)),
+                    scoreLayout,
+                    false,
+                    false,
+                    shape.scale(),
+                    Layout.of(DType.F32, List.of(1L, (long) rows, (long) keys), dense),
+                    false);
+            score = device.oneDnn().primitive(scoreOperation);
+            softmax = device.oneDnn().primitive(new Operations.Softmax(scoreLayout, weightLayout));
+            combine = device.oneDnn()
+                    .primitive(Operations.Product.of(
+                            weightLayout,
+                            Layout.of(
+                                    compute,
+                                    List.of(1L, (long) keys, dv),
+                                    List.of(keys * shape.kvHeads() * dv, shape.kvHeads() * dv, 1L)),
+                            Layout.of(
+                                    to, List.of((long) group, (long) rows, dv), List.of(dv, shape.heads() * dv, 1L))));
+        }
+
+        /** Zero where a query sees a key, minus infinity elsewhere. */
+        private NativeMatrix mask(int rows, int keys) {
+            NativeMatrix result = device.allocate(rows, keys, DType.F32);
+            float[] row = new float[keys];
+            for (int r = 0; r < rows; r++) {
+                int position = from + r;
+                int first = shape.window() == 0 ? 0 : Math.max(0, position - shape.window() + 1);
+                Arrays.fill(row, Float.NEGATIVE_INFINITY);
+                Arrays.fill(row, first - firstKey, position + 1 - firstKey, 0);
+                result.write(r, 0, keys, row, 0);
+            }
+            return result;
+        }
+
+        void run(NativeMatrix q, NativeMatrix k, NativeMatrix v, int sequence, int kvHead, NativeMatrix result) {
+            int head = kvHead * group;
+            score.run(
+                    device.oneDnn(),
+                    new Primitive.Arg(DNNL_ARG_SRC, q.address(sequence + from, (long) head * shape.headDim())),
+                    new Primitive.Arg(
+                            DNNL_ARG_WEIGHTS, k.address(sequence + firstKey, (long) kvHead * shape.headDim())),
+                    new Primitive.Arg(scoreOperation.maskArgument(), mask.address()),
+                    new Primitive.Arg(DNNL_ARG_DST, scores.address()));
+            softmax.run(
+                    device.oneDnn(),
+                    new Primitive.Arg(DNNL_ARG_SRC, scores.address()),
+                    new Primitive.Arg(DNNL_ARG_DST, weights.address()));
+            combine.run(
+                    device.oneDnn(),
+                    new Primitive.Arg(DNNL_ARG_SRC, weights.address()),
+                    new Primitive.Arg(
+                            DNNL_ARG_WEIGHTS, v.address(sequence + firstKey, (long) kvHead * shape.valueDim())),
+                    new Primitive.Arg(DNNL_ARG_DST, result.address(sequence + from, (long) head * shape.valueDim())));
+        }
+
+        @Override
+        public void close() {
+            mask.close();
+            scores.close();
+            weights.close();
+        }
+    }
+}

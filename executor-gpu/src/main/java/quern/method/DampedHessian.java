@@ -1,0 +1,89 @@
+package quern.method;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import quern.device.Device;
+import quern.device.DeviceMatrix;
+import quern.tensor.DType;
+import quern.tensor.Matrix;
+
+/**
+ * A site's Hessian on the device: H = sum / tokens + lambda I, and its factor R.
+ *
+ * @param hessian n x n, F32, in the order of groups
+ * @param factor n x n upper triangular, F32, H = R RT, in the order of the sweep
+ * @param lambda what was added to the diagonal
+ * @param notes each time that the damping had to be raised
+ */
+record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double lambda, List<String> notes)
+        implements AutoCloseable {
+    /** What damping is multiplied by while the factorization fails, up to the mean of the diagonal itself. */
+    private static final double RAISE = 10;
+
+    private static final double FIRST_RAISE = 1e-4;
+    private static final double LARGEST = 1;
+
+    /**
+     * Damps and factors; null if even the largest damping does not make the matrix positive definite.
+     *
+     * @param dead columns without any input: they get the mean of the others' diagonal, and stay alone
+     */
+    static @Nullable DampedHessian factor(
+            Hessian sum, float[] diagonal, boolean[] dead, Columns columns, double percdamp, Device device) {
+        double mean = mean(diagonal, dead);
+        List<String> notes = new ArrayList<>();
+        for (double damping = percdamp; ; damping = raise(damping)) {
+            double lambda = damping * mean;
+            Matrix h = ordered(sum, dead, mean, lambda, columns.sweepToNatural());
+            DeviceMatrix factor = device.upload(h, DType.F32);
+            if (device.solve().factor(factor)) {
+                Matrix grouped = ordered(sum, dead, mean, lambda, columns.natural());
+                return new DampedHessian(device.upload(grouped, DType.F32), factor, lambda, List.copyOf(notes));
+            }
+            factor.close();
+            if (damping >= LARGEST) {
+                return null;
+            }
+            notes.add("its Hessian could not be factored with a damping of " + (float) damping + "; raised to "
+                    + (float) raise(damping));
+        }
+    }
+
+    private static double raise(double damping) {
+        return Math.min(LARGEST, Math.max(damping * RAISE, FIRST_RAISE));
+    }
+
+    /** H with its columns and rows in the given order. */
+    private static Matrix ordered(Hessian sum, boolean[] dead, double mean, double lambda, int[] order) {
+        int n = order.length;
+        Matrix h = Matrix.zeros(n, n);
+        float tokens = sum.tokens();
+        for (int i = 0; i < n; i++) {
+            int row = order[i] * n;
+            for (int j = 0; j < n; j++) {
+                h.values()[i * n + j] = sum.sum().values()[row + order[j]] / tokens;
+            }
+            h.values()[i * n + i] = (float) ((dead[order[i]] ? mean : h.values()[i * n + i]) + lambda);
+        }
+        return h;
+    }
+
+    private static double mean(float[] diagonal, boolean[] dead) {
+        double sum = 0;
+        int living = 0;
+        for (int i = 0; i < diagonal.length; i++) {
+            if (!dead[i]) {
+                sum += diagonal[i];
+                living++;
+            }
+        }
+        return sum / living;
+    }
+
+    @Override
+    public void close() {
+        hessian.close();
+        factor.close();
+    }
+}

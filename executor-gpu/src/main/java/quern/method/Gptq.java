@@ -1,0 +1,30 @@
+package quern.method;
+
+import org.jspecify.annotations.Nullable;
+import quern.device.Device;
+import quern.scheme.Recipe;
+import quern.scheme.Scheme;
+
+/**
+ * GPTQ (Frantar et al., 2023): columns are quantized one after the other, each error is made up for by the columns that
+ * are still free. See {@link GptqSolver} for the algorithm.
+ */
+public final class Gptq implements Method {
+    @Override
+    public String name() {
+        return "gptq";
+    }
+
+    @Override
+    public boolean needsHessian() {
+        return true;
+    }
+
+    @Override
+    public Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device) {
+        if (hessian == null) {
+            throw new IllegalArgumentException("GPTQ needs the Hessian of its site");
+        }
+        return new GptqSolver(recipe, scheme, hessian, device);
+    }
+}

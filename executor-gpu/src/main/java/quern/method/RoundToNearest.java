@@ -1,0 +1,109 @@
+package quern.method;
+
+import java.util.Arrays;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import quern.QuernException;
+import quern.device.Device;
+import quern.scheme.QuantizedLinear;
+import quern.scheme.Recipe;
+import quern.scheme.ScaleRule;
+import quern.scheme.Scheme;
+import quern.tensor.Matrix;
+
+/**
+ * Every weight to the nearest code, each by itself. Needs no calibration; where a rule for the scales asks for the
+ * importance of inputs, all weigh the same.
+ */
+public final class RoundToNearest implements Method {
+    @Override
+    public String name() {
+        return "rtn";
+    }
+
+    @Override
+    public boolean needsHessian() {
+        return false;
+    }
+
+    @Override
+    public Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device) {
+        return new Solver() {
+            @Override
+            public Outcome quantize(String linear, Matrix weight) {
+                requireFinite(linear, weight);
+                return outcome(weight, scheme, recipe.scales(), List.of());
+            }
+
+            @Override
+            public void close() {}
+        };
+    }
+
+    static Outcome outcome(Matrix weight, Scheme scheme, ScaleRule rule, List<String> notes) {
+        QuantizedLinear chosen = quantize(weight, scheme, rule);
+        double plain = rule == ScaleRule.MAX
+                ? squaredError(weight, chosen)
+                : squaredError(weight, quantize(weight, scheme, ScaleRule.MAX));
+        double norm = 0;
+        for (float w : weight.values()) {
+            norm += (double) w * w;
+        }
+        return new Outcome(chosen, new Losses(squaredError(weight, chosen), plain, norm), notes);
+    }
+
+    static QuantizedLinear quantize(Matrix weight, Scheme scheme, ScaleRule rule) {
+        int inputs = weight.cols();
+        int length = scheme.groupLength(inputs);
+        Scales scales = Scales.of(weight.rows(), scheme.groups(inputs));
+        ScaleSearch search = new ScaleSearch(scheme, rule);
+        float[] importance = new float[inputs];
+        Arrays.fill(importance, 1);
+        for (int g = 0; g < scales.groups(); g++) {
+            int from = g * length;
+            search.choose(weight.values(), inputs, from, Math.min(length, inputs - from), importance, scales, g);
+        }
+        int[] groupOfColumn = new int[inputs];
+        Arrays.setAll(groupOfColumn, i -> i / length);
+        return new QuantizedLinear(
+                scheme,
+                weight.rows(),
+                inputs,
+                codes(weight, scheme, scales, groupOfColumn),
+                scales.scales(),
+                scales.zeros(),
+                groupOfColumn);
+    }
+
+    /** The nearest codes on given grids. */
+    static byte[] codes(Matrix weight, Scheme scheme, Scales scales, int[] groupOfColumn) {
+        byte[] codes = new byte[weight.rows() * weight.cols()];
+        for (int row = 0, at = 0; row < weight.rows(); row++) {
+            for (int col = 0; col < weight.cols(); col++, at++) {
+                int g = row * scales.groups() + groupOfColumn[col];
+                int code = (int) Math.rint(weight.values()[at] / scales.scales()[g]) + (scales.zeros()[g] & 0xff);
+                codes[at] = (byte) Math.max(scheme.lowestCode(), Math.min(scheme.highestCode(), code));
+            }
+        }
+        return codes;
+    }
+
+    private static double squaredError(Matrix weight, QuantizedLinear quantized) {
+        float[] values = quantized.dequantize().values();
+        double sum = 0;
+        for (int i = 0; i < values.length; i++) {
+            double e = weight.values()[i] - values[i];
+            sum += e * e;
+        }
+        return sum;
+    }
+
+    static void requireFinite(String linear, Matrix weight) {
+        for (float w : weight.values()) {
+            if (!Float.isFinite(w)) {
+                throw new QuernException(
+                        "Cannot quantize " + linear + ": its weight holds " + w + " (skip it, or mend the checkpoint)");
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+package quern.model;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.StreamReadConstraints;
+import com.fasterxml.jackson.core.exc.StreamConstraintsException;
+import com.fasterxml.jackson.core.json.JsonReadFeature;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.file.NoSuchFileException;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import quern.QuernException;
+import quern.store.BlobStore;
+
+/**
+ * The fields of a {@code config.json}, which is untrusted input: each is asked for with its type and range, and falls back
+ * on the family's default where the file does not have it. A field that is null counts as there.
+ */
+final class Fields {
+    static final String FILE = "config.json";
+    private static final int MAX_BYTES = 16 << 20;
+    /** Real configs are four deep. */
+    private static final int MAX_DEPTH = 64;
+
+    // Python writes NaN and Infinity, which JSON does not have; whoever asks for such a field refuses them.
+    private static final JsonMapper JSON = JsonMapper.builder(JsonFactory.builder()
+                    .streamReadConstraints(StreamReadConstraints.builder()
+                            .maxNestingDepth(MAX_DEPTH)
+                            .build())
+                    .build())
+            .enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
+            .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+            .build();
+
+    private final String location;
+    private final JsonNode json;
+    private final Map<String, JsonNode> defaults;
+
+    Fields(String location, JsonNode json, Map<String, JsonNode> defaults) {
+        this.location = location;
+        this.json = json;
+        this.defaults = defaults;
+    }
+
+    static Fields read(BlobStore store) throws IOException {
+        ByteBuffer bytes;
+        try {
+            long length = store.length(FILE);
+            if (length > MAX_BYTES) {
+                throw refused(store.location(), "it is " + length + " bytes long", "use a config of a language model");
+            }
+            bytes = store.read(FILE, 0, (int) length);
+        } catch (NoSuchFileException e) {
+            throw new QuernException(
+                    "Cannot open the model " + store.location()
+                            + ": it has no config.json (name the folder of a Hugging Face model)",
+                    e);
+        }
+        byte[] content = new byte[bytes.remaining()];
+        bytes.get(content);
+        try {
+            JsonNode json = JSON.readTree(content);
+            if (!json.isObject()) {
+                throw refused(store.location(), "it is not a JSON object", "download the model again");
+            }
+            return new Fields(store.location(), json, Map.of());
+        } catch (JsonProcessingException e) {
+            throw refused(store.location(), notJson(e), "download the model again");
+        }
+    }
+
+    private static String notJson(JsonProcessingException e) {
+        if (e instanceof StreamConstraintsException || e.getLocation() == null) {
+            return "it is nested more than " + MAX_DEPTH + " deep or has values of absurd length";
+        }
+        return "it is not valid JSON at line " + e.getLocation().getLineNr();
+    }
+
+    Fields withDefaults(Map<String, JsonNode> familyDefaults) {
+        return new Fields(location, json, familyDefaults);
+    }
+
+    String location() {
+        return location;
+    }
+
+    /** The field, else its default, else null; never a JSON null. */
+    @Nullable
+    JsonNode find(String key) {
+        JsonNode value = json.has(key) ? json.get(key) : defaults.get(key);
+        return value == null || value.isNull() ? null : value;
+    }
+
+    /** The object of this name as fields of their own, without defaults; empty where it is absent or null. */
+    Fields object(String key) {
+        JsonNode value = find(key);
+        if (value == null) {
+            return new Fields(location, JSON.createObjectNode(), Map.of());
+        }
+        if (!value.isObject()) {
+            throw wrong(key, value, "an object");
+        }
+        return new Fields(location, value, Map.of());
+    }
+
+    boolean isEmpty() {
+        return json.isEmpty();
+    }
+
+    boolean has(String key) {
+        return find(key) != null;
+    }
+
+    /** As plain Java values. */
+    @SuppressWarnings("unchecked")
+    Map<String, Object> toMap() {
+        return JSON.convertValue(json, Map.class);
+    }
+
+    int integer(String key, int least, int most) {
+        JsonNode value = need(key);
+        if (!value.isIntegralNumber() && !(value.isNumber() && value.asDouble() == Math.rint(value.asDouble()))) {
+            throw wrong(key, value, "a whole number");
+        }
+        if (value.asDouble() < least || value.asDouble() > most) {
+            throw wrong(key, value, "a number from " + least + " to " + most);
+        }
+        return value.asInt();
+    }
+
+    int integer(String key, int least, int most, int otherwise) {
+        return has(key) ? integer(key, least, most) : otherwise;
+    }
+
+    /** A finite number above zero. */
+    double positive(String key) {
+        JsonNode value = need(key);
+        if (!value.isNumber() || !Double.isFinite(value.asDouble()) || value.asDouble() <= 0) {
+            throw wrong(key, value, "a number above zero");
+        }
+        return value.asDouble();
+    }
+
+    double positive(String key, double otherwise) {
+        return has(key) ? positive(key) : otherwise;
+    }
+
+    boolean bool(String key) {
+        JsonNode value = find(key);
+        if (value != null && !value.isBoolean()) {
+            throw wrong(key, value, "true or false");
+        }
+        return value != null && value.asBoolean();
+    }
+
+    String text(String key) {
+        JsonNode value = need(key);
+        if (!value.isTextual()) {
+            throw wrong(key, value, "a text");
+        }
+        return value.asText();
+    }
+
+    String text(String key, String otherwise) {
+        return has(key) ? text(key) : otherwise;
+    }
+
+    private JsonNode need(String key) {
+        JsonNode value = find(key);
+        if (value == null) {
+            throw refused(location, "'" + key + "' is missing", "add it, or download the model again");
+        }
+        return value;
+    }
+
+    QuernException wrong(String key, JsonNode value, String wanted) {
+        return wrong(key, abbreviated(value.toString()), wanted);
+    }
+
+    QuernException wrong(String key, String value, String wanted) {
+        return refused(location, "'" + key + "' is " + value, "it should be " + wanted);
+    }
+
+    private static QuernException refused(String location, String reason, String remedy) {
+        return new QuernException("Cannot read config.json of " + location + ": " + reason + " (" + remedy + ")");
+    }
+
+    /** A value short enough for a sentence, on one line. */
+    static String abbreviated(String value) {
+        String line = value.replaceAll("\\p{Cntrl}", " ");
+        return line.length() <= 60 ? line : line.substring(0, 57) + "...";
+    }
+}

@@ -1,0 +1,58 @@
+package quern.model;
+
+import java.util.Arrays;
+
+/** The columns of each value of a program, found from what its operations know of them. */
+final class Widths {
+    private static final int UNKNOWN = 0;
+
+    private final Program program;
+    private final int[] widths;
+
+    private Widths(Program program) {
+        this.program = program;
+        this.widths = new int[program.values()];
+    }
+
+    static Widths of(Program program, ModelConfig config) {
+        Widths widths = new Widths(program);
+        widths.bind(0, config.hiddenSize());
+        widths.bind(program.result(), config.hiddenSize());
+        int[] before;
+        // What a line ties together may be known only further down; each round settles at least one value.
+        do {
+            before = widths.widths.clone();
+            for (Step step : program.steps()) {
+                step.operation().bind(step, widths, config);
+            }
+        } while (!Arrays.equals(before, widths.widths));
+        for (Step step : program.steps()) {
+            if (widths.widths[step.result()] == UNKNOWN) {
+                throw program.refused(step.line(), "nothing says how wide the result is");
+            }
+        }
+        return widths;
+    }
+
+    int of(int value) {
+        return widths[value];
+    }
+
+    /** Both values have the same columns. */
+    void same(int a, int b) {
+        if (widths[a] != UNKNOWN) {
+            bind(b, widths[a]);
+        } else if (widths[b] != UNKNOWN) {
+            bind(a, widths[b]);
+        }
+    }
+
+    /** The value has this many columns. */
+    void bind(int value, int columns) {
+        if (widths[value] != UNKNOWN && widths[value] != columns) {
+            throw program.refused(
+                    program.lineOf(value), "its result would be both " + widths[value] + " and " + columns + " wide");
+        }
+        widths[value] = columns;
+    }
+}

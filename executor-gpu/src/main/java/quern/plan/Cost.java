@@ -1,0 +1,117 @@
+package quern.plan;
+
+import java.util.ArrayList;
+import java.util.List;
+import quern.model.Model;
+import quern.tensor.DType;
+
+/** What a plan takes: arithmetic, time, memory and bytes. */
+final class Cost {
+    private final Model model;
+    private final Planner.Request request;
+    private final List<Plan.SitePlan> sites;
+    private final Plan.Calibration calibration;
+    private final int stages;
+    private final List<Plan.Shard> shards;
+
+    Cost(
+            Model model,
+            Planner.Request request,
+            List<Plan.SitePlan> sites,
+            Plan.Calibration calibration,
+            int stages,
+            List<Plan.Shard> shards) {
+        this.model = model;
+        this.request = request;
+        this.sites = sites;
+        this.calibration = calibration;
+        this.stages = stages;
+        this.shards = shards;
+    }
+
+    Plan.Cost figures() {
+        long source = model.tensors().names().stream()
+                .mapToLong(n -> model.tensors().spec(n).bytes())
+                .sum();
+        long result = shards.stream().mapToLong(Plan.Shard::bytes).sum();
+        long activations = calibration.tokens()
+                * model.hiddenSize()
+                * request.machine().computeType().bytes();
+        return new Plan.Cost(
+                request.machine().slots(),
+                request.machine().gflops(),
+                flops() / (request.machine().gflops() * 1e9 * request.machine().slots()),
+                memory(),
+                source * (calibration.tokens() == 0 ? 1 : calibration.parts().size() * forwards() + 1),
+                2 * result + 2 * activations);
+    }
+
+    /** One forward where the pass with taps feeds the next layer too; else two, and a third for the boundaries. */
+    private int forwards() {
+        return stages == model.layers() && stages > 1 ? 1 : stages == 1 ? 2 : 3;
+    }
+
+    private double flops() {
+        double forward = 0;
+        double hessians = 0;
+        double solves = 0;
+        double tokens = calibration.tokens();
+        for (Plan.SitePlan site : sites) {
+            double n = site.inputs();
+            hessians += tokens * n * n; // half of 2 n^2: the lower triangle
+            solves += n * n * n / 3;
+            for (Plan.LinearPlan linear : site.linears()) {
+                forward += 2 * tokens * n * linear.outputs();
+                solves += 2.0 * linear.outputs() * n * n;
+            }
+        }
+        double attention = 2 * tokens * calibration.length() * model.hiddenSize() * model.layers();
+        return forwards() * (forward + attention) + hessians + solves;
+    }
+
+    /** The terms of a task's memory: the larger of a part's pass and a site's solve. */
+    private List<Plan.Term> memory() {
+        long operand = request.machine().computeType().bytes();
+        long layerWeights = sites.stream()
+                .filter(s -> s.layer() == 0)
+                .flatMap(s -> s.linears().stream())
+                .mapToLong(l -> (long) l.outputs() * l.inputs() * operand)
+                .sum();
+        long widest = sites.stream().mapToLong(Plan.SitePlan::inputs).max().orElse(0);
+        long tallest = sites.stream()
+                .flatMap(s -> s.linears().stream())
+                .mapToLong(Plan.LinearPlan::outputs)
+                .max()
+                .orElse(0);
+        long grams = sites.stream()
+                .filter(s -> s.layer() == 0)
+                .mapToLong(s -> 4L * s.inputs() * s.inputs())
+                .sum();
+        long largestWeight = sites.stream()
+                .flatMap(s -> s.linears().stream())
+                .mapToLong(l -> 4L * l.outputs() * l.inputs())
+                .max()
+                .orElse(0);
+        List<Plan.Term> terms = new ArrayList<>();
+        long partTokens = calibration.parts().stream()
+                .mapToLong(p -> (long) p.count() * calibration.length())
+                .max()
+                .orElse(0);
+        if (partTokens > 0) {
+            long batchTokens = (long) calibration.batch() * calibration.length();
+            terms.add(new Plan.Term("weights of a layer", layerWeights));
+            terms.add(new Plan.Term(
+                    "hidden states of a part", partTokens * model.hiddenSize() * DType.F32.bytes()));
+            terms.add(new Plan.Term("activations of a batch", batchTokens * 4 * (3 * widest + 2 * tallest)));
+            terms.add(new Plan.Term("Hessians of a layer", 2 * grams));
+        }
+        terms.add(new Plan.Term("solve of a site", 3 * 4 * widest * widest + 3 * largestWeight));
+        return terms;
+    }
+
+    static String gib(long bytes) {
+        return bytes >= 1L << 30
+                ? "%.1f GiB".formatted(bytes / (double) (1L << 30))
+                : "%.1f MiB".formatted(bytes / (double) (1L << 20));
+    }
+}

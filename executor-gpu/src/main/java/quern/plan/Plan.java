@@ -1,0 +1,147 @@
+package quern.plan;
+
+import java.io.Serializable;
+import java.util.List;
+import quern.scheme.Recipe;
+import quern.scheme.Scheme;
+import quern.tensor.DType;
+import quern.tensor.TensorSpec;
+
+/**
+ * Everything decided before a tensor is read. The same plan on the same type of device gives the same bytes, whoever
+ * carries it out.
+ *
+ * @param id names the run: a hash of what the bytes depend on
+ * @param model where the source is
+ * @param output where the result goes; the run's own files are below {@code _quern/id} there
+ * @param device the name of the device, in {@code Devices}
+ * @param deviceType what the device's bits depend on
+ * @param computeType operands of matrix products, and how activations are stored between passes
+ * @param stages runs of consecutive layers, side by side; one is {@link Propagation#EXACT}
+ * @param sites what is quantized, layer by layer
+ * @param kept linears inside the layers that are not
+ * @param calibration the tokens; none for methods without a Hessian
+ * @param shards the files to write
+ * @param cost what it takes
+ */
+public record Plan(
+        String id,
+        String model,
+        String output,
+        Recipe recipe,
+        Scheme scheme,
+        String device,
+        String deviceType,
+        DType computeType,
+        Propagation propagation,
+        List<Stage> stages,
+        List<SitePlan> sites,
+        List<String> kept,
+        Calibration calibration,
+        List<Shard> shards,
+        Cost cost)
+        implements Serializable {
+
+    public Plan {
+        stages = List.copyOf(stages);
+        sites = List.copyOf(sites);
+        kept = List.copyOf(kept);
+        shards = List.copyOf(shards);
+    }
+
+    public int layers() {
+        return stages.get(stages.size() - 1).end();
+    }
+
+    /** Whether every layer is a stage by itself: one pass with taps gathers all Hessians. */
+    public boolean layerParallel() {
+        return stages.size() > 1 && stages.size() == layers();
+    }
+
+    /** The sites of layers [from, to). */
+    public List<SitePlan> sites(int from, int to) {
+        return sites.stream().filter(s -> s.layer() >= from && s.layer() < to).toList();
+    }
+
+    /** Layers [begin, end). */
+    public record Stage(int begin, int end) implements Serializable {}
+
+    /**
+     * @param layer its layer
+     * @param index its place among the layer's sites
+     * @param inputs columns of each of its linears, and size of the Hessian
+     * @param linears what shares the input
+     */
+    public record SitePlan(int layer, int index, String name, int inputs, List<LinearPlan> linears)
+            implements Serializable {
+        public SitePlan {
+            linears = List.copyOf(linears);
+        }
+    }
+
+    public record LinearPlan(String name, int outputs, int inputs) implements Serializable {}
+
+    /**
+     * @param source what the user named
+     * @param sha256 of the token ids as little-endian 32-bit numbers
+     * @param sequences how many
+     * @param length tokens in each
+     * @param batch sequences of one forward batch
+     * @param parts fixed slices of the sequences
+     * @param wave layers of one pass with taps where every layer is a stage by itself
+     */
+    public record Calibration(
+            String source, String sha256, int sequences, int length, int batch, List<Part> parts, int wave)
+            implements Serializable {
+        public static final Calibration NONE = new Calibration("none", "", 0, 0, 1, List.of(), 1);
+
+        public Calibration {
+            parts = List.copyOf(parts);
+        }
+
+        public long tokens() {
+            return (long) sequences * length;
+        }
+    }
+
+    /** Sequences [first, first + count). */
+    public record Part(int index, int first, int count) implements Serializable {}
+
+    /** One output file and its tensors, in order. */
+    public record Shard(String file, List<ShardTensor> tensors) implements Serializable {
+        public Shard {
+            tensors = List.copyOf(tensors);
+        }
+
+        public long bytes() {
+            return tensors.stream().mapToLong(t -> t.spec().bytes()).sum();
+        }
+    }
+
+    /**
+     * @param linear the quantized linear that it belongs to, or empty for a tensor that is copied from the source
+     */
+    public record ShardTensor(TensorSpec spec, String linear) implements Serializable {}
+
+    /**
+     * @param slots tasks at a time that the estimate assumes
+     * @param gflops measured on the planning machine, per slot
+     * @param seconds what the run should take
+     * @param memory per executor slot, by term
+     * @param readBytes from the source
+     * @param writtenBytes to the output, the run's own files included
+     */
+    public record Cost(
+            int slots, double gflops, double seconds, List<Term> memory, long readBytes, long writtenBytes)
+            implements Serializable {
+        public Cost {
+            memory = List.copyOf(memory);
+        }
+
+        public long memoryBytes() {
+            return memory.stream().mapToLong(Term::bytes).sum();
+        }
+    }
+
+    public record Term(String name, long bytes) implements Serializable {}
+}

@@ -1,0 +1,317 @@
+package quern.plan;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeSet;
+import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
+import quern.QuernException;
+import quern.format.Format;
+import quern.format.Formats;
+import quern.method.Methods;
+import quern.model.Linear;
+import quern.model.Model;
+import quern.model.Site;
+import quern.scheme.Recipe;
+import quern.scheme.Scheme;
+import quern.tensor.DType;
+import quern.tensor.TensorSource;
+import quern.tensor.TensorSpec;
+
+/** Decides everything about a run from the source's headers, the recipe and the machine. Reads no tensor. */
+public final class Planner {
+    /** A part is about this many tokens: small enough to spread, large enough that reducing Hessians stays cheap. */
+    private static final int PART_TOKENS = 16_384;
+
+    /** A forward batch is about this many tokens: its activations stay in a core's cache, its products are large enough. */
+    private static final int BATCH_TOKENS = 2_048;
+
+    /** Waves of a layer-parallel run: so many that progress shows and a restart loses little. */
+    private static final int WAVES = 5;
+
+    /** What the Hessian tiles of one part and one wave may take. */
+    private static final long WAVE_BYTES = 1L << 30;
+
+    private final Model model;
+    private final Request request;
+    private final Recipe recipe;
+    private final Format format;
+
+    private Planner(Model model, Request request) {
+        this.model = model;
+        this.request = request;
+        this.recipe = request.recipe();
+        this.format = Formats.named(recipe.format());
+    }
+
+    /**
+     * What is asked for.
+     *
+     * @param source and output: where
+     * @param stages number of stages; 0 for the default of the bit width
+     * @param maxShardBytes an output file is closed before it would grow beyond this
+     */
+    public record Request(
+            String source,
+            String output,
+            Recipe recipe,
+            int stages,
+            long maxShardBytes,
+            @Nullable Tokens tokens,
+            Machine machine) {}
+
+    /** Calibration tokens as far as a plan knows them. */
+    public record Tokens(String source, String sha256, int sequences, int length) {}
+
+    /**
+     * What carries the plan out.
+     *
+     * @param gflops of one slot, measured
+     * @param slotMemory bytes that a slot may use; 0 if unknown
+     */
+    public record Machine(
+            String device, String deviceType, DType computeType, int slots, double gflops, long slotMemory) {}
+
+    public static Plan plan(Model model, Request request) throws IOException {
+        return new Planner(model, request).plan();
+    }
+
+    private Plan plan() throws IOException {
+        Scheme scheme = new Scheme(
+                recipe.bits(),
+                recipe.groupSize(),
+                recipe.symmetric(),
+                recipe.ternary(),
+                recipe.actOrder(),
+                format.scaleType(model.weightType()));
+        List<String> kept = new ArrayList<>();
+        List<Plan.SitePlan> sites = sites(kept);
+        checkShapes(scheme, sites);
+        List<Plan.Stage> stages = stages();
+        Plan.Calibration calibration = calibration(sites, stages.size());
+        List<Plan.Shard> shards = shards(scheme, sites);
+        Cost cost = new Cost(model, request, sites, calibration, stages.size(), shards);
+        Plan.Cost figures = cost.figures();
+        if (request.machine().slotMemory() > 0 && figures.memoryBytes() > request.machine().slotMemory()) {
+            Plan.Term largest = figures.memory().stream()
+                    .max(java.util.Comparator.comparingLong(Plan.Term::bytes))
+                    .orElseThrow();
+            throw new QuernException(("Cannot fit this plan into %s per task: it needs %s, and the largest term is %s with "
+                            + "%s (give executors more memory, or fewer cores each)")
+                    .formatted(
+                            Cost.gib(request.machine().slotMemory()),
+                            Cost.gib(figures.memoryBytes()),
+                            largest.name(),
+                            Cost.gib(largest.bytes())));
+        }
+        return new Plan(
+                id(scheme, stages, sites, calibration),
+                request.source(),
+                request.output(),
+                recipe,
+                scheme,
+                request.machine().device(),
+                request.machine().deviceType(),
+                request.machine().computeType(),
+                stages.size() == 1 ? Propagation.EXACT : Propagation.STAGED,
+                stages,
+                sites,
+                kept,
+                calibration,
+                shards,
+                figures);
+    }
+
+    private List<Plan.SitePlan> sites(List<String> kept) {
+        List<Pattern> skip = recipe.skip().stream().map(Pattern::compile).toList();
+        List<Plan.SitePlan> sites = new ArrayList<>();
+        for (int layer = 0; layer < model.layers(); layer++) {
+            List<Site> all = model.sites(layer);
+            for (int i = 0; i < all.size(); i++) {
+                List<Plan.LinearPlan> linears = new ArrayList<>();
+                for (Linear linear : all.get(i).linears()) {
+                    if (skip.stream().anyMatch(p -> p.matcher(linear.name()).find())) {
+                        kept.add(linear.name());
+                    } else {
+                        linears.add(new Plan.LinearPlan(linear.name(), linear.outputs(), linear.inputs()));
+                    }
+                }
+                if (!linears.isEmpty()) {
+                    sites.add(new Plan.SitePlan(
+                            layer, i, all.get(i).name(), all.get(i).inputs(), linears));
+                }
+            }
+        }
+        if (sites.isEmpty()) {
+            throw new QuernException("Cannot quantize %s: the recipe skips every linear (shorten its list 'skip')"
+                    .formatted(request.source()));
+        }
+        return sites;
+    }
+
+    private void checkShapes(Scheme scheme, List<Plan.SitePlan> sites) {
+        for (Plan.SitePlan site : sites) {
+            for (Plan.LinearPlan linear : site.linears()) {
+                int inputs = linear.inputs();
+                if (inputs % scheme.groupLength(inputs) != 0) {
+                    throw new QuernException(
+                            "Cannot quantize %s in groups of %d: its %d inputs are not divisible by that (use %s)"
+                                    .formatted(linear.name(), scheme.groupSize(), inputs, dividing(sites)));
+                }
+                String reason = format.refuses(scheme, linear.outputs(), inputs);
+                if (reason != null) {
+                    throw new QuernException("Cannot write %s as %s: %s".formatted(linear.name(), format.name(), reason));
+                }
+            }
+        }
+    }
+
+    /** The usual group sizes that divide every linear's inputs. */
+    private static String dividing(List<Plan.SitePlan> sites) {
+        TreeSet<Integer> sizes = new TreeSet<>();
+        for (int size = 8; size <= 1024; size *= 2) {
+            int candidate = size;
+            if (sites.stream().allMatch(s -> s.inputs() % candidate == 0)) {
+                sizes.add(size);
+            }
+        }
+        String or = sizes.isEmpty() ? "" : sizes.stream().map(String::valueOf).reduce((a, b) -> a + ", " + b).orElse("") + ", or ";
+        return or + "-1 for whole rows";
+    }
+
+    private List<Plan.Stage> stages() {
+        int layers = model.layers();
+        int count = Methods.named(recipe.method()).needsHessian() ? request.stages() : 1;
+        if (count == 0) {
+            count = recipe.bits() >= 4 ? layers : 1;
+        }
+        if (recipe.trueSequential() && count == layers && layers > 1) {
+            if (request.stages() != 0) {
+                throw new QuernException("Cannot take the sites of a layer one after the other with every layer its own stage: "
+                        + "all Hessians come from one pass (use fewer than %d stages, or leave true-sequential away)"
+                                .formatted(layers));
+            }
+            count = 1;
+        }
+        if (count > layers) {
+            throw new QuernException(
+                    "Cannot cut %d layers into %d stages (use 1 to %d)".formatted(layers, count, layers));
+        }
+        List<Plan.Stage> stages = new ArrayList<>();
+        for (int s = 0; s < count; s++) {
+            stages.add(new Plan.Stage(start(s, count, layers), start(s + 1, count, layers)));
+        }
+        return stages;
+    }
+
+    private static int start(int stage, int count, int layers) {
+        return (int) Math.round((double) stage * layers / count);
+    }
+
+    private Plan.Calibration calibration(List<Plan.SitePlan> sites, int stages) {
+        Tokens tokens = request.tokens();
+        if (tokens == null) {
+            return Plan.Calibration.NONE;
+        }
+        int sequences = tokens.sequences();
+        int length = tokens.length();
+        long total = (long) sequences * length;
+        int count = (int) Math.min(sequences, (total + PART_TOKENS - 1) / PART_TOKENS);
+        List<Plan.Part> parts = new ArrayList<>();
+        for (int p = 0; p < count; p++) {
+            int first = start(p, count, sequences);
+            parts.add(new Plan.Part(p, first, start(p + 1, count, sequences) - first));
+        }
+        int batch = Math.max(1, BATCH_TOKENS / length);
+        long layerBytes = sites.stream()
+                .filter(s -> s.layer() == 0)
+                .mapToLong(s -> 2L * s.inputs() * s.inputs())
+                .sum();
+        int wave = (int) Math.max(
+                1, Math.min((model.layers() + WAVES - 1) / WAVES, WAVE_BYTES / Math.max(1, layerBytes)));
+        return new Plan.Calibration(
+                tokens.source(), tokens.sha256(), sequences, length, batch, parts, stages > 1 ? wave : 1);
+    }
+
+    /** The output's tensors in the order of the layers, cut into files. */
+    private List<Plan.Shard> shards(Scheme scheme, List<Plan.SitePlan> sites) {
+        Map<String, Plan.LinearPlan> linears = new HashMap<>();
+        sites.forEach(s -> s.linears().forEach(l -> linears.put(l.name() + ".weight", l)));
+        TensorSource source = model.tensors();
+        List<List<Plan.ShardTensor>> files = new ArrayList<>();
+        List<Plan.ShardTensor> open = new ArrayList<>();
+        long bytes = 0;
+        for (String name : source.names().stream().sorted(NaturalOrder.OF_NAMES).toList()) {
+            Plan.LinearPlan linear = linears.get(name);
+            List<Plan.ShardTensor> tensors = new ArrayList<>();
+            if (linear == null) {
+                tensors.add(new Plan.ShardTensor(source.spec(name), ""));
+            } else {
+                for (TensorSpec spec : format.layout(linear.name(), linear.outputs(), linear.inputs(), scheme)) {
+                    tensors.add(new Plan.ShardTensor(spec, linear.name()));
+                }
+            }
+            long more = tensors.stream().mapToLong(t -> t.spec().bytes()).sum();
+            if (!open.isEmpty() && bytes + more > request.maxShardBytes()) {
+                files.add(open);
+                open = new ArrayList<>();
+                bytes = 0;
+            }
+            open.addAll(tensors);
+            bytes += more;
+        }
+        files.add(open);
+        List<Plan.Shard> shards = new ArrayList<>();
+        for (int i = 0; i < files.size(); i++) {
+            String file = files.size() == 1
+                    ? "model.safetensors"
+                    : "model-%05d-of-%05d.safetensors".formatted(i + 1, files.size());
+            shards.add(new Plan.Shard(file, files.get(i)));
+        }
+        return shards;
+    }
+
+    /** A hash of what the bytes depend on. */
+    private String id(
+            Scheme scheme, List<Plan.Stage> stages, List<Plan.SitePlan> sites, Plan.Calibration calibration)
+            throws IOException {
+        ByteBuffer config =
+                model.store().read("config.json", 0, Math.toIntExact(model.store().length("config.json")));
+        String configHash = sha256(config);
+        StringBuilder facts = new StringBuilder();
+        for (Object fact : List.of(
+                recipe,
+                scheme,
+                stages,
+                sites,
+                calibration,
+                request.maxShardBytes(),
+                request.machine().deviceType(),
+                request.machine().computeType(),
+                configHash)) {
+            facts.append(fact).append('\n');
+        }
+        model.tensors().names().stream()
+                .sorted()
+                .forEach(n -> facts.append(model.tensors().spec(n)).append('\n'));
+        return sha256(ByteBuffer.wrap(facts.toString().getBytes(StandardCharsets.UTF_8))).substring(0, 12);
+    }
+
+    private static String sha256(ByteBuffer bytes) {
+        try {
+            MessageDigest digest = MessageDigest.getInstance("SHA-256");
+            digest.update(bytes);
+            return HexFormat.of().formatHex(digest.digest());
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+}

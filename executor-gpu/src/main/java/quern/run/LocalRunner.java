@@ -1,0 +1,97 @@
+package quern.run;
+
+import java.io.IOException;
+import java.io.Serializable;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import quern.plan.Plan;
+
+/** Carries a plan out in this process, without Spark: parts, sites and shards are tasks of a thread pool. */
+public final class LocalRunner implements PlanRunner {
+    private final StoreOpener stores;
+    private final int threads;
+
+    public LocalRunner(StoreOpener stores, int threads) {
+        this.stores = stores;
+        this.threads = threads;
+    }
+
+    @Override
+    public String name() {
+        return "local, " + threads + " threads";
+    }
+
+    @Override
+    public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done) throws IOException {
+        List<Plan.Part> parts = plan.calibration().parts();
+        List<List<PassTiles.PartTile>> tilesOfPart = new ArrayList<>(java.util.Collections.nCopies(parts.size(), List.of()));
+        run(plan, parts, (bench, part, w) -> {
+            List<PassTiles.PartTile> tiles = new ArrayList<>();
+            try (PassTiles run = PassTiles.open(bench, pass, part, w)) {
+                run.forEachRemaining(tiles::add);
+            }
+            return tiles;
+        }, watch, (part, tiles) -> tilesOfPart.set(part.index(), tiles));
+        List<Plan.SitePlan> sites = pass.sites(plan);
+        run(plan, sites, (bench, site, w) -> {
+            Hessians.Sum sum = new Hessians.Sum(site.inputs());
+            for (List<PassTiles.PartTile> tiles : tilesOfPart) {
+                tiles.stream()
+                        .filter(t -> t.layer() == site.layer() && t.site() == site.index())
+                        .forEach(t -> sum.add(t.tile()));
+            }
+            return Tasks.solve(bench, site, sum.hessian(), w);
+        }, watch, (site, manifest) -> done.accept(manifest));
+    }
+
+    @Override
+    public <I extends Serializable, R extends Serializable> void each(
+            Plan plan, String name, List<I> items, Task<I, R> task, Stopwatch watch, Done<R> done) throws IOException {
+        run(plan, items, task::run, watch, (item, result) -> done.accept(result));
+    }
+
+    /** The first failure ends the rest. */
+    private <I, R> void run(Plan plan, List<I> items, Work<I, R> work, Stopwatch watch, Finished<I, R> finished)
+            throws IOException {
+        Workbench bench = Workbench.of(plan, stores);
+        ExecutorService pool = Executors.newFixedThreadPool(threads);
+        Object oneAtATime = new Object();
+        try {
+            List<Future<?>> futures = new ArrayList<>();
+            for (I item : items) {
+                futures.add(pool.submit(() -> {
+                    R result = work.run(bench, item, watch);
+                    synchronized (oneAtATime) {
+                        finished.accept(item, result);
+                    }
+                    return Arrays.asList();
+                }));
+            }
+            for (Future<?> future : futures) {
+                future.get();
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException("The run was interrupted", e);
+        } catch (ExecutionException e) {
+            throw Tasks.rethrown(e.getCause());
+        } finally {
+            pool.shutdownNow();
+        }
+    }
+
+    @FunctionalInterface
+    private interface Work<I, R> {
+        R run(Workbench bench, I item, Stopwatch watch) throws IOException;
+    }
+
+    @FunctionalInterface
+    private interface Finished<I, R> {
+        void accept(I item, R result) throws IOException;
+    }
+}

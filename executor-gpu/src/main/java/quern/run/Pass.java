@@ -1,0 +1,35 @@
+package quern.run;
+
+import java.io.Serializable;
+import java.util.List;
+import quern.plan.Plan;
+
+/**
+ * A forward pass of every part through layers [from, to).
+ *
+ * @param from first layer; its input is the embedding of the tokens if 0, else the stored activations
+ * @param to end of the layers
+ * @param tapFrom layers from here on are tapped
+ * @param tapSite the one site of a layer to tap, or -1 for all
+ * @param stored layers whose inputs are kept as activation files
+ * @param quantized sites that are to run with their quantized weights
+ */
+public record Pass(int from, int to, int tapFrom, int tapSite, List<Integer> stored, List<SiteManifest> quantized)
+        implements Serializable {
+    public Pass {
+        stored = List.copyOf(stored);
+        quantized = List.copyOf(quantized);
+    }
+
+    /** The sites whose Hessians it gathers. */
+    public List<Plan.SitePlan> sites(Plan plan) {
+        return plan.sites(tapFrom, to).stream()
+                .filter(s -> taps(s.layer(), s.index()))
+                .toList();
+    }
+
+    /** Whether this site's input is to be summed into a Hessian. */
+    public boolean taps(int layer, int site) {
+        return layer >= tapFrom && layer < to && (tapSite == -1 || tapSite == site);
+    }
+}

@@ -1,0 +1,16 @@
+package quern.run;
+
+/** Where the time goes. */
+public enum Phase {
+    LOAD,
+    CALIBRATE,
+    HESSIAN,
+    SOLVE,
+    PACK,
+    WRITE;
+
+    /** As a person reads it. */
+    public String label() {
+        return this == HESSIAN ? "Hessian" : name().toLowerCase(java.util.Locale.ROOT);
+    }
+}

@@ -1,0 +1,37 @@
+package quern.run;
+
+import java.io.IOException;
+import java.io.Serializable;
+import java.util.List;
+import quern.plan.Plan;
+
+/**
+ * Who carries the jobs of a plan out: an axis. {@link LocalRunner} is one process; the driver has one on Spark. Both call
+ * {@link Tasks} and fold Hessians in part order, and so must write the same bytes.
+ */
+public interface PlanRunner {
+    /** For messages and the report: {@code local, 2 threads} or a Spark master. */
+    String name();
+
+    /**
+     * Takes every part through a pass, reduces the Hessian of each tapped site in part order, quantizes the site and hands
+     * over its manifest as soon as the site is done.
+     */
+    void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done) throws IOException;
+
+    /** Runs a task for each item, side by side. */
+    <I extends Serializable, R extends Serializable> void each(
+            Plan plan, String name, List<I> items, Task<I, R> task, Stopwatch watch, Done<R> done) throws IOException;
+
+    /** What is done to an item; sent to wherever the workbench is. */
+    @FunctionalInterface
+    interface Task<I extends Serializable, R extends Serializable> extends Serializable {
+        R run(Workbench bench, I item, Stopwatch watch) throws IOException;
+    }
+
+    /** Called for each result, one call at a time, in no particular order. */
+    @FunctionalInterface
+    interface Done<R> {
+        void accept(R result) throws IOException;
+    }
+}

@@ -1,0 +1,152 @@
+package quern.run;
+
+import com.fasterxml.jackson.core.util.DefaultIndenter;
+import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import quern.format.Format;
+import quern.format.Formats;
+import quern.model.Model;
+import quern.plan.Plan;
+import quern.store.BlobStore;
+import quern.store.SafetensorsWriter;
+
+/**
+ * Turns written shards into a checkpoint: index, auxiliary files, {@code config.json} with its quantization block, and last
+ * the marker, {@value #MARKER}. Until the config is there no loader takes the folder for a model.
+ */
+public final class Publication {
+    /** Names every file of the checkpoint with its checksum; written last. */
+    public static final String MARKER = "quern.json";
+
+    private static final ObjectMapper JSON = new ObjectMapper();
+    private static final DefaultPrettyPrinter PRINTER = new DefaultPrettyPrinter()
+            .withObjectIndenter(new DefaultIndenter("  ", "\n"))
+            .withArrayIndenter(new DefaultIndenter("  ", "\n"));
+
+    private final Plan plan;
+    private final Model model;
+    private final BlobStore output;
+
+    public Publication(Plan plan, Model model, BlobStore output) {
+        this.plan = plan;
+        this.model = model;
+        this.output = output;
+    }
+
+    /** What is done once a loader could read the checkpoint and before it is called done; names the files that it wrote. */
+    @FunctionalInterface
+    public interface Proof {
+        List<String> run() throws IOException;
+    }
+
+    /**
+     * Makes a checkpoint of the shards. If the proof fails, or the marker cannot be written, {@code config.json} goes again:
+     * what is left is no model to any loader.
+     *
+     * @param facts for the marker
+     */
+    public void publish(List<Tasks.ShardManifest> shards, Map<String, Object> facts, Proof proof) throws IOException {
+        boolean complete = false;
+        try {
+            List<String> files = files();
+            files.addAll(proof.run());
+            mark(shards, files, facts);
+            complete = true;
+        } finally {
+            if (!complete) {
+                output.delete("config.json");
+            }
+        }
+    }
+
+    private List<String> files() throws IOException {
+        List<String> written = new ArrayList<>();
+        if (plan.shards().size() > 1) {
+            Map<String, String> fileOfTensor = new TreeMap<>();
+            plan.shards().forEach(s -> s.tensors().forEach(t -> fileOfTensor.put(t.spec().name(), s.file())));
+            long bytes = plan.shards().stream().mapToLong(Plan.Shard::bytes).sum();
+            json(
+                    "model.safetensors.index.json",
+                    Map.of("metadata", Map.of("total_size", bytes), "weight_map", fileOfTensor));
+            written.add("model.safetensors.index.json");
+        }
+        for (String file : model.store().list("")) {
+            if (isAuxiliary(file)) {
+                copy(file);
+                written.add(file);
+            }
+        }
+        Format format = Formats.named(plan.recipe().format());
+        List<String> quantized = plan.sites().stream()
+                .flatMap(s -> s.linears().stream())
+                .map(Plan.LinearPlan::name)
+                .toList();
+        Map<String, Object> quantization = format.quantizationConfig(plan.recipe(), plan.scheme(), quantized, plan.kept());
+        for (Map.Entry<String, Object> side : format.sideFiles(quantization).entrySet()) {
+            json(side.getKey(), side.getValue());
+            written.add(side.getKey());
+        }
+        ObjectNode config = sourceConfig();
+        config.set("quantization_config", JSON.valueToTree(quantization));
+        json("config.json", config);
+        written.add("config.json");
+        return written;
+    }
+
+    /** The source's files that belong beside the weights: tokenizer, generation config, templates, licence, model card. */
+    static boolean isAuxiliary(String file) {
+        String name = file.substring(file.lastIndexOf('/') + 1);
+        boolean weights = name.endsWith(".safetensors")
+                || name.endsWith(".safetensors.index.json")
+                || name.matches(".*\\.(bin|pt|pth|gguf|h5|msgpack|onnx|ot)(\\.index\\.json)?")
+                || name.endsWith(".bin.index.json");
+        return !weights && !file.contains("/") && !name.startsWith(".") && !name.equals("config.json");
+    }
+
+    private void mark(List<Tasks.ShardManifest> shards, List<String> files, Map<String, Object> facts)
+            throws IOException {
+        Map<String, Object> marker = new LinkedHashMap<>(facts);
+        marker.put("run", plan.id());
+        marker.put("deviceType", plan.deviceType());
+        marker.put("tokens", plan.calibration().sha256());
+        marker.put("shards", shards.stream().sorted(java.util.Comparator.comparing(Tasks.ShardManifest::file)).toList());
+        marker.put("files", files.stream().sorted().toList());
+        json(MARKER, marker);
+    }
+
+    private void copy(String file) throws IOException {
+        long length = model.store().length(file);
+        output.write(file, out -> {
+            int slice = 8 << 20;
+            for (long at = 0; at < length; at += slice) {
+                SafetensorsWriter.copy(model.store().read(file, at, (int) Math.min(slice, length - at)), out);
+            }
+        });
+    }
+
+    /** As it stands in the source, unknown fields and their order included. */
+    private ObjectNode sourceConfig() throws IOException {
+        ByteBuffer bytes =
+                model.store().read("config.json", 0, Math.toIntExact(model.store().length("config.json")));
+        byte[] json = new byte[bytes.remaining()];
+        bytes.get(json);
+        return (ObjectNode) JSON.readTree(json);
+    }
+
+    private void json(String file, Object value) throws IOException {
+        byte[] bytes = JSON.writer(PRINTER).writeValueAsBytes(value);
+        output.write(file, (OutputStream out) -> {
+            out.write(bytes);
+            out.write('\n');
+        });
+    }
+}

@@ -1,0 +1,223 @@
+package quern.run;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import quern.method.Methods;
+import quern.plan.Plan;
+import quern.store.BlobStore;
+
+/**
+ * A plan carried out from its tokens to its last shard: which pass follows which, what a restart may leave out. What the
+ * passes do stands in {@link Tasks}; who does them is a {@link PlanRunner}.
+ */
+public final class Quantization {
+    private final Plan plan;
+    private final PlanRunner runner;
+    private final BlobStore output;
+    private final Listener listener;
+    private final Stopwatch watch = new Stopwatch();
+    private final RunLog log;
+
+    /** @param output the store that {@code plan.output()} names, with the tokens of each part already in the run's folder */
+    public Quantization(Plan plan, PlanRunner runner, BlobStore output, Listener listener) throws IOException {
+        this.plan = plan;
+        this.runner = runner;
+        this.output = output;
+        this.listener = listener;
+        this.log = RunLog.open(output, new RunFolder(plan.id()));
+    }
+
+    /** What came out of it. */
+    public record Result(List<SiteManifest> sites, List<Tasks.ShardManifest> shards, Stopwatch watch) {}
+
+    public Result run() throws IOException {
+        if (!Methods.named(plan.recipe().method()).needsHessian()) {
+            listener.stage("layers", 0, plan.layers());
+            runner.each(
+                    plan,
+                    "quantize",
+                    new ArrayList<>(unfinished(0, plan.layers())),
+                    (bench, site, w) -> Tasks.solve(bench, site, null, w),
+                    watch,
+                    this::done);
+        } else if (plan.layerParallel()) {
+            layerParallel();
+        } else {
+            stages();
+        }
+        output.delete(new RunFolder(plan.id()).root() + "activations/");
+        listener.writing(plan.shards().size());
+        List<SiteManifest> sites = log.sites();
+        HashMap<String, String> pieceOfLinear = new HashMap<>();
+        sites.forEach(s -> s.linears().forEach(l -> pieceOfLinear.put(l.name(), s.file())));
+        List<Tasks.ShardManifest> shards = new ArrayList<>();
+        runner.each(
+                plan,
+                "write shards",
+                plan.shards(),
+                (bench, shard, w) -> Tasks.shard(bench, shard, pieceOfLinear, w),
+                watch,
+                shards::add);
+        return new Result(sites, shards, watch);
+    }
+
+    /** Every layer is a stage: waves of layers, whose pass with taps also feeds the next wave. */
+    private void layerParallel() throws IOException {
+        int layers = plan.layers();
+        int wave = plan.calibration().wave();
+        listener.stage("layers", 0, layers);
+        for (int from = 0; from < layers; from += wave) {
+            int to = Math.min(from + wave, layers);
+            boolean feeds = to < layers;
+            if (unfinished(from, to).isEmpty() && (!feeds || hasActivations(to))) {
+                continue;
+            }
+            Pass pass = new Pass(from, to, from, -1, feeds ? List.of(to) : List.of(), List.of());
+            runner.calibrate(plan, pass, watch, this::done);
+            if (from > 0) {
+                forgetActivations(from);
+            }
+        }
+    }
+
+    /** One stage, or several side by side from full-precision inputs. */
+    private void stages() throws IOException {
+        List<Plan.Stage> stages = plan.stages();
+        List<Integer> starts =
+                stages.stream().map(Plan.Stage::begin).filter(b -> b > 0).toList();
+        if (!starts.isEmpty() && !starts.stream().allMatch(this::startIsSettled)) {
+            listener.stage("boundary pass", 0, starts.get(starts.size() - 1));
+            Pass boundary = new Pass(0, starts.get(starts.size() - 1), plan.layers(), -1, starts, List.of());
+            runner.calibrate(plan, boundary, watch, this::done);
+        }
+        ExecutorService pool = Executors.newFixedThreadPool(stages.size());
+        try {
+            List<Future<Boolean>> running = new ArrayList<>();
+            for (Plan.Stage stage : stages) {
+                Callable<Boolean> call = () -> {
+                    layerByLayer(stage);
+                    return true;
+                };
+                running.add(pool.submit(call));
+            }
+            for (Future<Boolean> future : running) {
+                future.get();
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException("The run was interrupted", e);
+        } catch (ExecutionException e) {
+            throw Tasks.rethrown(e.getCause());
+        } finally {
+            pool.shutdownNow();
+        }
+    }
+
+    /** Whether a stage's input is stored, or the stage has already gone beyond needing it. */
+    private boolean startIsSettled(int layer) {
+        try {
+            return hasActivations(layer) || log.layerIsDone(plan, layer);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /**
+     * Each layer sees the quantized layers before it: the pass of layer l first runs the quantized layer l - 1, keeps what
+     * leaves it, then taps layer l.
+     */
+    private void layerByLayer(Plan.Stage stage) throws IOException {
+        listener.stage("layers " + stage.begin() + " to " + (stage.end() - 1), stage.begin(), stage.end());
+        for (int layer = stage.begin(); layer < stage.end(); layer++) {
+            if (log.layerIsDone(plan, layer)) {
+                continue;
+            }
+            int sites = plan.sites(layer, layer + 1).size();
+            boolean trueSequential = plan.recipe().trueSequential();
+            for (int site = 0; site < (trueSequential ? sites : 1); site++) {
+                int tapped = trueSequential ? site : -1;
+                if (trueSequential && log.siteIsDone(layer, site)) {
+                    continue;
+                }
+                boolean stored = layer == stage.begin() || hasActivations(layer);
+                int from = stored ? layer : layer - 1;
+                List<Integer> keep = stored ? List.of() : List.of(layer);
+                List<SiteManifest> quantized = log.before(stage, layer, trueSequential ? site : 0);
+                runner.calibrate(plan, new Pass(from, layer + 1, layer, tapped, keep, quantized), watch, this::done);
+            }
+            if (layer - 1 > stage.begin()) {
+                forgetActivations(layer - 1);
+            }
+        }
+    }
+
+    private List<Plan.SitePlan> unfinished(int from, int to) {
+        return plan.sites(from, to).stream()
+                .filter(s -> !log.siteIsDone(s.layer(), s.index()))
+                .toList();
+    }
+
+    private boolean hasActivations(int layer) throws IOException {
+        return output.list(new RunFolder(plan.id()).activations(layer)).size()
+                == plan.calibration().parts().size();
+    }
+
+    private void forgetActivations(int layer) throws IOException {
+        output.delete(new RunFolder(plan.id()).activations(layer));
+    }
+
+    private synchronized void done(SiteManifest manifest) throws IOException {
+        log.add(manifest);
+        listener.site(manifest, layerLosses(manifest.layer()));
+    }
+
+    /** Loss over round-to-nearest's of the finished linears of a layer. */
+    private double layerLosses(int layer) {
+        Map<String, double[]> losses = new TreeMap<>();
+        for (SiteManifest site : log.sites()) {
+            if (site.layer() == layer) {
+                site.linears().forEach(l -> losses.put(l.name(), new double[] {l.loss(), l.roundToNearest()}));
+            }
+        }
+        double ours = losses.values().stream().mapToDouble(l -> l[0]).sum();
+        double nearest = losses.values().stream().mapToDouble(l -> l[1]).sum();
+        return nearest == 0 ? 1 : ours / nearest;
+    }
+
+    /** Hears how a run goes on. Calls come one at a time for a stage. */
+    public interface Listener {
+        /** A stage begins: layers [begin, end). */
+        void stage(String name, int begin, int end);
+
+        /**
+         * A site is done.
+         *
+         * @param lossRatio the layer's loss so far over that of round-to-nearest
+         */
+        void site(SiteManifest manifest, double lossRatio);
+
+        /** All sites are done; shards are written. */
+        void writing(int shards);
+
+        Listener SILENT = new Listener() {
+            @Override
+            public void stage(String name, int begin, int end) {}
+
+            @Override
+            public void site(SiteManifest manifest, double lossRatio) {}
+
+            @Override
+            public void writing(int shards) {}
+        };
+    }
+}

@@ -1,0 +1,39 @@
+package quern.run;
+
+/** Names of a run's own files, relative to the output. */
+public record RunFolder(String id) implements java.io.Serializable {
+    /** Below which all runs keep their files. */
+    public static final String ROOT = "_quern/";
+
+    public String root() {
+        return ROOT + id + "/";
+    }
+
+    public String plan() {
+        return root() + "plan.json";
+    }
+
+    public String tokens(int part) {
+        return root() + "tokens/part-%05d.arrow".formatted(part);
+    }
+
+    public String activations(int layer) {
+        return root() + "activations/layer-%04d/".formatted(layer);
+    }
+
+    public String activations(int layer, int part) {
+        return activations(layer) + "part-%05d.arrow".formatted(part);
+    }
+
+    public String piece(int layer, int site) {
+        return root() + "pieces/layer-%04d-site-%03d.safetensors".formatted(layer, site);
+    }
+
+    public String manifests() {
+        return root() + "manifests/";
+    }
+
+    public String manifest(int layer, int site) {
+        return manifests() + "layer-%04d-site-%03d.json".formatted(layer, site);
+    }
+}

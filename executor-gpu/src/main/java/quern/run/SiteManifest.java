@@ -1,0 +1,35 @@
+package quern.run;
+
+import java.io.Serializable;
+import java.util.List;
+
+/**
+ * What the solve of one site wrote.
+ *
+ * @param layer its layer
+ * @param site its place among the layer's sites
+ * @param file the piece, a safetensors file in the run's folder
+ * @param sha256 of the piece
+ * @param tokens that its Hessian has seen; 0 without a Hessian
+ * @param linears what became of each linear
+ */
+public record SiteManifest(
+        int layer, int site, String file, String sha256, long tokens, List<LinearManifest> linears)
+        implements Serializable {
+    public SiteManifest {
+        linears = List.copyOf(linears);
+    }
+
+    /**
+     * @param loss tr(E H ET) per token of the codes that were chosen
+     * @param roundToNearest the same of round-to-nearest
+     * @param notes damping raised, a fall-back: a line each in the report
+     */
+    public record LinearManifest(
+            String name, int outputs, int inputs, double loss, double roundToNearest, List<String> notes)
+            implements Serializable {
+        public LinearManifest {
+            notes = List.copyOf(notes);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+package quern.run;
+
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.ByteBuffer;
+import java.security.DigestOutputStream;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import quern.method.Hessian;
+import quern.method.Method;
+import quern.plan.Plan;
+import quern.scheme.QuantizedLinear;
+import quern.store.Checkpoint;
+import quern.store.SafetensorsWriter;
+import quern.tensor.HalfFloats;
+import quern.tensor.Matrix;
+import quern.tensor.TensorSource;
+import quern.tensor.TensorSpec;
+
+/**
+ * What every runner does to one site and one shard (to a part: {@link PassTiles}). Each depends on the plan and on files that
+ * the plan names, so a retry gives the same bytes.
+ */
+public final class Tasks {
+    private static final int SLICE = 8 << 20;
+
+    private Tasks() {}
+
+    /** Quantizes the linears of one site, packs them and writes the piece. */
+    public static SiteManifest solve(
+            Workbench bench, Plan.SitePlan site, @Nullable Hessian hessian, Stopwatch watch) throws IOException {
+        Plan plan = bench.plan();
+        List<TensorSpec> specs = new ArrayList<>();
+        List<ByteBuffer> buffers = new ArrayList<>();
+        List<SiteManifest.LinearManifest> linears = new ArrayList<>();
+        try (Method.Solver solver = watch.time(
+                Phase.SOLVE, () -> bench.method().solver(plan.recipe(), plan.scheme(), hessian, bench.device()))) {
+            for (Plan.LinearPlan linear : site.linears()) {
+                Matrix weight = watch.time(Phase.LOAD, () -> weight(bench, linear));
+                Method.Outcome outcome = watch.time(Phase.SOLVE, () -> solver.quantize(linear.name(), weight));
+                QuantizedLinear quantized = outcome.quantized();
+                specs.addAll(
+                        bench.format().layout(linear.name(), linear.outputs(), linear.inputs(), plan.scheme()));
+                buffers.addAll(watch.time(Phase.PACK, () -> bench.format().pack(quantized)));
+                linears.add(new SiteManifest.LinearManifest(
+                        linear.name(),
+                        linear.outputs(),
+                        linear.inputs(),
+                        outcome.losses().loss(),
+                        outcome.losses().roundToNearest(),
+                        outcome.notes()));
+            }
+        }
+        String file = bench.folder().piece(site.layer(), site.index());
+        String sha = watch.time(
+                Phase.WRITE,
+                () -> write(
+                        bench,
+                        file,
+                        specs,
+                        (spec, out) -> SafetensorsWriter.copy(buffers.get(specs.indexOf(spec)), out)));
+        return new SiteManifest(
+                site.layer(), site.index(), file, sha, hessian == null ? 0 : hessian.tokens(), linears);
+    }
+
+    private static Matrix weight(Workbench bench, Plan.LinearPlan linear) throws IOException {
+        String name = linear.name() + ".weight";
+        TensorSource tensors = bench.model().tensors();
+        float[] values = HalfFloats.toFloats(
+                tensors.read(name), tensors.spec(name).dtype(), linear.outputs() * linear.inputs());
+        return new Matrix(linear.outputs(), linear.inputs(), values);
+    }
+
+    /** What one shard's task wrote. */
+    public record ShardManifest(String file, long bytes, String sha256) implements java.io.Serializable {}
+
+    /** Streams a final shard from the pieces and the tensors that stay as they are. */
+    public static ShardManifest shard(
+            Workbench bench, Plan.Shard shard, Map<String, String> pieceOfLinear, Stopwatch watch) throws IOException {
+        List<TensorSpec> specs =
+                shard.tensors().stream().map(Plan.ShardTensor::spec).toList();
+        Map<String, TensorSource> opened = new java.util.HashMap<>();
+        Map<String, String> linearOfTensor = new java.util.HashMap<>();
+        shard.tensors().forEach(t -> linearOfTensor.put(t.spec().name(), t.linear()));
+        String sha = watch.time(Phase.WRITE, () -> write(bench, shard.file(), specs, (spec, out) -> {
+            String linear = linearOfTensor.getOrDefault(spec.name(), "");
+            if (linear.isEmpty()) {
+                copy(bench.model().tensors(), spec, out);
+            } else {
+                String piece = java.util.Objects.requireNonNull(pieceOfLinear.get(linear), linear);
+                TensorSource source = opened.get(piece);
+                if (source == null) {
+                    source = Checkpoint.file(bench.output(), piece);
+                    opened.put(piece, source);
+                }
+                copy(source, spec, out);
+            }
+        }));
+        return new ShardManifest(shard.file(), bench.output().length(shard.file()), sha);
+    }
+
+    /** Copies a tensor in slices, so that memory does not grow with it. */
+    private static void copy(TensorSource source, TensorSpec spec, OutputStream out) throws IOException {
+        for (long at = 0; at < spec.bytes(); at += SLICE) {
+            SafetensorsWriter.copy(source.read(spec.name(), at, (int) Math.min(SLICE, spec.bytes() - at)), out);
+        }
+    }
+
+    /** Writes a safetensors file; returns its checksum. */
+    private static String write(
+            Workbench bench, String file, List<TensorSpec> specs, SafetensorsWriter.TensorBytes bytes)
+            throws IOException {
+        MessageDigest digest = sha256();
+        bench.output().write(file, out -> {
+            digest.reset();
+            SafetensorsWriter.write(new DigestOutputStream(out, digest), specs, Map.of(), bytes);
+        });
+        return HexFormat.of().formatHex(digest.digest());
+    }
+
+    static MessageDigest sha256() {
+        try {
+            return MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /** The failure of a task, as what it was. */
+    static IOException rethrown(@Nullable Throwable cause) {
+        if (cause instanceof IOException io) {
+            return io;
+        }
+        if (cause instanceof RuntimeException runtime) {
+            throw runtime;
+        }
+        if (cause instanceof Error error) {
+            throw error;
+        }
+        throw new IllegalStateException(cause);
+    }
+}

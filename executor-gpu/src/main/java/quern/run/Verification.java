@@ -1,0 +1,152 @@
+package quern.run;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+import quern.QuernException;
+import quern.format.Format;
+import quern.model.Linear;
+import quern.model.Model;
+import quern.plan.Plan;
+import quern.scheme.QuantizedLinear;
+import quern.scheme.Scheme;
+import quern.store.BlobStore;
+import quern.store.Checkpoint;
+import quern.tensor.HalfFloats;
+import quern.tensor.Matrix;
+import quern.tensor.TensorSource;
+import quern.tensor.TensorSpec;
+
+/**
+ * Looks at a written checkpoint from the outside, as a loader would, and compares it with its source. Each finding is a
+ * sentence; none means that it holds.
+ */
+public final class Verification {
+    private Verification() {}
+
+    /** Names, types and shapes of all tensors against what the plan says that loaders expect. */
+    public static List<String> names(Plan plan, Checkpoint written) {
+        List<String> findings = new ArrayList<>();
+        Set<String> expected = new HashSet<>();
+        for (Plan.Shard shard : plan.shards()) {
+            for (Plan.ShardTensor tensor : shard.tensors()) {
+                TensorSpec spec = tensor.spec();
+                expected.add(spec.name());
+                if (!written.names().contains(spec.name())) {
+                    findings.add(spec.name() + " is missing");
+                } else if (!written.spec(spec.name()).equals(spec)) {
+                    findings.add(spec.name() + " is " + written.spec(spec.name()) + " and should be " + spec);
+                }
+            }
+        }
+        written.names().stream()
+                .filter(n -> !expected.contains(n))
+                .forEach(n -> findings.add(n + " does not belong there"));
+        return findings;
+    }
+
+    /** Unpacks the linears of a site from the final shards and compares them with the source's weights. */
+    public static ArrayList<String> site(Workbench bench, Plan.SitePlan site) throws IOException {
+        Checkpoint written = Checkpoint.open(bench.output());
+        ArrayList<String> findings = new ArrayList<>();
+        for (Plan.LinearPlan linear : site.linears()) {
+            findings.addAll(linear(
+                    bench.format(),
+                    bench.plan().scheme(),
+                    new Linear(linear.name(), linear.outputs(), linear.inputs()),
+                    written,
+                    bench.model()));
+        }
+        return findings;
+    }
+
+    /** Unpacks one linear; with its source compares the two. */
+    public static List<String> linear(
+            Format format, Scheme scheme, Linear linear, TensorSource written, @Nullable Model source)
+            throws IOException {
+        QuantizedLinear quantized;
+        try {
+            quantized = format.unpack(linear.name(), written, scheme);
+        } catch (QuernException e) {
+            return List.of(String.valueOf(e.getMessage()));
+        }
+        if (source == null) {
+            return grid(linear.name(), quantized);
+        }
+        TensorSource tensors = source.tensors();
+        float[] values = HalfFloats.toFloats(
+                tensors.read(linear.weight()),
+                tensors.spec(linear.weight()).dtype(),
+                linear.outputs() * linear.inputs());
+        return compare(linear.name(), quantized, new Matrix(linear.outputs(), linear.inputs(), values));
+    }
+
+    /** Whether the codes stand for this weight, within what the scheme can do. */
+    private static List<String> compare(String name, QuantizedLinear quantized, Matrix weight) {
+        List<String> findings = new ArrayList<>(grid(name, quantized));
+        float[] values = quantized.dequantize().values();
+        double error = 0;
+        double norm = 0;
+        for (int i = 0; i < values.length; i++) {
+            double e = values[i] - weight.values()[i];
+            error += e * e;
+            norm += (double) weight.values()[i] * weight.values()[i];
+        }
+        double relative = norm == 0 ? Math.sqrt(error) : Math.sqrt(error / norm);
+        if (!(relative <= bound(quantized.scheme()))) {
+            findings.add("%s differs from its source by %.3f of its norm; at %d bits at most %.2f is in order"
+                    .formatted(name, relative, quantized.scheme().bits(), bound(quantized.scheme())));
+        }
+        return findings;
+    }
+
+    /** Whether scales are numbers that mean something. */
+    private static List<String> grid(String name, QuantizedLinear quantized) {
+        for (float scale : quantized.scales()) {
+            if (!(scale > 0) || Float.isInfinite(scale)) {
+                return List.of(name + " has a scale of " + scale);
+            }
+        }
+        return List.of();
+    }
+
+    /**
+     * The largest relative error of a weight that still speaks for a sound quantization: about three times what rounding a
+     * normal distribution to the grid costs. A swapped nibble or a shifted zero point costs more than 1.
+     */
+    private static double bound(Scheme scheme) {
+        return switch (scheme.bits()) {
+            case 8 -> 0.05;
+            case 4 -> 0.4;
+            case 3 -> 0.8;
+            default -> 1.5;
+        };
+    }
+
+    /** Checks the checksums of a finished checkpoint's shards against its marker. */
+    public static List<String> checksums(BlobStore store, Map<String, String> sha256OfFile) throws IOException {
+        List<String> findings = new ArrayList<>();
+        for (Map.Entry<String, String> file : new HashMap<>(sha256OfFile).entrySet()) {
+            if (!store.exists(file.getKey())) {
+                findings.add(file.getKey() + " is missing");
+                continue;
+            }
+            java.security.MessageDigest digest = Tasks.sha256();
+            long length = store.length(file.getKey());
+            for (long at = 0; at < length; at += 8 << 20) {
+                ByteBuffer slice = store.read(file.getKey(), at, (int) Math.min(8 << 20, length - at));
+                digest.update(slice);
+            }
+            if (!java.util.HexFormat.of().formatHex(digest.digest()).equals(file.getValue())) {
+                findings.add(file.getKey() + " is not what was written: its checksum differs");
+            }
+        }
+        return findings;
+    }
+}

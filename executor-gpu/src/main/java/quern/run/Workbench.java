@@ -1,0 +1,92 @@
+package quern.run;
+
+import java.io.IOException;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import quern.device.Device;
+import quern.device.Devices;
+import quern.format.Format;
+import quern.format.Formats;
+import quern.method.Method;
+import quern.method.Methods;
+import quern.model.Embedding;
+import quern.model.Model;
+import quern.plan.Plan;
+import quern.store.BlobStore;
+
+/**
+ * What the tasks of one run share in one process: the source opened, the output, the device. Made once per process and run.
+ */
+public final class Workbench {
+    private static final Map<String, Workbench> OPEN = new ConcurrentHashMap<>();
+
+    private final Plan plan;
+    private final Model model;
+    private final BlobStore output;
+    private final Device device;
+    private final Embedding embedding;
+
+    private Workbench(Plan plan, StoreOpener stores) throws IOException {
+        this.plan = plan;
+        this.model = Model.open(stores.open(plan.model()));
+        this.output = stores.open(plan.output());
+        this.device = Devices.open(plan.device(), plan.computeType());
+        if (!device.type().equals(plan.deviceType())) {
+            throw new quern.QuernException(("Cannot carry out plan %s on a device of type %s: it was made for %s, and other "
+                            + "bytes would come out (plan again on this kind of machine)")
+                    .formatted(plan.id(), device.type(), plan.deviceType()));
+        }
+        this.embedding = Embedding.open(model);
+    }
+
+    /** The workbench of this process for a plan; opened at the first call. */
+    public static Workbench of(Plan plan, StoreOpener stores) {
+        return OPEN.computeIfAbsent(plan.output() + "#" + plan.id(), key -> {
+            try {
+                return new Workbench(plan, stores);
+            } catch (IOException e) {
+                throw new java.io.UncheckedIOException("Cannot open " + plan.model() + ": " + e.getMessage(), e);
+            }
+        });
+    }
+
+    /** Forgets a finished run, so that its device memory and files are let go. */
+    public static void release(Plan plan) {
+        Workbench bench = OPEN.remove(plan.output() + "#" + plan.id());
+        if (bench != null) {
+            bench.device.close();
+        }
+    }
+
+    public Plan plan() {
+        return plan;
+    }
+
+    public Model model() {
+        return model;
+    }
+
+    public BlobStore output() {
+        return output;
+    }
+
+    public Device device() {
+        return device;
+    }
+
+    public RunFolder folder() {
+        return new RunFolder(plan.id());
+    }
+
+    Format format() {
+        return Formats.named(plan.recipe().format());
+    }
+
+    Method method() {
+        return Methods.named(plan.recipe().method());
+    }
+
+    Embedding embedding() {
+        return embedding;
+    }
+}

@@ -1,0 +1,8 @@
+package quern.device;
+
+class JavaDeviceTest extends DeviceContractTest {
+    @Override
+    Device open() {
+        return Devices.open("java");
+    }
+}

@@ -1,0 +1,163 @@
+package quern.model;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.DynamicTest.dynamicTest;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.TestFactory;
+import quern.QuernException;
+import quern.device.Device;
+import quern.device.DeviceMatrix;
+import quern.device.Devices;
+import quern.tensor.DType;
+import quern.tensor.Matrix;
+
+/**
+ * What every family must pass: the activations that transformers computed for a tiny model of it. The models are not part of
+ * this repository; {@code quern.architectures} names the folder.
+ */
+class ArchitectureContractTest {
+    /** Of max(1, |reference|), in F32. */
+    private static final double EXACT = 1e-4;
+    /**
+     * The same for operands of 8 bits of mantissa: each rounding is at most 2^-9, and the few layers here add up a few dozen of
+     * them. The worst that was measured is a mean of 0.015 over a tensor and a single 0.26, both of logits.
+     */
+    private static final double ROUNDED_MEAN = 2e-2;
+
+    private static final double ROUNDED = 0.4;
+
+    private enum Computing {
+        PLAIN_JAVA("java", DType.F32),
+        CPU_IN_F32("cpu", DType.F32),
+        CPU_IN_BF16("cpu", DType.BF16);
+
+        final String device;
+        final DType type;
+
+        Computing(String device, DType type) {
+            this.device = device;
+            this.type = type;
+        }
+    }
+
+    @TestFactory
+    List<DynamicTest> a_known_family_gives_the_reference_activations() {
+        List<DynamicTest> tests = new ArrayList<>();
+        for (References reference : known(true)) {
+            for (String config : reference.configs()) {
+                for (Computing computing : Computing.values()) {
+                    tests.add(dynamicTest(
+                            reference.name() + " " + config + " " + computing,
+                            () -> compare(reference, config, computing)));
+                }
+            }
+        }
+        return tests;
+    }
+
+    @TestFactory
+    List<DynamicTest> the_sites_of_a_known_family_are_those_of_the_reference() {
+        return known(true).stream()
+                .map(reference -> dynamicTest(reference.name(), () -> {
+                    Model model = Model.open(reference.model("config.json"));
+                    for (int layer = 0; layer < model.layers(); layer++) {
+                        List<List<String>> sites = new ArrayList<>();
+                        for (Site site : model.sites(layer)) {
+                            List<String> names = new ArrayList<>(
+                                    site.linears().stream().map(Linear::name).toList());
+                            names.add(0, names.get(0));
+                            sites.add(names);
+                        }
+                        assertThat(sites).isEqualTo(reference.sites(layer));
+                    }
+                }))
+                .toList();
+    }
+
+    @TestFactory
+    List<DynamicTest> an_unknown_family_is_refused_with_those_that_are_known() {
+        return known(false).stream()
+                .map(reference -> dynamicTest(
+                        reference.name(),
+                        () -> assertThatThrownBy(() -> Model.open(reference.model("config.json")))
+                                .isInstanceOf(QuernException.class)
+                                .hasMessageContaining("its model_type '" + reference.modelType() + "' is not known")
+                                .hasMessageContaining("llama, mistral, qwen2, qwen3")))
+                .toList();
+    }
+
+    private static List<References> known(boolean known) {
+        return References.all().stream()
+                .filter(r -> Architectures.modelTypes().contains(r.modelType()) == known)
+                .toList();
+    }
+
+    private static void compare(References reference, String config, Computing computing) throws IOException {
+        Model model = Model.open(reference.model(config));
+        try (Device device = Devices.open(computing.device, computing.type)) {
+            for (int sequence = 0; sequence < reference.sequences(); sequence++) {
+                compare(reference, model, device, sequence);
+            }
+        }
+    }
+
+    private static void compare(References reference, Model model, Device device, int sequence) throws IOException {
+        boolean tapped = sequence == reference.facts().get("inputs_of_sequence").asInt();
+        Matrix hidden = Embedding.open(model).rows(reference.tokens(sequence));
+        close(device, hidden, reference.matrix(sequence + ".hidden.0"), "what enters layer 0");
+        for (int l = 0; l < model.layers(); l++) {
+            Map<String, Matrix> inputs = new HashMap<>();
+            Tap tap = (site, x) -> inputs.put(site.linears().get(0).name(), device.download(x));
+            try (DecoderLayer layer = DecoderLayer.load(model, l, Weights.stored(model), device);
+                    DeviceMatrix x = device.upload(hidden, DType.F32);
+                    DeviceMatrix y = layer.forward(x, x.rows(), tapped ? tap : null)) {
+                assertThat(y.dtype()).isEqualTo(DType.F32);
+                hidden = device.download(y);
+            }
+            close(device, hidden, reference.matrix(sequence + ".hidden." + (l + 1)), "what leaves layer " + l);
+            if (tapped) {
+                assertThat(inputs).hasSameSizeAs(model.sites(l));
+            }
+            for (Map.Entry<String, Matrix> input : inputs.entrySet()) {
+                if (reference.tensors().names().contains(input.getKey())) {
+                    close(device, input.getValue(), reference.matrix(input.getKey()), "input of " + input.getKey());
+                }
+            }
+        }
+        try (Head head = Head.load(model, device)) {
+            close(
+                    device,
+                    head.logits(hidden, 0, hidden.rows()),
+                    reference.matrix(sequence + ".logits"),
+                    "logits of sequence " + sequence);
+        }
+    }
+
+    private static void close(Device device, Matrix actual, Matrix wanted, String what) {
+        assertThat(actual.rows()).as(what).isEqualTo(wanted.rows());
+        assertThat(actual.cols()).as(what).isEqualTo(wanted.cols());
+        double greatest = 0;
+        double sum = 0;
+        for (int i = 0; i < wanted.values().length; i++) {
+            double off = Math.abs(actual.values()[i] - wanted.values()[i]) / Math.max(1, Math.abs(wanted.values()[i]));
+            assertThat(off).as(what).isNotNaN();
+            greatest = Math.max(greatest, off);
+            sum += off;
+        }
+        if (device.computeType() == DType.F32) {
+            assertThat(greatest).as(what + ", greatest difference").isLessThan(EXACT);
+        } else {
+            assertThat(greatest).as(what + ", greatest difference").isLessThan(ROUNDED);
+            assertThat(sum / wanted.values().length)
+                    .as(what + ", mean difference")
+                    .isLessThan(ROUNDED_MEAN);
+        }
+    }
+}

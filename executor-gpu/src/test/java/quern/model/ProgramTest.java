@@ -1,0 +1,92 @@
+package quern.model;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class ProgramTest {
+    private static final String MLP = String.join(
+            "\n",
+            "m = norm(x, ln)   # a comment",
+            "",
+            "g = linear(m, mlp.gate)",
+            "u = linear(m, mlp.up)",
+            "f = activate(g, u)",
+            "d = linear(f, mlp.down)",
+            "x = add(x, d)");
+
+    @ParameterizedTest(name = "{0}")
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '"',
+            value = {
+                "x = sum(x, x) | f.yaml:7: operation 'sum' is not one of norm, head_norm, linear, rotary, attention, activate, add",
+                "x = add(x, y) | f.yaml:7: 'y' is used before it is given a value",
+                "x = add(x) | f.yaml:7: 'add' takes 2 value(s), not 1",
+                "x = norm(x) | f.yaml:7: 'norm' takes 1 value(s) and a module, not 0",
+                "x = norm(x, a b) | f.yaml:7: 'a b' is not the name of a module",
+                "x add(x, x) | f.yaml:7: 'x add(x, x)' does not read 'name = operation(name, ...)'",
+                "y = norm(x, ln) | f.yaml:7: no step gives a new 'x'",
+            })
+    void a_slip_in_a_line_is_refused_with_file_and_line(String text, String sentence) {
+        assertThatThrownBy(() -> Program.parse("f.yaml", 7, text))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage(sentence);
+    }
+
+    @Test
+    void a_result_that_nobody_reads_is_refused() {
+        assertThatThrownBy(() -> Program.parse("f.yaml", 1, "y = norm(x, ln)\nx = add(x, x)"))
+                .hasMessage("f.yaml:1: its result is not used");
+    }
+
+    @Test
+    void a_line_is_counted_in_the_file_and_not_in_the_block() {
+        String yaml = String.join(
+                "\n",
+                "model_types: [t]",
+                "names: {embedding: e, layer: l, norm: n, head: h}",
+                "layer: |",
+                "  a = norm(x, ln)",
+                "  x = nothing(a)");
+        assertThatThrownBy(() -> Architecture.parse("t.yaml", yaml)).hasMessageStartingWith("t.yaml:5: operation");
+    }
+
+    @Test
+    void a_field_that_is_not_known_is_refused_with_its_line() {
+        assertThatThrownBy(() -> Architecture.parse("t.yaml", "model_types: [t]\nmodel_typos: [u]"))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageStartingWith("t.yaml:2: ");
+    }
+
+    @Test
+    void linears_on_one_value_are_one_site() {
+        assertThat(Program.parse("f", 1, MLP).sites())
+                .extracting(site -> site.stream().map(Step::module).toList())
+                .containsExactly(List.of("mlp.gate", "mlp.up"), List.of("mlp.down"));
+    }
+
+    @Test
+    void a_name_given_again_is_another_value_and_another_site() {
+        Program program = Program.parse(
+                "f", 1, "a = norm(x, n1)\nb = linear(a, l1)\na = norm(b, n2)\nc = linear(a, l2)\nx = add(x, c)");
+        assertThat(program.sites()).hasSize(2);
+    }
+
+    @Test
+    void a_value_lives_until_its_last_reader() {
+        Program program = Program.parse("f", 1, MLP);
+        // x, m, g, u, f, d, x
+        assertThat(program.lastUses()).containsExactly(5, 2, 3, 3, 4, 5, 6);
+    }
+
+    @Test
+    void what_is_added_is_known() {
+        Program program = Program.parse("f", 1, MLP);
+        assertThat(List.of(0, 1, 2, 3, 4, 5)).filteredOn(program::isAdded).containsExactly(0, 5);
+    }
+}

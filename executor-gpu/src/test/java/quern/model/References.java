@@ -1,0 +1,99 @@
+package quern.model;
+
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import java.util.stream.StreamSupport;
+import quern.store.Checkpoint;
+import quern.store.MemoryStore;
+import quern.tensor.DType;
+import quern.tensor.HalfFloats;
+import quern.tensor.Matrix;
+import quern.tensor.TensorSpec;
+
+/** A folder with a tiny model and what its forward pass must give: {@code reference.json}, {@code reference.safetensors}. */
+record References(String name, Path folder, JsonNode facts, Checkpoint tensors) {
+    static List<References> all() {
+        Path root = Path.of(System.getProperty("quern.architectures", "../../shared/data/architectures"));
+        assumeTrue(Files.isDirectory(root), () -> "there is no " + root + " (set -Dquern.architectures)");
+        try (Stream<Path> folders = Files.list(root)) {
+            return folders.filter(f -> Files.exists(f.resolve("reference.json")))
+                    .sorted()
+                    .map(References::read)
+                    .toList();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static References read(Path folder) {
+        try {
+            JsonNode facts =
+                    new ObjectMapper().readTree(folder.resolve("reference.json").toFile());
+            MemoryStore store = new MemoryStore()
+                    .put("model.safetensors", Files.readAllBytes(folder.resolve("reference.safetensors")));
+            return new References(folder.getFileName().toString(), folder, facts, Checkpoint.open(store));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    String modelType() {
+        return facts.get("model_type").asText();
+    }
+
+    List<String> configs() {
+        return texts(facts.get("configs"));
+    }
+
+    static List<String> texts(JsonNode array) {
+        return StreamSupport.stream(array.spliterator(), false)
+                .map(JsonNode::asText)
+                .toList();
+    }
+
+    /** The model with this file for its config.json. */
+    MemoryStore model(String config) throws IOException {
+        return Models.copy(folder).put("config.json", Files.readAllBytes(folder.resolve(config)));
+    }
+
+    int sequences() {
+        return facts.get("lengths").size();
+    }
+
+    int[] tokens(int sequence) throws IOException {
+        String name = sequence + ".input_ids";
+        int[] ids = new int[(int) tensors.spec(name).elements()];
+        var bytes = tensors.read(name);
+        for (int i = 0; i < ids.length; i++) {
+            ids[i] = (int) bytes.getLong(8 * i);
+        }
+        return ids;
+    }
+
+    Matrix matrix(String name) throws IOException {
+        TensorSpec spec = tensors.spec(name);
+        int rows = Math.toIntExact(spec.shape().get(0));
+        int cols = Math.toIntExact(spec.shape().get(1));
+        return new Matrix(rows, cols, HalfFloats.toFloats(tensors.read(name), DType.F32, rows * cols));
+    }
+
+    /** The sites of a layer: for each the key of its input, then its linears. */
+    List<List<String>> sites(int layer) {
+        List<List<String>> sites = new ArrayList<>();
+        for (JsonNode site : facts.get("sites").get(layer).get("sites")) {
+            List<String> names = new ArrayList<>(List.of(site.get("input").asText()));
+            names.addAll(texts(site.get("linears")));
+            sites.add(names);
+        }
+        return sites;
+    }
+}

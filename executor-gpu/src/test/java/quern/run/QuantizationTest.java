@@ -1,0 +1,131 @@
+package quern.run;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicInteger;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import quern.model.Model;
+import quern.plan.Plan;
+import quern.scheme.Recipe;
+import quern.store.Checkpoint;
+import quern.store.LocalStore;
+
+class QuantizationTest {
+    private static final int LAYERS = 4;
+
+    @TempDir
+    Path folder;
+
+    private Path source() throws IOException {
+        Path source = folder.resolve("source");
+        if (!source.toFile().exists()) {
+            ToyModel.write(new LocalStore(source), LAYERS, 7);
+        }
+        return source;
+    }
+
+    private Plan plan(String output, Recipe recipe, int stages) throws IOException {
+        return ToyRun.plan(source(), folder.resolve(output), recipe, stages);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 4})
+    void writesTheSameBytesWithAnyNumberOfThreads(int stages) throws IOException {
+        ToyRun.run(plan("one", ToyRun.recipe(), stages), new LocalRunner(ToyRun.STORES, 1), Quantization.Listener.SILENT);
+        ToyRun.run(plan("two", ToyRun.recipe(), stages), new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+        Map<String, String> bytes = ToyRun.bytes(folder.resolve("one"));
+        assertThat(bytes).containsKeys("config.json", "quern.json", "tokenizer_config.json").hasSizeGreaterThan(5);
+        assertThat(ToyRun.bytes(folder.resolve("two"))).isEqualTo(bytes);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 4})
+    void resumesToTheSameBytesWhereverItWasCutOff(int stages) throws IOException {
+        Plan undisturbed = plan("whole", ToyRun.recipe(), stages);
+        ToyRun.run(undisturbed, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+        int sites = undisturbed.sites().size();
+        for (int survived = 0; survived < sites; survived += 3) {
+            Plan plan = plan("cut" + survived, ToyRun.recipe(), stages);
+            AtomicInteger left = new AtomicInteger(survived);
+            assertThatThrownBy(() -> ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2), new Quantization.Listener() {
+                        @Override
+                        public void stage(String name, int begin, int end) {}
+
+                        @Override
+                        public void site(SiteManifest manifest, double lossRatio) {
+                            if (left.getAndDecrement() == 0) {
+                                throw new IllegalStateException("cut off");
+                            }
+                        }
+
+                        @Override
+                        public void writing(int shards) {}
+                    }))
+                    .hasMessage("cut off");
+            assertThat(ToyRun.bytes(folder.resolve("cut" + survived))).isEmpty();
+            ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 1), Quantization.Listener.SILENT);
+            assertThat(ToyRun.bytes(folder.resolve("cut" + survived)))
+                    .isEqualTo(ToyRun.bytes(folder.resolve("whole")));
+        }
+    }
+
+    @Test
+    void isBetterThanRoundToNearestAndVerifies() throws IOException {
+        Plan plan = plan("out", ToyRun.recipe(), 1);
+        Quantization.Result result =
+                ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+        assertThat(result.sites()).hasSize(4 * LAYERS).allSatisfy(site -> {
+            assertThat(site.tokens()).isEqualTo(24 * 32);
+            assertThat(site.linears()).allSatisfy(l -> assertThat(l.loss()).isLessThan(l.roundToNearest()));
+        });
+        Checkpoint written = Checkpoint.open(new LocalStore(folder.resolve("out")));
+        assertThat(Verification.names(plan, written)).isEmpty();
+        Workbench bench = Workbench.of(plan, ToyRun.STORES);
+        for (Plan.SitePlan site : plan.sites()) {
+            assertThat(Verification.site(bench, site)).isEmpty();
+        }
+    }
+
+    @Test
+    void trueSequentialSitesSeeTheSitesBeforeThemQuantized() throws IOException {
+        Recipe r = ToyRun.recipe();
+        Recipe sequential = new Recipe(
+                r.method(), r.format(), r.bits(), r.groupSize(), r.symmetric(), r.ternary(), r.actOrder(), r.scales(),
+                r.percdamp(), true, r.skip());
+        ToyRun.run(plan("seq", sequential, 1), new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+        ToyRun.run(plan("par", r, 1), new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+        Checkpoint seq = Checkpoint.open(new LocalStore(folder.resolve("seq")));
+        Checkpoint par = Checkpoint.open(new LocalStore(folder.resolve("par")));
+        // The first site of the first layer sees the same input either way, its second site does not.
+        String q = "model.layers.0.self_attn.q_proj.qweight";
+        String o = "model.layers.0.self_attn.o_proj.qweight";
+        assertThat(seq.read(q)).isEqualTo(par.read(q));
+        assertThat(seq.read(o)).isNotEqualTo(par.read(o));
+    }
+
+    @Test
+    void refusesAGroupSizeThatDoesNotDivide() throws IOException {
+        Recipe r = Recipe.DEFAULT;
+        Path source = source();
+        assertThatThrownBy(() -> ToyRun.plan(source, folder.resolve("x"), r, 1))
+                .isInstanceOf(quern.QuernException.class)
+                .hasMessageContaining("in groups of 128")
+                .hasMessageContaining("(use 8, 16, 32, or -1 for whole rows)");
+    }
+
+    @Test
+    void readsOnlyHeadersToPlan() throws IOException {
+        Plan plan = plan("planned", ToyRun.recipe(), 0);
+        assertThat(plan.layerParallel()).isTrue();
+        assertThat(plan.layers()).isEqualTo(LAYERS);
+        assertThat(Model.open(new LocalStore(source())).layers()).isEqualTo(LAYERS);
+        assertThat(folder.resolve("planned").toFile()).doesNotExist();
+    }
+}

@@ -1,0 +1,99 @@
+package quern.run;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import quern.store.BlobStore;
+import quern.store.SafetensorsWriter;
+import quern.tensor.DType;
+import quern.tensor.HalfFloats;
+import quern.tensor.TensorSpec;
+
+/** A llama of random weights, small enough that a whole run takes a second. The same seed gives the same bytes. */
+public final class ToyModel {
+    public static final int VOCABULARY = 97;
+
+    private ToyModel() {}
+
+    /** Writes config, weights and a few auxiliary files. */
+    public static void write(BlobStore store, int layers, long seed) throws IOException {
+        int hidden = 64;
+        int inter = 96;
+        int kv = 32;
+        Random random = new Random(seed);
+        List<TensorSpec> specs = new ArrayList<>();
+        Map<String, ByteBuffer> bytes = new HashMap<>();
+        add(specs, bytes, "model.embed_tokens.weight", VOCABULARY, hidden, 1.0, random);
+        for (int l = 0; l < layers; l++) {
+            String p = "model.layers." + l + ".";
+            add(specs, bytes, p + "self_attn.q_proj.weight", hidden, hidden, 0.1, random);
+            add(specs, bytes, p + "self_attn.k_proj.weight", kv, hidden, 0.1, random);
+            add(specs, bytes, p + "self_attn.v_proj.weight", kv, hidden, 0.1, random);
+            add(specs, bytes, p + "self_attn.o_proj.weight", hidden, hidden, 0.1, random);
+            add(specs, bytes, p + "mlp.gate_proj.weight", inter, hidden, 0.1, random);
+            add(specs, bytes, p + "mlp.up_proj.weight", inter, hidden, 0.1, random);
+            add(specs, bytes, p + "mlp.down_proj.weight", hidden, inter, 0.1, random);
+            norm(specs, bytes, p + "input_layernorm.weight", hidden, random);
+            norm(specs, bytes, p + "post_attention_layernorm.weight", hidden, random);
+        }
+        norm(specs, bytes, "model.norm.weight", hidden, random);
+        store.write(
+                "model.safetensors",
+                out -> SafetensorsWriter.writeBuffers(out, specs, Map.of(), s -> bytes.get(s.name())));
+        text(store, "config.json", """
+                {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64,
+                 "intermediate_size": 96, "num_hidden_layers": %d, "num_attention_heads": 4,
+                 "num_key_value_heads": 2, "head_dim": 16, "vocab_size": %d, "max_position_embeddings": 64,
+                 "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu",
+                 "tie_word_embeddings": true, "torch_dtype": "bfloat16"}
+                """.formatted(layers, VOCABULARY));
+        text(store, "tokenizer_config.json", "{\"tokenizer_class\": \"LlamaTokenizer\"}");
+        text(store, "generation_config.json", "{\"eos_token_id\": 1}");
+    }
+
+    /** Random sequences, some tokens more frequent than others. */
+    public static List<int[]> tokens(int sequences, int length, long seed) {
+        Random random = new Random(seed);
+        List<int[]> windows = new ArrayList<>();
+        for (int s = 0; s < sequences; s++) {
+            windows.add(random.ints(length, 0, VOCABULARY)
+                    .map(t -> random.nextBoolean() ? t : t % 7)
+                    .toArray());
+        }
+        return windows;
+    }
+
+    private static void text(BlobStore store, String path, String text) throws IOException {
+        store.write(path, out -> out.write(text.getBytes(java.nio.charset.StandardCharsets.UTF_8)));
+    }
+
+    private static void norm(
+            List<TensorSpec> specs, Map<String, ByteBuffer> bytes, String name, int size, Random random) {
+        float[] values = new float[size];
+        for (int i = 0; i < size; i++) {
+            values[i] = 1 + 0.2f * (float) random.nextGaussian();
+        }
+        specs.add(TensorSpec.of(name, DType.BF16, size));
+        bytes.put(name, HalfFloats.fromFloats(values, DType.BF16));
+    }
+
+    private static void add(
+            List<TensorSpec> specs,
+            Map<String, ByteBuffer> bytes,
+            String name,
+            int rows,
+            int cols,
+            double deviation,
+            Random random) {
+        float[] values = new float[rows * cols];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) (deviation * random.nextGaussian());
+        }
+        specs.add(TensorSpec.of(name, DType.BF16, rows, cols));
+        bytes.put(name, HalfFloats.fromFloats(values, DType.BF16));
+    }
+}

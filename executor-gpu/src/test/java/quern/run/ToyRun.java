@@ -1,0 +1,93 @@
+package quern.run;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import quern.device.Device;
+import quern.device.Devices;
+import quern.model.Model;
+import quern.plan.Plan;
+import quern.plan.Planner;
+import quern.scheme.Recipe;
+import quern.store.BlobStore;
+import quern.store.LocalStore;
+
+/** A run of the toy model from plan to marker, by any runner; gives the bytes of everything in the output folder. */
+public final class ToyRun {
+    public static final StoreOpener STORES = location -> new LocalStore(Path.of(location));
+
+    private ToyRun() {}
+
+    /** The default recipe with groups that fit the toy. */
+    public static Recipe recipe() {
+        Recipe r = Recipe.DEFAULT;
+        return new Recipe(
+                r.method(), r.format(), r.bits(), 32, r.symmetric(), r.ternary(), r.actOrder(), r.scales(), r.percdamp(),
+                r.trueSequential(), r.skip());
+    }
+
+    /** A plan for the model in {@code source}; small parts, so that there are several. */
+    public static Plan plan(Path source, Path output, Recipe recipe, int stages) throws IOException {
+        try (Device device = Devices.open("cpu")) {
+            Planner.Machine machine = new Planner.Machine(
+                    device.name(), device.type(), device.computeType(), 2, 10, 0);
+            Plan plan = Planner.plan(
+                    Model.open(new LocalStore(source)),
+                    new Planner.Request(
+                            source.toString(),
+                            output.toString(),
+                            recipe,
+                            stages,
+                            30_000,
+                            new Planner.Tokens("random", "0", 24, 32),
+                            machine));
+            return withParts(plan, 4);
+        }
+    }
+
+    private static Plan withParts(Plan p, int parts) {
+        Plan.Calibration c = p.calibration();
+        List<Plan.Part> slices = java.util.stream.IntStream.range(0, parts)
+                .mapToObj(i -> new Plan.Part(i, i * c.sequences() / parts, c.sequences() / parts))
+                .toList();
+        return new Plan(
+                p.id(), p.model(), p.output(), p.recipe(), p.scheme(), p.device(), p.deviceType(), p.computeType(),
+                p.propagation(), p.stages(), p.sites(), p.kept(),
+                new Plan.Calibration(c.source(), c.sha256(), c.sequences(), c.length(), 2, slices, c.wave()),
+                p.shards(), p.cost());
+    }
+
+    /** Carries the plan out. */
+    public static Quantization.Result run(Plan plan, PlanRunner runner, Quantization.Listener listener)
+            throws IOException {
+        return run(plan, runner, listener, STORES.open(plan.output()));
+    }
+
+    static Quantization.Result run(Plan plan, PlanRunner runner, Quantization.Listener listener, BlobStore output)
+            throws IOException {
+        CalibrationTokens.write(output, plan, ToyModel.tokens(24, 32, 1));
+        Quantization.Result result = new Quantization(plan, runner, output, listener).run();
+        Publication publication = new Publication(plan, Model.open(STORES.open(plan.model())), output);
+        publication.publish(result.shards(), Map.of(), List::of);
+        return result;
+    }
+
+    /** Every file of the finished checkpoint, by name, as its checksum. */
+    public static Map<String, String> bytes(Path output) throws IOException {
+        Map<String, String> bytes = new TreeMap<>();
+        try (var files = Files.walk(output)) {
+            for (Path file : files.filter(Files::isRegularFile)
+                    .filter(f -> !output.relativize(f).toString().startsWith("_quern"))
+                    .toList()) {
+                java.security.MessageDigest digest = Tasks.sha256();
+                digest.update(Files.readAllBytes(file));
+                bytes.put(
+                        output.relativize(file).toString(), java.util.HexFormat.of().formatHex(digest.digest()));
+            }
+        }
+        return bytes;
+    }
+}
