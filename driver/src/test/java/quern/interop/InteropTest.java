@@ -71,10 +71,10 @@ class InteropTest {
         add(cases, recipe("gptq", 4, 128, true, FULL), TRANSFORMERS, GPTQMODEL);
         add(cases, recipe("gptq", 4, 64, false, STATIC), TRANSFORMERS, GPTQMODEL);
         add(cases, recipe("gptq_v2", 4, 64, false, STATIC), TRANSFORMERS, GPTQMODEL);
-        add(cases, recipe("gptq", 8, 128, true, STATIC), TRANSFORMERS);
-        add(cases, recipe("gptq", 3, 64, true, STATIC), TRANSFORMERS);
+        add(cases, recipe("gptq", 8, 128, true, STATIC), TRANSFORMERS, GPTQMODEL);
+        add(cases, recipe("gptq", 3, 64, true, STATIC), TRANSFORMERS, GPTQMODEL);
         add(cases, recipe("gptq", 3, 64, false, FULL), TRANSFORMERS, GPTQMODEL);
-        add(cases, recipe("gptq", 2, 64, false, STATIC), TRANSFORMERS);
+        add(cases, recipe("gptq", 2, 64, false, STATIC), TRANSFORMERS, GPTQMODEL);
         add(cases, recipe("gptq", 4, 128, true, STATIC, kept), TRANSFORMERS, GPTQMODEL);
         add(cases, recipe("compressed-tensors", 4, 128, true, STATIC), TRANSFORMERS, COMPRESSED_TENSORS, VLLM);
         add(cases, recipe("compressed-tensors", 4, 64, false, OFF), TRANSFORMERS, COMPRESSED_TENSORS, VLLM);
