@@ -6,7 +6,7 @@ import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
 
 /** How to load a checkpoint in the programs that people use; the interop tests run what stands here. */
-final class LoadGuide {
+public final class LoadGuide {
     private LoadGuide() {}
 
     /**
@@ -14,13 +14,15 @@ final class LoadGuide {
      * @param code what to run; none if the program does not read this checkpoint
      * @param remark what to know, or why there is no code; may be empty
      */
-    record Program(String name, String install, @Nullable String code, String remark) {}
+    public record Program(
+            String name, String install, @Nullable String code, String remark) {}
 
-    static List<Program> of(Report report) {
-        Recipe recipe = report.recipe();
-        String dir =
-                report.output().startsWith("file:") ? report.output().replaceFirst("^file:/*", "/") : report.output();
-        String path = dir.replace("\\", "\\\\").replace("\"", "\\\"");
+    /**
+     * @param recipe how the checkpoint was made
+     * @param output where it stands
+     */
+    public static List<Program> of(Recipe recipe, String output) {
+        String path = output.replaceFirst("^file:/+", "/").replace("\\", "\\\\").replace("\"", "\\\"");
         return recipe.format().startsWith("compressed-tensors") ? compressed(recipe, path) : gptq(recipe, path);
     }
 
@@ -41,15 +43,18 @@ final class LoadGuide {
     }
 
     private static List<Program> compressed(Recipe recipe, String path) {
+        String indexed =
+                "Full act-order is read by compressed-tensors up to 0.18 only; --act-order static needs no index.";
+        boolean full = recipe.actOrder() == ColumnOrder.FULL;
         return List.of(
                 new Program(
                         "transformers",
                         "pip install transformers compressed-tensors accelerate",
-                        transformers(path),
-                        ""),
+                        full ? null : transformers(path),
+                        full ? indexed : ""),
                 vllm(
-                        recipe.actOrder() == ColumnOrder.FULL
-                                ? "Not on every device: its kernels for full act-order need a GPU."
+                        full
+                                ? indexed
                                 : recipe.bits() == 4 || recipe.bits() == 8
                                         ? null
                                         : "vLLM reads 4 and 8 bits in this format, not " + recipe.bits() + ".",
@@ -61,8 +66,9 @@ final class LoadGuide {
         String code = refusal == null ? """
                   from vllm import LLM, SamplingParams
 
-                  llm = LLM("%s")
-                  print(llm.generate("Once upon a time", SamplingParams(max_tokens=40))[0].outputs[0].text)
+                  if __name__ == "__main__":  # its engine is a process of its own that imports this file again
+                      llm = LLM("%s")
+                      print(llm.generate("Once upon a time", SamplingParams(max_tokens=40))[0].outputs[0].text)
                   """.formatted(path) : null;
         return new Program(
                 "vLLM",

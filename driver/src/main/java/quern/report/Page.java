@@ -26,7 +26,8 @@ final class Page {
 
     private static String facts(Report report) {
         try {
-            return JSON.writeValueAsString(Map.of("report", report, "programs", LoadGuide.of(report)))
+            return JSON.writeValueAsString(
+                            Map.of("report", report, "programs", LoadGuide.of(report.recipe(), report.output())))
                     .replace("<", "\\u003c")
                     .replace("{{", "{\\u007b");
         } catch (JsonProcessingException e) {

@@ -70,7 +70,7 @@ record LoadCase(String name, Loader loader, Path checkpoint, Reference reference
         JSON.writerWithDefaultPrettyPrinter().writeValue(asked.toFile(), written);
         Python.environment(environment)
                 .run(
-                        "load_cases.py",
+                        Python.program("load_cases.py"),
                         List.of(asked.toString(), answered.toString()),
                         folder.resolve("log-" + environment + ".txt"));
         Map<String, JsonNode> results = new LinkedHashMap<>();

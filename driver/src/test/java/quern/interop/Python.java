@@ -36,8 +36,13 @@ final class Python {
         return new Python(Path.of(folder, "bin", "python"));
     }
 
-    /** Runs one of our programs; its output goes to {@code log}. */
-    void run(String program, List<String> arguments, Path log) throws IOException, InterruptedException {
+    /** One of our programs. */
+    static Path program(String name) {
+        return PROGRAMS.resolve(name);
+    }
+
+    /** Runs a program; what it prints goes to {@code log}. */
+    void run(Path program, List<String> arguments, Path log) throws IOException, InterruptedException {
         ProcessBuilder builder = new ProcessBuilder(
                         interpreter.toString(), PROGRAMS.resolve(program).toString())
                 .redirectErrorStream(true)
@@ -45,6 +50,10 @@ final class Python {
                         .resolve(log.getFileName())
                         .toFile());
         builder.command().addAll(arguments);
+        // GPTQModel stops on two cores without it; vLLM would take half of the memory.
+        builder.environment().putIfAbsent("GPTQMODEL_CPU_WORKERS", "2");
+        builder.environment().putIfAbsent("VLLM_CPU_KVCACHE_SPACE", "1");
+        builder.environment().put("HF_HUB_OFFLINE", "1");
         Process process = builder.start();
         if (!process.waitFor(25, TimeUnit.MINUTES)) {
             process.destroyForcibly();
