@@ -64,8 +64,9 @@ public final class Application implements Commands, AutoCloseable {
             Session spark = session();
             Sources sources = new Sources(environment, progress);
             String subject = sources.locate(request.model());
-            String reference =
-                    request.against().isPresent() ? sources.locate(request.against().get()) : null;
+            String reference = request.against().isPresent()
+                    ? sources.locate(request.against().get())
+                    : null;
             Model model = Model.openToEvaluate(spark.stores().open(subject));
             int length = request.lengthGiven() ? request.length() : Math.min(request.length(), model.maxPositions());
             TokenWindows windows;
@@ -100,12 +101,17 @@ public final class Application implements Commands, AutoCloseable {
         return run(progress -> {
             Session spark = session();
             String source = request.against().isPresent()
-                    ? new Sources(environment, progress).locate(request.against().get())
+                    ? new Sources(environment, progress)
+                            .locate(request.against().get())
                     : null;
-            java.util.List<String> findings = Inspection.verify(open(request.folder()), source == null ? null : spark.stores().open(source));
+            java.util.List<String> findings = Inspection.verify(
+                    open(request.folder()),
+                    source == null ? null : spark.stores().open(source));
             findings.forEach(f -> System.out.println("- " + f));
             System.out.println(
-                    findings.isEmpty() ? request.folder() + " is sound" : findings.size() + " findings in " + request.folder());
+                    findings.isEmpty()
+                            ? request.folder() + " is sound"
+                            : findings.size() + " findings in " + request.folder());
             return findings.isEmpty() ? 0 : 1;
         });
     }
@@ -146,8 +152,9 @@ public final class Application implements Commands, AutoCloseable {
                     int length = request.calibration().length();
                     if (length > model.maxPositions()) {
                         if (request.calibration().lengthGiven()) {
-                            throw new QuernException("Cannot calibrate on windows of %d tokens: the model has %d positions (use --seqlen %d or less)"
-                                    .formatted(length, model.maxPositions(), model.maxPositions()));
+                            throw new QuernException(
+                                    "Cannot calibrate on windows of %d tokens: the model has %d positions (use --seqlen %d or less)"
+                                            .formatted(length, model.maxPositions(), model.maxPositions()));
                         }
                         length = model.maxPositions();
                     }

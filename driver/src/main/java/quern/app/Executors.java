@@ -25,8 +25,10 @@ final class Executors {
     /** What carries a plan out on this cluster. */
     static Planner.Machine machine(JavaSparkContext spark) {
         int slots = Math.max(1, spark.defaultParallelism());
-        List<Integer> indices = new ArrayList<>(IntStream.range(0, slots).boxed().toList());
-        List<String> found = spark.parallelize(indices, slots).map(i -> probe()).distinct().collect();
+        List<Integer> indices =
+                new ArrayList<>(IntStream.range(0, slots).boxed().toList());
+        List<String> found =
+                spark.parallelize(indices, slots).map(i -> probe()).distinct().collect();
         List<String[]> devices = found.stream().map(f -> f.split("\t", -1)).toList();
         List<String> types = devices.stream().map(d -> d[1]).distinct().toList();
         if (types.size() > 1) {
@@ -34,7 +36,10 @@ final class Executors {
                     "Cannot plan for executors of different kinds, whose bytes would differ: %s (give the run machines of one kind)"
                             .formatted(String.join("; ", types)));
         }
-        double gflops = devices.stream().mapToDouble(d -> Double.parseDouble(d[3])).min().orElse(1);
+        double gflops = devices.stream()
+                .mapToDouble(d -> Double.parseDouble(d[3]))
+                .min()
+                .orElse(1);
         long heap = Runtime.getRuntime().maxMemory();
         String[] first = devices.get(0);
         return new Planner.Machine(first[0], first[1], DType.valueOf(first[2]), slots, gflops, slotMemory(spark, heap));
@@ -90,7 +95,8 @@ final class Executors {
     /** The largest resident memory so far of each process that runs tasks, by executor id. */
     static Map<String, Long> peakMemory(JavaSparkContext spark) {
         int tasks = 2 * Math.max(1, spark.defaultParallelism());
-        List<Integer> indices = new ArrayList<>(IntStream.range(0, tasks).boxed().toList());
+        List<Integer> indices =
+                new ArrayList<>(IntStream.range(0, tasks).boxed().toList());
         Map<String, Long> peaks = new TreeMap<>();
         for (Tuple2<String, Long> p : spark.parallelize(indices, tasks)
                 .map(i -> new Tuple2<>(SparkEnv.get().executorId(), peakResident()))

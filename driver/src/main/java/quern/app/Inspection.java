@@ -37,9 +37,12 @@ final class Inspection {
             TensorSpec spec = model.tensors().spec(n);
             types.merge(spec.dtype().name(), spec.bytes(), Long::sum);
         });
-        line(lines, "model", model.config().modelType() + ", " + model.layers() + " layers, hidden " + model.hiddenSize()
-                + ", vocabulary " + model.vocabulary() + ", " + model.maxPositions() + " positions"
-                + (model.tied() ? ", embedding tied to the head" : ""));
+        line(
+                lines,
+                "model",
+                model.config().modelType() + ", " + model.layers() + " layers, hidden " + model.hiddenSize()
+                        + ", vocabulary " + model.vocabulary() + ", " + model.maxPositions() + " positions"
+                        + (model.tied() ? ", embedding tied to the head" : ""));
         line(lines, "weights", model.tensors().names().size() + " tensors, " + PlanText.bytes(bytes));
         types.forEach((type, size) -> line(lines, "", "%-8s %s".formatted(type, PlanText.bytes(size))));
         Map<String, Object> quantization = model.config().quantization();
@@ -48,14 +51,21 @@ final class Inspection {
         } else {
             Format format = Formats.of(quantization, model.weightType());
             Scheme scheme = java.util.Objects.requireNonNull(format.scheme(quantization, model.weightType()));
-            line(lines, "quantized", "format " + format.name() + ", " + scheme.bits() + " bits, groups of "
-                    + (scheme.groupSize() == -1 ? "a whole row" : scheme.groupSize()) + ", "
-                    + (scheme.symmetric() ? "symmetric" : "asymmetric"));
+            line(
+                    lines,
+                    "quantized",
+                    "format " + format.name() + ", " + scheme.bits() + " bits, groups of "
+                            + (scheme.groupSize() == -1 ? "a whole row" : scheme.groupSize()) + ", "
+                            + (scheme.symmetric() ? "symmetric" : "asymmetric"));
         }
         if (store.exists(Publication.MARKER)) {
             JsonNode marker = marker(store);
-            line(lines, "made by", "quern " + marker.path("quern").asText() + ", run " + marker.path("run").asText() + " on "
-                    + marker.path("deviceType").asText());
+            line(
+                    lines,
+                    "made by",
+                    "quern " + marker.path("quern").asText() + ", run "
+                            + marker.path("run").asText() + " on "
+                            + marker.path("deviceType").asText());
         }
         lines.add("");
         lines.add("sites of layer 0 (linears that share one input):");
@@ -76,12 +86,14 @@ final class Inspection {
     /** Promise 6 from the outside: what a loader would need, and the codes against the source if it is given. */
     static List<String> verify(BlobStore store, @Nullable BlobStore source) throws IOException {
         if (!store.exists(Publication.MARKER)) {
-            throw new QuernException("Cannot verify %s: it has no %s, so it is not a finished checkpoint of quern's (give the folder of one)"
-                    .formatted(store.location(), Publication.MARKER));
+            throw new QuernException(
+                    "Cannot verify %s: it has no %s, so it is not a finished checkpoint of quern's (give the folder of one)"
+                            .formatted(store.location(), Publication.MARKER));
         }
         JsonNode marker = marker(store);
         Map<String, String> sums = new HashMap<>();
-        marker.path("shards").forEach(s -> sums.put(s.path("file").asText(), s.path("sha256").asText()));
+        marker.path("shards")
+                .forEach(s -> sums.put(s.path("file").asText(), s.path("sha256").asText()));
         List<String> findings = new ArrayList<>(Verification.checksums(store, sums));
         for (JsonNode file : marker.path("files")) {
             if (!store.exists(file.asText())) {

@@ -35,7 +35,10 @@ final class LayerProgress implements Quantization.Listener, AutoCloseable {
                         .filter(e -> e.getValue()
                                 == plan.sites(e.getKey(), e.getKey() + 1).size())
                         .count();
-                line.advance((int) finished, finished * plan.calibration().tokens(), lossRatio);
+                if (sitesOfLayer.getOrDefault(layer, 0)
+                        == plan.sites(layer, layer + 1).size()) {
+                    line.advance((int) finished, finished * plan.calibration().tokens(), lossRatio);
+                }
             }
         });
     }

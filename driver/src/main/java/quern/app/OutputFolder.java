@@ -30,12 +30,14 @@ final class OutputFolder {
         String own = new RunFolder(plan.id()).root();
         boolean ours = files.stream().anyMatch(f -> f.startsWith(RunFolder.ROOT));
         if (!ours) {
-            throw new QuernException("Cannot write to %s: it is not empty and not a run of quern's (choose another --out)"
-                    .formatted(output.location()));
+            throw new QuernException(
+                    "Cannot write to %s: it is not empty and not a run of quern's (choose another --out)"
+                            .formatted(output.location()));
         }
         if (!resume) {
-            throw new QuernException("Cannot write to %s: it holds an unfinished run (--resume goes on with it, 'quern clean %s' removes it)"
-                    .formatted(output.location(), output.location()));
+            throw new QuernException(
+                    "Cannot write to %s: it holds an unfinished run (--resume goes on with it, 'quern clean %s' removes it)"
+                            .formatted(output.location(), output.location()));
         }
         if (files.stream().noneMatch(f -> f.startsWith(own))) {
             String other = files.stream()

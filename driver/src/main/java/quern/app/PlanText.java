@@ -23,8 +23,12 @@ final class PlanText {
                         .formatted(
                                 plan.recipe().method(),
                                 plan.recipe().bits(),
-                                plan.recipe().groupSize() == -1 ? "a whole row" : plan.recipe().groupSize(),
-                                plan.recipe().ternary() ? "ternary" : plan.recipe().symmetric() ? "symmetric" : "asymmetric",
+                                plan.recipe().groupSize() == -1
+                                        ? "a whole row"
+                                        : plan.recipe().groupSize(),
+                                plan.recipe().ternary()
+                                        ? "ternary"
+                                        : plan.recipe().symmetric() ? "symmetric" : "asymmetric",
                                 lower(plan.recipe().actOrder()),
                                 lower(plan.recipe().scales()),
                                 plan.recipe().format()));
@@ -38,15 +42,26 @@ final class PlanText {
                     lines,
                     "calibration",
                     "%d x %d tokens of %s (sha256 %s), %d parts"
-                            .formatted(c.sequences(), c.length(), c.source(), c.sha256(), c.parts().size()));
+                            .formatted(
+                                    c.sequences(),
+                                    c.length(),
+                                    c.source(),
+                                    c.sha256(),
+                                    c.parts().size()));
             line(lines, "propagation", propagation(plan));
             line(lines, "gives up", givesUp(plan));
         } else {
             line(lines, "calibration", "none: this method reads weights only");
         }
         Plan.Cost cost = plan.cost();
-        line(lines, "output", plan.shards().size() + (plan.shards().size() == 1 ? " file, " : " files, ")
-                + bytes(plan.shards().stream().mapToLong(Plan.Shard::bytes).sum()));
+        line(
+                lines,
+                "output",
+                plan.shards().size()
+                        + (plan.shards().size() == 1 ? " file, " : " files, ")
+                        + bytes(plan.shards().stream()
+                                .mapToLong(Plan.Shard::bytes)
+                                .sum()));
         line(lines, "reads, writes", bytes(cost.readBytes()) + ", " + bytes(cost.writtenBytes()));
         line(lines, "memory of a task", bytes(cost.memoryBytes()));
         cost.memory().forEach(t -> line(lines, "", "%10s  %s".formatted(bytes(t.bytes()), t.name())));

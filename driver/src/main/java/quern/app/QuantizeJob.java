@@ -2,13 +2,11 @@ package quern.app;
 
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.jspecify.annotations.Nullable;
-import quern.QuernException;
 import quern.calibration.TokenWindows;
 import quern.evaluate.Score;
 import quern.model.Model;
@@ -79,7 +77,10 @@ final class QuantizeJob {
                         tokens == null
                                 ? null
                                 : new Planner.Tokens(
-                                        tokens.source(), tokens.sha256(), tokens.windows().size(), tokens.length()),
+                                        tokens.source(),
+                                        tokens.sha256(),
+                                        tokens.windows().size(),
+                                        tokens.length()),
                         Executors.machine(spark)));
     }
 
@@ -183,7 +184,8 @@ final class QuantizeJob {
         if (text == null) {
             return null;
         }
-        progress.say("evaluating on %s, %d windows of %d tokens".formatted(text.source(), text.windows().size(), text.length()));
+        progress.say("evaluating on %s, %d windows of %d tokens"
+                .formatted(text.source(), text.windows().size(), text.length()));
         Score before = EvaluationJob.run(spark, stores, settings.source(), null, text.windows());
         Score after = EvaluationJob.run(spark, stores, settings.output(), settings.source(), text.windows());
         return new Report.Evaluation(
@@ -200,7 +202,8 @@ final class QuantizeJob {
         long before = model.tensors().names().stream()
                 .mapToLong(n -> model.tensors().spec(n).bytes())
                 .sum();
-        long after = result.shards().stream().mapToLong(Tasks.ShardManifest::bytes).sum();
+        long after =
+                result.shards().stream().mapToLong(Tasks.ShardManifest::bytes).sum();
         long packed = plan.shards().stream()
                 .flatMap(s -> s.tensors().stream())
                 .filter(t -> !t.linear().isEmpty())

@@ -26,8 +26,8 @@ final class Session implements AutoCloseable {
                 .setIfMissing("spark.driver.maxResultSize", "64m")
                 .setIfMissing("spark.ui.showConsoleProgress", "false");
         sql = SparkSession.builder().config(conf).getOrCreate();
-        Broadcast<SerializableConfiguration> settings = context().broadcast(
-                new SerializableConfiguration(context().hadoopConfiguration()));
+        Broadcast<SerializableConfiguration> settings =
+                context().broadcast(new SerializableConfiguration(context().hadoopConfiguration()));
         stores = location -> Stores.open(location, settings.value().value());
     }
 

@@ -34,8 +34,8 @@ final class Sources {
             return folder.toString();
         }
         if (Files.exists(folder)) {
-            throw new QuernException("Cannot open the model %s: it is a file (name the folder that holds config.json)"
-                    .formatted(name));
+            throw new QuernException(
+                    "Cannot open the model %s: it is a file (name the folder that holds config.json)".formatted(name));
         }
         if (!Hub.isId(name)) {
             throw new QuernException(
@@ -49,7 +49,8 @@ final class Sources {
                     synchronized (said) {
                         if (total > 0 && done * 10 / total > said[0]) {
                             said[0] = done * 10 / total;
-                            progress.say("fetching %s: %s of %s".formatted(name, PlanText.bytes(done), PlanText.bytes(total)));
+                            progress.say("fetching %s: %s of %s"
+                                    .formatted(name, PlanText.bytes(done), PlanText.bytes(total)));
                         }
                     }
                 })

@@ -35,7 +35,8 @@ public final class EvaluationJob {
         int slots = Math.max(1, spark.defaultParallelism());
         int perTask = Math.max(1, Math.min(WINDOWS, (windows.size() + slots - 1) / slots));
         int tasks = (windows.size() + perTask - 1) / perTask;
-        List<Integer> indices = new ArrayList<>(IntStream.range(0, tasks).boxed().toList());
+        List<Integer> indices =
+                new ArrayList<>(IntStream.range(0, tasks).boxed().toList());
         List<int[]> sent = new ArrayList<>(windows);
         spark.sc().setJobDescription("evaluate " + subject + " on " + windows.size() + " windows");
         List<double[]> sums = spark.parallelize(indices, tasks)
@@ -55,8 +56,8 @@ public final class EvaluationJob {
     }
 
     /** Four numbers for each window, so that they are added in the order of the windows. */
-    private static double[] scores(
-            StoreOpener stores, String subject, @Nullable String reference, List<int[]> windows) throws IOException {
+    private static double[] scores(StoreOpener stores, String subject, @Nullable String reference, List<int[]> windows)
+            throws IOException {
         try (Device device = Devices.open("cpu", DType.F32)) {
             Subject judged = CheckpointWeights.subject(stores.open(subject));
             Subject compared = reference == null ? null : CheckpointWeights.subject(stores.open(reference));

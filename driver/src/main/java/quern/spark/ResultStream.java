@@ -35,11 +35,10 @@ final class ResultStream {
                                 .runJob(
                                         results.rdd(),
                                         new First(),
-                                        CollectionConverters.asScala(
-                                                        IntStream.range(0, count)
-                                                                .boxed()
-                                                                .map(Object.class::cast)
-                                                                .toList())
+                                        CollectionConverters.asScala(IntStream.range(0, count)
+                                                        .boxed()
+                                                        .map(Object.class::cast)
+                                                        .toList())
                                                 .toSeq(),
                                         new AbstractFunction2<Object, byte[], BoxedUnit>() {
                                             @Override

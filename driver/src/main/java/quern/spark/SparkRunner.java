@@ -60,8 +60,9 @@ public final class SparkRunner implements PlanRunner {
         BusyTime busy = new BusyTime(spark);
         StoreOpener opener = stores;
         String layers = "layer " + pass.from() + (pass.to() - pass.from() == 1 ? "" : " to " + (pass.to() - 1));
-        spark.sc().setJobDescription(
-                layers + (sites.isEmpty() ? ": forward" : ": forward with taps, reduce Hessians, quantize"));
+        spark.sc()
+                .setJobDescription(
+                        layers + (sites.isEmpty() ? ": forward" : ": forward with taps, reduce Hessians, quantize"));
         JavaPairRDD<Long, Hessians.Tile> tiles = indices(parts.size(), "parts of the calibration tokens")
                 .flatMapToPair(part -> {
                     Stopwatch own = new Stopwatch();
@@ -93,8 +94,7 @@ public final class SparkRunner implements PlanRunner {
 
     @Override
     public <I extends Serializable, R extends Serializable> void each(
-            Plan plan, String name, List<I> items, Task<I, R> task, Stopwatch watch, Done<R> done)
-            throws IOException {
+            Plan plan, String name, List<I> items, Task<I, R> task, Stopwatch watch, Done<R> done) throws IOException {
         if (items.isEmpty()) {
             return;
         }
@@ -200,8 +200,7 @@ public final class SparkRunner implements PlanRunner {
         ClassLoader loader = Thread.currentThread().getContextClassLoader();
         try (ObjectInputStream objects = new ObjectInputStream(new ByteArrayInputStream(bytes)) {
             @Override
-            protected Class<?> resolveClass(ObjectStreamClass description)
-                    throws IOException, ClassNotFoundException {
+            protected Class<?> resolveClass(ObjectStreamClass description) throws IOException, ClassNotFoundException {
                 return Class.forName(description.getName(), false, loader);
             }
         }) {

@@ -41,7 +41,13 @@ class SparkRunnerTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"local[1]", "local[2]", "'local-cluster[1,1,1024]'", "'local-cluster[2,1,1024]'", "'local-cluster[3,1,1024]'"})
+    @CsvSource({
+        "local[1]",
+        "local[2]",
+        "'local-cluster[1,1,1024]'",
+        "'local-cluster[2,1,1024]'",
+        "'local-cluster[3,1,1024]'"
+    })
     void writesTheBytesOfTheLocalRunner(String master) throws IOException {
         try (JavaSparkContext spark = context(master, Map.of())) {
             SparkRunner runner = new SparkRunner(spark, ToyRun.STORES);
@@ -49,7 +55,9 @@ class SparkRunnerTest {
                 Map<String, String> expected = local(stages);
                 Plan plan = ToyRun.plan(source, folder.resolve("spark" + stages), ToyRun.recipe(), stages);
                 ToyRun.run(plan, runner, Quantization.Listener.SILENT);
-                assertThat(ToyRun.bytes(Path.of(plan.output()))).as("%d stages", stages).isEqualTo(expected);
+                assertThat(ToyRun.bytes(Path.of(plan.output())))
+                        .as("%d stages", stages)
+                        .isEqualTo(expected);
             }
         }
     }

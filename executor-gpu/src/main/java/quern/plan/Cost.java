@@ -100,8 +100,7 @@ final class Cost {
         if (partTokens > 0) {
             long batchTokens = (long) calibration.batch() * calibration.length();
             terms.add(new Plan.Term("weights of a layer", layerWeights));
-            terms.add(new Plan.Term(
-                    "hidden states of a part", partTokens * model.hiddenSize() * DType.F32.bytes()));
+            terms.add(new Plan.Term("hidden states of a part", partTokens * model.hiddenSize() * DType.F32.bytes()));
             terms.add(new Plan.Term("activations of a batch", batchTokens * 4 * (3 * widest + 2 * tallest)));
             terms.add(new Plan.Term("Hessians of a layer", 2 * grams));
         }

@@ -131,8 +131,7 @@ public record Plan(
      * @param readBytes from the source
      * @param writtenBytes to the output, the run's own files included
      */
-    public record Cost(
-            int slots, double gflops, double seconds, List<Term> memory, long readBytes, long writtenBytes)
+    public record Cost(int slots, double gflops, double seconds, List<Term> memory, long readBytes, long writtenBytes)
             implements Serializable {
         public Cost {
             memory = List.copyOf(memory);

@@ -100,17 +100,19 @@ public final class Planner {
         List<Plan.Shard> shards = shards(scheme, sites);
         Cost cost = new Cost(model, request, sites, calibration, stages.size(), shards);
         Plan.Cost figures = cost.figures();
-        if (request.machine().slotMemory() > 0 && figures.memoryBytes() > request.machine().slotMemory()) {
+        if (request.machine().slotMemory() > 0
+                && figures.memoryBytes() > request.machine().slotMemory()) {
             Plan.Term largest = figures.memory().stream()
                     .max(java.util.Comparator.comparingLong(Plan.Term::bytes))
                     .orElseThrow();
-            throw new QuernException(("Cannot fit this plan into %s per task: it needs %s, and the largest term is %s with "
-                            + "%s (give executors more memory, or fewer cores each)")
-                    .formatted(
-                            Cost.gib(request.machine().slotMemory()),
-                            Cost.gib(figures.memoryBytes()),
-                            largest.name(),
-                            Cost.gib(largest.bytes())));
+            throw new QuernException(
+                    ("Cannot fit this plan into %s per task: it needs %s, and the largest term is %s with "
+                                    + "%s (give executors more memory, or fewer cores each)")
+                            .formatted(
+                                    Cost.gib(request.machine().slotMemory()),
+                                    Cost.gib(figures.memoryBytes()),
+                                    largest.name(),
+                                    Cost.gib(largest.bytes())));
         }
         return new Plan(
                 id(scheme, stages, sites, calibration),
@@ -168,7 +170,8 @@ public final class Planner {
                 }
                 String reason = format.refuses(scheme, linear.outputs(), inputs);
                 if (reason != null) {
-                    throw new QuernException("Cannot write %s as %s: %s".formatted(linear.name(), format.name(), reason));
+                    throw new QuernException(
+                            "Cannot write %s as %s: %s".formatted(linear.name(), format.name(), reason));
                 }
             }
         }
@@ -183,7 +186,12 @@ public final class Planner {
                 sizes.add(size);
             }
         }
-        String or = sizes.isEmpty() ? "" : sizes.stream().map(String::valueOf).reduce((a, b) -> a + ", " + b).orElse("") + ", or ";
+        String or = sizes.isEmpty()
+                ? ""
+                : sizes.stream()
+                                .map(String::valueOf)
+                                .reduce((a, b) -> a + ", " + b)
+                                .orElse("") + ", or ";
         return or + "-1 for whole rows";
     }
 
@@ -195,9 +203,10 @@ public final class Planner {
         }
         if (recipe.trueSequential() && count == layers && layers > 1) {
             if (request.stages() != 0) {
-                throw new QuernException("Cannot take the sites of a layer one after the other with every layer its own stage: "
-                        + "all Hessians come from one pass (use fewer than %d stages, or leave true-sequential away)"
-                                .formatted(layers));
+                throw new QuernException(
+                        "Cannot take the sites of a layer one after the other with every layer its own stage: "
+                                + "all Hessians come from one pass (use fewer than %d stages, or leave true-sequential away)"
+                                        .formatted(layers));
             }
             count = 1;
         }
@@ -235,8 +244,8 @@ public final class Planner {
                 .filter(s -> s.layer() == 0)
                 .mapToLong(s -> 2L * s.inputs() * s.inputs())
                 .sum();
-        int wave = (int) Math.max(
-                1, Math.min((model.layers() + WAVES - 1) / WAVES, WAVE_BYTES / Math.max(1, layerBytes)));
+        int wave =
+                (int) Math.max(1, Math.min((model.layers() + WAVES - 1) / WAVES, WAVE_BYTES / Math.max(1, layerBytes)));
         return new Plan.Calibration(
                 tokens.source(), tokens.sha256(), sequences, length, batch, parts, stages > 1 ? wave : 1);
     }
@@ -280,11 +289,10 @@ public final class Planner {
     }
 
     /** A hash of what the bytes depend on. */
-    private String id(
-            Scheme scheme, List<Plan.Stage> stages, List<Plan.SitePlan> sites, Plan.Calibration calibration)
+    private String id(Scheme scheme, List<Plan.Stage> stages, List<Plan.SitePlan> sites, Plan.Calibration calibration)
             throws IOException {
-        ByteBuffer config =
-                model.store().read("config.json", 0, Math.toIntExact(model.store().length("config.json")));
+        ByteBuffer config = model.store()
+                .read("config.json", 0, Math.toIntExact(model.store().length("config.json")));
         String configHash = sha256(config);
         StringBuilder facts = new StringBuilder();
         for (Object fact : List.of(
@@ -302,7 +310,8 @@ public final class Planner {
         model.tensors().names().stream()
                 .sorted()
                 .forEach(n -> facts.append(model.tensors().spec(n)).append('\n'));
-        return sha256(ByteBuffer.wrap(facts.toString().getBytes(StandardCharsets.UTF_8))).substring(0, 12);
+        return sha256(ByteBuffer.wrap(facts.toString().getBytes(StandardCharsets.UTF_8)))
+                .substring(0, 12);
     }
 
     private static String sha256(ByteBuffer bytes) {

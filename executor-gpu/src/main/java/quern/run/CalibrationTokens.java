@@ -18,8 +18,7 @@ public final class CalibrationTokens {
     public static void write(BlobStore output, Plan plan, List<int[]> windows) throws IOException {
         for (Plan.Part part : plan.calibration().parts()) {
             int length = plan.calibration().length();
-            ByteBuffer rows =
-                    ByteBuffer.allocate(4 * part.count() * length).order(ByteOrder.LITTLE_ENDIAN);
+            ByteBuffer rows = ByteBuffer.allocate(4 * part.count() * length).order(ByteOrder.LITTLE_ENDIAN);
             IntBuffer ids = rows.asIntBuffer();
             windows.subList(part.first(), part.first() + part.count()).forEach(ids::put);
             output.write(
@@ -29,8 +28,7 @@ public final class CalibrationTokens {
     }
 
     static List<int[]> read(BlobStore output, Plan plan, Plan.Part part) throws IOException {
-        try (RowFile.Reader file =
-                RowFile.open(output.open(new RunFolder(plan.id()).tokens(part.index())))) {
+        try (RowFile.Reader file = RowFile.open(output.open(new RunFolder(plan.id()).tokens(part.index())))) {
             int[][] rows = new int[part.count()][file.width()];
             IntBuffer ids = file.read(0).asIntBuffer();
             for (int[] row : rows) {

@@ -29,24 +29,35 @@ public final class LocalRunner implements PlanRunner {
     @Override
     public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done) throws IOException {
         List<Plan.Part> parts = plan.calibration().parts();
-        List<List<PassTiles.PartTile>> tilesOfPart = new ArrayList<>(java.util.Collections.nCopies(parts.size(), List.of()));
-        run(plan, parts, (bench, part, w) -> {
-            List<PassTiles.PartTile> tiles = new ArrayList<>();
-            try (PassTiles run = PassTiles.open(bench, pass, part, w)) {
-                run.forEachRemaining(tiles::add);
-            }
-            return tiles;
-        }, watch, (part, tiles) -> tilesOfPart.set(part.index(), tiles));
+        List<List<PassTiles.PartTile>> tilesOfPart =
+                new ArrayList<>(java.util.Collections.nCopies(parts.size(), List.of()));
+        run(
+                plan,
+                parts,
+                (bench, part, w) -> {
+                    List<PassTiles.PartTile> tiles = new ArrayList<>();
+                    try (PassTiles run = PassTiles.open(bench, pass, part, w)) {
+                        run.forEachRemaining(tiles::add);
+                    }
+                    return tiles;
+                },
+                watch,
+                (part, tiles) -> tilesOfPart.set(part.index(), tiles));
         List<Plan.SitePlan> sites = pass.sites(plan);
-        run(plan, sites, (bench, site, w) -> {
-            Hessians.Sum sum = new Hessians.Sum(site.inputs());
-            for (List<PassTiles.PartTile> tiles : tilesOfPart) {
-                tiles.stream()
-                        .filter(t -> t.layer() == site.layer() && t.site() == site.index())
-                        .forEach(t -> sum.add(t.tile()));
-            }
-            return Tasks.solve(bench, site, sum.hessian(), w);
-        }, watch, (site, manifest) -> done.accept(manifest));
+        run(
+                plan,
+                sites,
+                (bench, site, w) -> {
+                    Hessians.Sum sum = new Hessians.Sum(site.inputs());
+                    for (List<PassTiles.PartTile> tiles : tilesOfPart) {
+                        tiles.stream()
+                                .filter(t -> t.layer() == site.layer() && t.site() == site.index())
+                                .forEach(t -> sum.add(t.tile()));
+                    }
+                    return Tasks.solve(bench, site, sum.hessian(), w);
+                },
+                watch,
+                (site, manifest) -> done.accept(manifest));
     }
 
     @Override

@@ -150,7 +150,8 @@ final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoClosea
         List<ByteBuffer> batches = new ArrayList<>();
         for (int b = 0; b < hidden.size(); b++) {
             DeviceMatrix batch = hidden.get(b);
-            ByteBuffer rows = HalfFloats.fromFloats(bench.device().download(batch).values(), dtype);
+            ByteBuffer rows =
+                    HalfFloats.fromFloats(bench.device().download(batch).values(), dtype);
             hidden.set(b, bench.device().upload(rows, dtype, batch.rows(), width, DType.F32));
             batch.close();
             batches.add(rows);

@@ -72,7 +72,9 @@ public final class Publication {
         List<String> written = new ArrayList<>();
         if (plan.shards().size() > 1) {
             Map<String, String> fileOfTensor = new TreeMap<>();
-            plan.shards().forEach(s -> s.tensors().forEach(t -> fileOfTensor.put(t.spec().name(), s.file())));
+            plan.shards()
+                    .forEach(s ->
+                            s.tensors().forEach(t -> fileOfTensor.put(t.spec().name(), s.file())));
             long bytes = plan.shards().stream().mapToLong(Plan.Shard::bytes).sum();
             json(
                     "model.safetensors.index.json",
@@ -90,7 +92,8 @@ public final class Publication {
                 .flatMap(s -> s.linears().stream())
                 .map(Plan.LinearPlan::name)
                 .toList();
-        Map<String, Object> quantization = format.quantizationConfig(plan.recipe(), plan.scheme(), quantized, plan.kept());
+        Map<String, Object> quantization =
+                format.quantizationConfig(plan.recipe(), plan.scheme(), quantized, plan.kept());
         for (Map.Entry<String, Object> side : format.sideFiles(quantization).entrySet()) {
             json(side.getKey(), side.getValue());
             written.add(side.getKey());
@@ -118,7 +121,11 @@ public final class Publication {
         marker.put("run", plan.id());
         marker.put("deviceType", plan.deviceType());
         marker.put("tokens", plan.calibration().sha256());
-        marker.put("shards", shards.stream().sorted(java.util.Comparator.comparing(Tasks.ShardManifest::file)).toList());
+        marker.put(
+                "shards",
+                shards.stream()
+                        .sorted(java.util.Comparator.comparing(Tasks.ShardManifest::file))
+                        .toList());
         marker.put("files", files.stream().sorted().toList());
         json(MARKER, marker);
     }
@@ -135,8 +142,8 @@ public final class Publication {
 
     /** As it stands in the source, unknown fields and their order included. */
     private ObjectNode sourceConfig() throws IOException {
-        ByteBuffer bytes =
-                model.store().read("config.json", 0, Math.toIntExact(model.store().length("config.json")));
+        ByteBuffer bytes = model.store()
+                .read("config.json", 0, Math.toIntExact(model.store().length("config.json")));
         byte[] json = new byte[bytes.remaining()];
         bytes.get(json);
         return (ObjectNode) JSON.readTree(json);

@@ -33,7 +33,10 @@ final class QuantizedWeights implements Weights {
         }
         return device.upload(
                 bench.format()
-                        .unpack(linear.name(), Checkpoint.file(bench.output(), piece), bench.plan().scheme())
+                        .unpack(
+                                linear.name(),
+                                Checkpoint.file(bench.output(), piece),
+                                bench.plan().scheme())
                         .dequantize(),
                 DType.F32);
     }

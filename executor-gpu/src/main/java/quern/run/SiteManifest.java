@@ -13,8 +13,7 @@ import java.util.List;
  * @param tokens that its Hessian has seen; 0 without a Hessian
  * @param linears what became of each linear
  */
-public record SiteManifest(
-        int layer, int site, String file, String sha256, long tokens, List<LinearManifest> linears)
+public record SiteManifest(int layer, int site, String file, String sha256, long tokens, List<LinearManifest> linears)
         implements Serializable {
     public SiteManifest {
         linears = List.copyOf(linears);

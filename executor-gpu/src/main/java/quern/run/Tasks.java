@@ -32,8 +32,8 @@ public final class Tasks {
     private Tasks() {}
 
     /** Quantizes the linears of one site, packs them and writes the piece. */
-    public static SiteManifest solve(
-            Workbench bench, Plan.SitePlan site, @Nullable Hessian hessian, Stopwatch watch) throws IOException {
+    public static SiteManifest solve(Workbench bench, Plan.SitePlan site, @Nullable Hessian hessian, Stopwatch watch)
+            throws IOException {
         Plan plan = bench.plan();
         List<TensorSpec> specs = new ArrayList<>();
         List<ByteBuffer> buffers = new ArrayList<>();
@@ -44,8 +44,7 @@ public final class Tasks {
                 Matrix weight = watch.time(Phase.LOAD, () -> weight(bench, linear));
                 Method.Outcome outcome = watch.time(Phase.SOLVE, () -> solver.quantize(linear.name(), weight));
                 QuantizedLinear quantized = outcome.quantized();
-                specs.addAll(
-                        bench.format().layout(linear.name(), linear.outputs(), linear.inputs(), plan.scheme()));
+                specs.addAll(bench.format().layout(linear.name(), linear.outputs(), linear.inputs(), plan.scheme()));
                 buffers.addAll(watch.time(Phase.PACK, () -> bench.format().pack(quantized)));
                 linears.add(new SiteManifest.LinearManifest(
                         linear.name(),
@@ -64,15 +63,14 @@ public final class Tasks {
                         file,
                         specs,
                         (spec, out) -> SafetensorsWriter.copy(buffers.get(specs.indexOf(spec)), out)));
-        return new SiteManifest(
-                site.layer(), site.index(), file, sha, hessian == null ? 0 : hessian.tokens(), linears);
+        return new SiteManifest(site.layer(), site.index(), file, sha, hessian == null ? 0 : hessian.tokens(), linears);
     }
 
     private static Matrix weight(Workbench bench, Plan.LinearPlan linear) throws IOException {
         String name = linear.name() + ".weight";
         TensorSource tensors = bench.model().tensors();
-        float[] values = HalfFloats.toFloats(
-                tensors.read(name), tensors.spec(name).dtype(), linear.outputs() * linear.inputs());
+        float[] values =
+                HalfFloats.toFloats(tensors.read(name), tensors.spec(name).dtype(), linear.outputs() * linear.inputs());
         return new Matrix(linear.outputs(), linear.inputs(), values);
     }
 
@@ -87,20 +85,22 @@ public final class Tasks {
         Map<String, TensorSource> opened = new java.util.HashMap<>();
         Map<String, String> linearOfTensor = new java.util.HashMap<>();
         shard.tensors().forEach(t -> linearOfTensor.put(t.spec().name(), t.linear()));
-        String sha = watch.time(Phase.WRITE, () -> write(bench, shard.file(), specs, (spec, out) -> {
-            String linear = linearOfTensor.getOrDefault(spec.name(), "");
-            if (linear.isEmpty()) {
-                copy(bench.model().tensors(), spec, out);
-            } else {
-                String piece = java.util.Objects.requireNonNull(pieceOfLinear.get(linear), linear);
-                TensorSource source = opened.get(piece);
-                if (source == null) {
-                    source = Checkpoint.file(bench.output(), piece);
-                    opened.put(piece, source);
-                }
-                copy(source, spec, out);
-            }
-        }));
+        String sha = watch.time(
+                Phase.WRITE,
+                () -> write(bench, shard.file(), specs, (spec, out) -> {
+                    String linear = linearOfTensor.getOrDefault(spec.name(), "");
+                    if (linear.isEmpty()) {
+                        copy(bench.model().tensors(), spec, out);
+                    } else {
+                        String piece = java.util.Objects.requireNonNull(pieceOfLinear.get(linear), linear);
+                        TensorSource source = opened.get(piece);
+                        if (source == null) {
+                            source = Checkpoint.file(bench.output(), piece);
+                            opened.put(piece, source);
+                        }
+                        copy(source, spec, out);
+                    }
+                }));
         return new ShardManifest(shard.file(), bench.output().length(shard.file()), sha);
     }
 

@@ -32,9 +32,10 @@ public final class Workbench {
         this.output = stores.open(plan.output());
         this.device = Devices.open(plan.device(), plan.computeType());
         if (!device.type().equals(plan.deviceType())) {
-            throw new quern.QuernException(("Cannot carry out plan %s on a device of type %s: it was made for %s, and other "
-                            + "bytes would come out (plan again on this kind of machine)")
-                    .formatted(plan.id(), device.type(), plan.deviceType()));
+            throw new quern.QuernException(
+                    ("Cannot carry out plan %s on a device of type %s: it was made for %s, and other "
+                                    + "bytes would come out (plan again on this kind of machine)")
+                            .formatted(plan.id(), device.type(), plan.deviceType()));
         }
         this.embedding = Embedding.open(model);
     }

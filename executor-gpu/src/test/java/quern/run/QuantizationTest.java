@@ -38,10 +38,14 @@ class QuantizationTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 3, 4})
     void writesTheSameBytesWithAnyNumberOfThreads(int stages) throws IOException {
-        ToyRun.run(plan("one", ToyRun.recipe(), stages), new LocalRunner(ToyRun.STORES, 1), Quantization.Listener.SILENT);
-        ToyRun.run(plan("two", ToyRun.recipe(), stages), new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+        ToyRun.run(
+                plan("one", ToyRun.recipe(), stages), new LocalRunner(ToyRun.STORES, 1), Quantization.Listener.SILENT);
+        ToyRun.run(
+                plan("two", ToyRun.recipe(), stages), new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
         Map<String, String> bytes = ToyRun.bytes(folder.resolve("one"));
-        assertThat(bytes).containsKeys("config.json", "quern.json", "tokenizer_config.json").hasSizeGreaterThan(5);
+        assertThat(bytes)
+                .containsKeys("config.json", "quern.json", "tokenizer_config.json")
+                .hasSizeGreaterThan(5);
         assertThat(ToyRun.bytes(folder.resolve("two"))).isEqualTo(bytes);
     }
 
@@ -71,16 +75,14 @@ class QuantizationTest {
                     .hasMessage("cut off");
             assertThat(ToyRun.bytes(folder.resolve("cut" + survived))).isEmpty();
             ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 1), Quantization.Listener.SILENT);
-            assertThat(ToyRun.bytes(folder.resolve("cut" + survived)))
-                    .isEqualTo(ToyRun.bytes(folder.resolve("whole")));
+            assertThat(ToyRun.bytes(folder.resolve("cut" + survived))).isEqualTo(ToyRun.bytes(folder.resolve("whole")));
         }
     }
 
     @Test
     void isBetterThanRoundToNearestAndVerifies() throws IOException {
         Plan plan = plan("out", ToyRun.recipe(), 1);
-        Quantization.Result result =
-                ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+        Quantization.Result result = ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
         assertThat(result.sites()).hasSize(4 * LAYERS).allSatisfy(site -> {
             assertThat(site.tokens()).isEqualTo(24 * 32);
             assertThat(site.linears()).allSatisfy(l -> assertThat(l.loss()).isLessThan(l.roundToNearest()));
@@ -97,8 +99,17 @@ class QuantizationTest {
     void trueSequentialSitesSeeTheSitesBeforeThemQuantized() throws IOException {
         Recipe r = ToyRun.recipe();
         Recipe sequential = new Recipe(
-                r.method(), r.format(), r.bits(), r.groupSize(), r.symmetric(), r.ternary(), r.actOrder(), r.scales(),
-                r.percdamp(), true, r.skip());
+                r.method(),
+                r.format(),
+                r.bits(),
+                r.groupSize(),
+                r.symmetric(),
+                r.ternary(),
+                r.actOrder(),
+                r.scales(),
+                r.percdamp(),
+                true,
+                r.skip());
         ToyRun.run(plan("seq", sequential, 1), new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
         ToyRun.run(plan("par", r, 1), new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
         Checkpoint seq = Checkpoint.open(new LocalStore(folder.resolve("seq")));

@@ -25,15 +25,23 @@ public final class ToyRun {
     public static Recipe recipe() {
         Recipe r = Recipe.DEFAULT;
         return new Recipe(
-                r.method(), r.format(), r.bits(), 32, r.symmetric(), r.ternary(), r.actOrder(), r.scales(), r.percdamp(),
-                r.trueSequential(), r.skip());
+                r.method(),
+                r.format(),
+                r.bits(),
+                32,
+                r.symmetric(),
+                r.ternary(),
+                r.actOrder(),
+                r.scales(),
+                r.percdamp(),
+                r.trueSequential(),
+                r.skip());
     }
 
     /** A plan for the model in {@code source}; small parts, so that there are several. */
     public static Plan plan(Path source, Path output, Recipe recipe, int stages) throws IOException {
         try (Device device = Devices.open("cpu")) {
-            Planner.Machine machine = new Planner.Machine(
-                    device.name(), device.type(), device.computeType(), 2, 10, 0);
+            Planner.Machine machine = new Planner.Machine(device.name(), device.type(), device.computeType(), 2, 10, 0);
             Plan plan = Planner.plan(
                     Model.open(new LocalStore(source)),
                     new Planner.Request(
@@ -54,10 +62,21 @@ public final class ToyRun {
                 .mapToObj(i -> new Plan.Part(i, i * c.sequences() / parts, c.sequences() / parts))
                 .toList();
         return new Plan(
-                p.id(), p.model(), p.output(), p.recipe(), p.scheme(), p.device(), p.deviceType(), p.computeType(),
-                p.propagation(), p.stages(), p.sites(), p.kept(),
+                p.id(),
+                p.model(),
+                p.output(),
+                p.recipe(),
+                p.scheme(),
+                p.device(),
+                p.deviceType(),
+                p.computeType(),
+                p.propagation(),
+                p.stages(),
+                p.sites(),
+                p.kept(),
                 new Plan.Calibration(c.source(), c.sha256(), c.sequences(), c.length(), 2, slices, c.wave()),
-                p.shards(), p.cost());
+                p.shards(),
+                p.cost());
     }
 
     /** Carries the plan out. */
@@ -85,7 +104,8 @@ public final class ToyRun {
                 java.security.MessageDigest digest = Tasks.sha256();
                 digest.update(Files.readAllBytes(file));
                 bytes.put(
-                        output.relativize(file).toString(), java.util.HexFormat.of().formatHex(digest.digest()));
+                        output.relativize(file).toString(),
+                        java.util.HexFormat.of().formatHex(digest.digest()));
             }
         }
         return bytes;
