@@ -10,6 +10,8 @@ import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.IntStream;
 import org.apache.spark.SparkException;
 import org.apache.spark.TaskContext;
@@ -41,6 +43,7 @@ public final class SparkRunner implements PlanRunner {
     private final JavaSparkContext spark;
     private final StoreOpener stores;
     private final @Nullable ResourceProfile profile;
+    private final Map<String, Shared<Plan>> plans = new ConcurrentHashMap<>();
 
     public SparkRunner(JavaSparkContext spark, StoreOpener stores) {
         this.spark = spark;
@@ -55,18 +58,21 @@ public final class SparkRunner implements PlanRunner {
 
     @Override
     public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done) throws IOException {
-        List<Plan.Part> parts = plan.calibration().parts();
+        int parts = plan.calibration().parts().size();
         List<Plan.SitePlan> sites = pass.sites(plan);
+        Shared<Plan> shared = shared(plan);
         BusyTime busy = new BusyTime(spark);
         StoreOpener opener = stores;
         String layers = "layer " + pass.from() + (pass.to() - pass.from() == 1 ? "" : " to " + (pass.to() - 1));
         spark.sc()
                 .setJobDescription(
                         layers + (sites.isEmpty() ? ": forward" : ": forward with taps, reduce Hessians, quantize"));
-        JavaPairRDD<Long, Hessians.Tile> tiles = indices(parts.size(), "parts of the calibration tokens")
-                .flatMapToPair(part -> {
+        JavaPairRDD<Long, Hessians.Tile> tiles = indices(parts, "parts of the calibration tokens")
+                .flatMapToPair(index -> {
                     Stopwatch own = new Stopwatch();
-                    PassTiles run = PassTiles.open(Workbench.of(plan, opener), pass, parts.get(part), own);
+                    Workbench bench = Workbench.of(shared.value(), opener);
+                    Plan.Part part = bench.plan().calibration().parts().get(index);
+                    PassTiles run = PassTiles.open(bench, pass, part, own);
                     TaskContext.get().addTaskCompletionListener(context -> {
                         run.close();
                         busy.add(own);
@@ -78,11 +84,12 @@ public final class SparkRunner implements PlanRunner {
         } else {
             JavaRDD<byte[]> manifests = withProfile(tiles.repartitionAndSortWithinPartitions(new SitePartitioner(sites))
                     .mapPartitions(sorted -> {
-                        Plan.SitePlan site = sites.get(TaskContext.getPartitionId());
                         Stopwatch own = new Stopwatch();
+                        Workbench bench = Workbench.of(shared.value(), opener);
+                        Plan.SitePlan site = pass.sites(bench.plan()).get(TaskContext.getPartitionId());
                         Hessians.Sum sum = new Hessians.Sum(site.inputs());
                         sorted.forEachRemaining(t -> sum.add(t._2()));
-                        SiteManifest manifest = Tasks.solve(Workbench.of(plan, opener), site, sum.hessian(), own);
+                        SiteManifest manifest = Tasks.solve(bench, site, sum.hessian(), own);
                         busy.add(own);
                         return List.of(bytes(manifest)).iterator();
                     })
@@ -100,16 +107,25 @@ public final class SparkRunner implements PlanRunner {
         }
         BusyTime busy = new BusyTime(spark);
         StoreOpener opener = stores;
-        List<I> sent = new ArrayList<>(items);
+        Shared<Plan> shared = shared(plan);
+        Shared<ArrayList<I>> sent = new Shared<>(spark, new ArrayList<>(items));
         spark.sc().setJobDescription(name + " (" + items.size() + ")");
         JavaRDD<byte[]> results = indices(items.size(), name).map(index -> {
             Stopwatch own = new Stopwatch();
-            R result = task.run(Workbench.of(plan, opener), sent.get(index), own);
+            R result = task.run(Workbench.of(shared.value(), opener), sent.value().get(index), own);
             busy.add(own);
             return bytes(result);
         });
-        collect(results, done);
+        try {
+            collect(results, done);
+        } finally {
+            sent.forget();
+        }
         busy.addTo(watch);
+    }
+
+    private Shared<Plan> shared(Plan plan) {
+        return plans.computeIfAbsent(plan.output() + "#" + plan.id(), key -> new Shared<>(spark, plan));
     }
 
     /** The GPU address that each of a number of tasks was given; empty without GPUs. */
