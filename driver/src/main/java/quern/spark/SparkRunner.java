@@ -112,7 +112,8 @@ public final class SparkRunner implements PlanRunner {
         spark.sc().setJobDescription(name + " (" + items.size() + ")");
         JavaRDD<byte[]> results = indices(items.size(), name).map(index -> {
             Stopwatch own = new Stopwatch();
-            R result = task.run(Workbench.of(shared.value(), opener), sent.value().get(index), own);
+            R result =
+                    task.run(Workbench.of(shared.value(), opener), sent.value().get(index), own);
             busy.add(own);
             return bytes(result);
         });

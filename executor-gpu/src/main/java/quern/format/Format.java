@@ -20,7 +20,10 @@ public interface Format {
     /** The type that scales are stored in, for a model whose weights are of type {@code weights}. */
     DType scaleType(DType weights);
 
-    /** Why this scheme or shape cannot be stored, as the reason of a <em>Cannot ...</em> sentence; null if it can. */
+    /**
+     * Why this scheme or shape cannot be stored, as the reason of a <em>Cannot ...</em> sentence; null if it can. Groups divide
+     * the inputs: the planner sees to that.
+     */
     @Nullable
     String refuses(Scheme scheme, int outputs, int inputs);
 

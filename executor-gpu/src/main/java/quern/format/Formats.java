@@ -43,19 +43,6 @@ public final class Formats {
                         + " (the formats that are read are " + names() + ")"));
     }
 
-    /** What to say where a group size does not divide the inputs: null if it does. */
-    public static @org.jspecify.annotations.Nullable String groupsRefused(int groupSize, int inputs) {
-        if (groupSize == -1 || inputs % groupSize == 0) {
-            return null;
-        }
-        String fitting = java.util.stream.IntStream.of(16, 32, 64, 128, 256)
-                .filter(g -> inputs % g == 0)
-                .mapToObj(g -> g + ", ")
-                .collect(Collectors.joining());
-        return "group size " + groupSize + " does not divide its " + inputs + " inputs (group size " + fitting
-                + (fitting.isEmpty() ? "" : "or ") + "-1 would do)";
-    }
-
     private static String names() {
         return ALL.stream().map(Format::name).collect(Collectors.joining(", "));
     }

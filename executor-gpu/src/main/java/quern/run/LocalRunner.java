@@ -92,7 +92,7 @@ public final class LocalRunner implements PlanRunner {
         } catch (ExecutionException e) {
             throw Tasks.rethrown(e.getCause());
         } finally {
-            pool.shutdownNow();
+            Tasks.end(pool);
         }
     }
 

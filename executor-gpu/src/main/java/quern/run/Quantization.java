@@ -119,7 +119,7 @@ public final class Quantization {
         } catch (ExecutionException e) {
             throw Tasks.rethrown(e.getCause());
         } finally {
-            pool.shutdownNow();
+            Tasks.end(pool);
         }
     }
 

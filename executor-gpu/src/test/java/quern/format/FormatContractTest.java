@@ -104,15 +104,6 @@ class FormatContractTest {
     }
 
     @Test
-    void a_group_size_that_does_not_divide_is_refused_with_those_that_do() {
-        for (Format format : Formats.all()) {
-            Scheme scheme = new Scheme(4, 128, true, false, ColumnOrder.OFF, DType.F16);
-            assertThat(format.refuses(scheme, 64, 192))
-                    .isEqualTo("group size 128 does not divide its 192 inputs (group size 16, 32, 64, or -1 would do)");
-        }
-    }
-
-    @Test
     void an_unknown_format_is_refused_with_the_known_ones() {
         assertThatThrownBy(() -> Formats.named("gptq3"))
                 .isInstanceOf(QuernException.class)

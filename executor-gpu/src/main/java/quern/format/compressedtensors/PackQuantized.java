@@ -10,7 +10,6 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import quern.format.BitPacking;
 import quern.format.Format;
-import quern.format.Formats;
 import quern.format.StoredLinear;
 import quern.scheme.ColumnOrder;
 import quern.scheme.QuantizedLinear;
@@ -35,7 +34,7 @@ public final class PackQuantized implements Format {
 
     @Override
     public @Nullable String refuses(Scheme scheme, int outputs, int inputs) {
-        return Formats.groupsRefused(scheme.groupSize(), inputs);
+        return null;
     }
 
     /** Whether the group of an input is stored: only where it is not input / group size. */

@@ -9,7 +9,6 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import quern.format.BitPacking;
 import quern.format.Format;
-import quern.format.Formats;
 import quern.format.StoredLinear;
 import quern.scheme.ColumnOrder;
 import quern.scheme.QuantizedLinear;
@@ -60,7 +59,7 @@ public final class GptqFormat implements Format {
             return "format " + name + " needs inputs and outputs that are multiples of " + MULTIPLE + ", it has "
                     + inputs + " and " + outputs + " (skip it, or format compressed-tensors would do)";
         }
-        return Formats.groupsRefused(scheme.groupSize(), inputs);
+        return null;
     }
 
     @Override
