@@ -81,7 +81,7 @@ final class QuantizeJob {
                                         tokens.sha256(),
                                         tokens.windows().size(),
                                         tokens.length()),
-                        Executors.machine(spark)));
+                        Cluster.machine(spark)));
     }
 
     Report run() throws IOException {
@@ -99,18 +99,18 @@ final class QuantizeJob {
             result = new Quantization(plan, runner, output, watched).run();
         }
         Model model = Model.open(stores.open(settings.source()));
-        Report[] report = new Report[1];
-        new Publication(plan, model, output)
-                .publish(result.shards(), Map.of("quern", Version.NUMBER, "model", settings.name()), () -> {
+        Report report = new Publication(plan, model, output)
+                .publish(result.shards(), Map.of("quern", Version.NUMBER, "model", settings.name()), files -> {
                     verify(plan, runner, output);
-                    report[0] = report(plan, runner, model, result);
-                    write(output, "report.json", report[0].json());
-                    write(output, "report.html", report[0].html());
-                    return List.of("report.json", "report.html");
+                    Report facts = report(plan, runner, model, result);
+                    write(output, "report.json", facts.json());
+                    write(output, "report.html", facts.html());
+                    files.addAll(List.of("report.json", "report.html"));
+                    return facts;
                 });
         Workbench.release(plan);
         output.delete(RunFolder.ROOT);
-        return report[0];
+        return report;
     }
 
     /** Promise 6: nothing is called done before it has been read again. */
@@ -148,7 +148,7 @@ final class QuantizeJob {
             }
         }
         TokenWindows tokens = settings.calibration();
-        Map<String, Long> peaks = Executors.peakMemory(spark);
+        Map<String, Long> peaks = Cluster.peakMemory(spark);
         return new Report(
                 settings.name(),
                 settings.source(),

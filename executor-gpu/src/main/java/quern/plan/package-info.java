@@ -1,5 +1,13 @@
 /**
- * Everything decided before a tensor is read.
+ * Everything decided before a tensor is read: {@link quern.plan.Plan} is a value, {@link quern.plan.Planner} makes it from the
+ * source's headers, the recipe and the machine.
+ *
+ * <p>A plan's id is a hash of what the bytes depend on: recipe, scheme, stages, sites, parts and batches, the tokens' hash, the
+ * device's type, config and tensor shapes of the source. It names the run's folder, so a resumed run finds its files only if
+ * it would write the same bytes. Number of executors and their memory are not in it.
+ *
+ * <p>Stages by default: every layer by itself at 4 bits and more (one forward pass, all solves independent of each other), exact
+ * propagation below; DESIGN.md has the measurement.
  */
 @NullMarked
 package quern.plan;

@@ -5,12 +5,16 @@ import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Iterator;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.NoSuchElementException;
 import quern.calibrate.RowFile;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
 import quern.model.DecoderLayer;
+import quern.model.Site;
+import quern.model.Tap;
 import quern.model.Weights;
 import quern.plan.Plan;
 import quern.tensor.DType;
@@ -70,43 +74,59 @@ final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoClosea
     private List<PartHessian> run() throws IOException {
         Device device = bench.device();
         Weights weights = new QuantizedWeights(bench, pass.quantized(), Weights.stored(bench.model()));
-        List<Plan.SitePlan> sites = bench.plan().sites(layer, layer + 1).stream()
-                .filter(s -> pass.taps(layer, s.index()))
-                .toList();
-        List<DeviceMatrix> grams = new ArrayList<>();
+        int length = bench.plan().calibration().length();
         try (DecoderLayer decoder =
-                watch.time(Phase.LOAD, () -> DecoderLayer.load(bench.model(), layer, weights, device))) {
-            for (Plan.SitePlan site : sites) {
-                grams.add(device.zeros(site.inputs(), site.inputs(), DType.F32));
-            }
+                        watch.time(Phase.LOAD, () -> DecoderLayer.load(bench.model(), layer, weights, device));
+                Taps taps = new Taps()) {
+            long start = System.nanoTime();
             for (int b = 0; b < hidden.size(); b++) {
-                long[] inHessians = {0};
-                long start = System.nanoTime();
                 DeviceMatrix before = hidden.get(b);
-                DeviceMatrix after =
-                        decoder.forward(before, bench.plan().calibration().length(), (site, x) -> {
-                            long tapped = System.nanoTime();
-                            for (int s = 0; s < sites.size(); s++) {
-                                if (sites.get(s).name().equals(site.name())) {
-                                    device.forward().addGram(x, grams.get(s));
-                                }
-                            }
-                            inHessians[0] += System.nanoTime() - tapped;
-                        });
-                hidden.set(b, after);
+                hidden.set(b, decoder.forward(before, length, taps));
                 before.close();
-                watch.add(Phase.HESSIAN, inHessians[0]);
-                watch.add(Phase.CALIBRATE, System.nanoTime() - start - inHessians[0]);
             }
-            List<PartHessian> result = new ArrayList<>();
-            long tokens = (long) part.count() * bench.plan().calibration().length();
-            for (int s = 0; s < sites.size(); s++) {
-                result.add(new PartHessian(layer, sites.get(s).index(), device.download(grams.get(s)), tokens));
-            }
+            watch.add(Phase.HESSIAN, taps.nanos);
+            watch.add(Phase.CALIBRATE, System.nanoTime() - start - taps.nanos);
+            List<PartHessian> result = taps.hessians();
             layer++;
             return result;
-        } finally {
-            grams.forEach(DeviceMatrix::close);
+        }
+    }
+
+    /** The Hessians of the layer's tapped sites, growing batch by batch. */
+    private final class Taps implements Tap, AutoCloseable {
+        private final Map<Plan.SitePlan, DeviceMatrix> grams = new LinkedHashMap<>(); // inputs x inputs, F32
+        private long nanos;
+
+        Taps() {
+            for (Plan.SitePlan site : bench.plan().sites(layer, layer + 1)) {
+                if (pass.taps(layer, site.index())) {
+                    grams.put(site, bench.device().zeros(site.inputs(), site.inputs(), DType.F32));
+                }
+            }
+        }
+
+        @Override
+        public void input(Site site, DeviceMatrix x) {
+            long start = System.nanoTime();
+            grams.forEach((tapped, gram) -> {
+                if (tapped.name().equals(site.name())) {
+                    bench.device().forward().addGram(x, gram);
+                }
+            });
+            nanos += System.nanoTime() - start;
+        }
+
+        List<PartHessian> hessians() {
+            long tokens = (long) part.count() * bench.plan().calibration().length();
+            List<PartHessian> hessians = new ArrayList<>();
+            grams.forEach((site, gram) -> hessians.add(
+                    new PartHessian(layer, site.index(), bench.device().download(gram), tokens)));
+            return hessians;
+        }
+
+        @Override
+        public void close() {
+            grams.values().forEach(DeviceMatrix::close);
         }
     }
 

@@ -42,10 +42,15 @@ public final class Publication {
         this.output = output;
     }
 
-    /** What is done once a loader could read the checkpoint and before it is called done; names the files that it wrote. */
+    /**
+     * What is done once a loader could read the checkpoint and before it is called done.
+     *
+     * @param <T> what it finds out
+     */
     @FunctionalInterface
-    public interface Proof {
-        List<String> run() throws IOException;
+    public interface Proof<T> {
+        /** @param files takes the names of further files that were written */
+        T run(List<String> files) throws IOException;
     }
 
     /**
@@ -54,13 +59,15 @@ public final class Publication {
      *
      * @param facts for the marker
      */
-    public void publish(List<Tasks.ShardManifest> shards, Map<String, Object> facts, Proof proof) throws IOException {
+    public <T> T publish(List<Tasks.ShardManifest> shards, Map<String, Object> facts, Proof<T> proof)
+            throws IOException {
         boolean complete = false;
         try {
             List<String> files = files();
-            files.addAll(proof.run());
+            T found = proof.run(files);
             mark(shards, files, facts);
             complete = true;
+            return found;
         } finally {
             if (!complete) {
                 output.delete("config.json");

@@ -1,6 +1,34 @@
 /**
- * The flow: what happens to one part and one site, and the runner that carries a plan out in one process. The Spark runner
- * calls the same functions and must write the same bytes.
+ * The flow of a run, from the tokens of a plan to a checkpoint that loaders read.
+ *
+ * <p>Three pure functions say what is done: {@link quern.run.PassTiles} takes one part of the tokens through a range of layers
+ * and gives the tiles of its Hessians; {@link quern.run.Tasks#solve} makes a piece of one site; {@link quern.run.Tasks#shard}
+ * streams a final file from pieces. Each depends on the plan and on files that the plan names, and so a retry, in whatever
+ * process, writes the same bytes. {@link quern.run.Quantization} knows which pass follows which; a
+ * {@link quern.run.PlanRunner} knows where they run.
+ *
+ * <h2>Files of a run</h2>
+ *
+ * <p>Below {@code _quern/<plan id>/} in the output, gone when the run is done:
+ *
+ * <pre>
+ * tokens/part-00003.arrow                    token ids, a row a sequence
+ * activations/layer-0012/part-00003.arrow    what enters layer 12, a row a token, a batch a forward batch
+ * pieces/layer-0012-site-001.safetensors     the packed tensors of one site
+ * manifests/layer-0012-site-001.json         what the piece holds; written after it
+ * </pre>
+ *
+ * <h2>What must hold</h2>
+ *
+ * <ul>
+ *   <li>A Hessian is summed over a part's batches in order, and over parts in part order, in fp32: its bits depend on nothing
+ *       but the plan and the type of device.
+ *   <li>Hidden states are rounded where they are stored, and the pass that stores them goes on with the rounded ones: a
+ *       restart reads what an undisturbed run has in memory.
+ *   <li>Which linears run with their quantized weights in a pass follows from the plan alone, not from what happens to be done.
+ *   <li>No loader takes the output for a model before all shards are there: {@code config.json} is written after them, and
+ *       goes again if the proof or the marker fails ({@link quern.run.Publication}).
+ * </ul>
  */
 @NullMarked
 package quern.run;

@@ -90,7 +90,7 @@ public final class ToyRun {
         CalibrationTokens.write(output, plan, ToyModel.tokens(24, 32, 1));
         Quantization.Result result = new Quantization(plan, runner, output, listener).run();
         Publication publication = new Publication(plan, Model.open(STORES.open(plan.model())), output);
-        publication.publish(result.shards(), Map.of(), List::of);
+        publication.publish(result.shards(), Map.of(), List::copyOf);
         return result;
     }
 

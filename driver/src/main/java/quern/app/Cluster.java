@@ -19,8 +19,8 @@ import quern.tensor.DType;
 import scala.Tuple2;
 
 /** Asks the executors what they are: the plan needs their device, not the driver's. */
-final class Executors {
-    private Executors() {}
+final class Cluster {
+    private Cluster() {}
 
     /** What carries a plan out on this cluster. */
     static Planner.Machine machine(JavaSparkContext spark) {
