@@ -1,6 +1,7 @@
 package quern.app;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 import quern.QuernException;
 import quern.plan.Plan;
@@ -48,6 +49,19 @@ final class OutputFolder {
             throw new QuernException(
                     "Cannot resume in %s: its run %s had another plan than this one, %s (give the options and the kind of machine of then, or 'quern clean' it)"
                             .formatted(output.location(), other, plan.id()));
+        }
+    }
+
+    /** Begins to write: what is wrong with the folder shows here, before any work is done. */
+    static void begin(BlobStore output, Plan plan) throws IOException {
+        byte[] text = String.join("\n", PlanText.lines(plan)).getBytes(StandardCharsets.UTF_8);
+        try {
+            output.write(new RunFolder(plan.id()).plan(), out -> out.write(text));
+        } catch (IOException e) {
+            throw new QuernException(
+                    "Cannot write to %s: %s (choose another --out, or see to its rights and room)"
+                            .formatted(output.location(), e.getMessage()),
+                    e);
         }
     }
 

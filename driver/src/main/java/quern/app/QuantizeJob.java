@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.jspecify.annotations.Nullable;
+import quern.QuernException;
 import quern.calibration.TokenWindows;
 import quern.evaluate.Score;
 import quern.model.Model;
@@ -88,6 +89,16 @@ final class QuantizeJob {
         Plan plan = plan(spark, stores, settings);
         BlobStore output = stores.open(settings.output());
         OutputFolder.claim(output, plan, settings.resume());
+        OutputFolder.begin(output, plan);
+        try {
+            return run(plan, output);
+        } catch (QuernException e) {
+            OutputFolder.clean(output); // what the user must mend is not mended by going on
+            throw e;
+        }
+    }
+
+    private Report run(Plan plan, BlobStore output) throws IOException {
         PlanText.lines(plan).forEach(progress::say);
         TokenWindows tokens = settings.calibration();
         if (tokens != null) {

@@ -40,6 +40,7 @@ class LauncherTest {
         Files.createDirectories(home.resolve("driver/src/main"));
         jar = Files.writeString(home.resolve("driver/target/quern.jar"), "");
         Files.writeString(home.resolve("driver/target/spark-classpath.txt"), "/m2/a.jar:/m2/b.jar");
+        Files.writeString(home.resolve("driver/target/spark-classpath-runtime.txt"), "/m2/c.jar");
         jdk = folder.resolve("my jdk");
         Files.createDirectories(jdk.resolve("bin"));
         Files.writeString(jdk.resolve("bin/java"), PRINT);
@@ -49,7 +50,8 @@ class LauncherTest {
     @Test
     void without_a_spark_it_starts_the_one_that_maven_resolved() throws Exception {
         List<String> said = quern(Map.of(), "quantize", "my model", "--out", "x");
-        assertThat(said).containsSubsequence("-cp", "/m2/a.jar:/m2/b.jar", "org.apache.spark.deploy.SparkSubmit");
+        assertThat(said)
+                .containsSubsequence("-cp", "/m2/a.jar:/m2/b.jar:/m2/c.jar", "org.apache.spark.deploy.SparkSubmit");
         assertThat(said).containsSubsequence("--master", "local[*]");
         assertThat(said).containsSubsequence("--properties-file", home + "/conf/spark-defaults.conf");
         assertThat(said).endsWith(jar.toString(), "quantize", "my model", "--out", "x");

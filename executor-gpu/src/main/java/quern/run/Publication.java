@@ -8,7 +8,6 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -124,7 +123,7 @@ public final class Publication {
 
     private void mark(List<Tasks.ShardManifest> shards, List<String> files, Map<String, Object> facts)
             throws IOException {
-        Map<String, Object> marker = new LinkedHashMap<>(facts);
+        Map<String, Object> marker = new TreeMap<>(facts); // an order that does not depend on the process
         marker.put("run", plan.id());
         marker.put("deviceType", plan.deviceType());
         marker.put("tokens", plan.calibration().sha256());

@@ -9,8 +9,9 @@ public record RunFolder(String id) implements java.io.Serializable {
         return ROOT + id + "/";
     }
 
+    /** The plan as it was printed, for people. */
     public String plan() {
-        return root() + "plan.json";
+        return root() + "plan.txt";
     }
 
     public String tokens(int part) {
