@@ -20,6 +20,7 @@ final class OutputFolder {
                 throw new QuernException("Cannot resume in %s: there is no run (leave --resume away to begin one)"
                         .formatted(output.location()));
             }
+            checkWritable(output, plan);
             return;
         }
         if (files.contains(Publication.MARKER)) {
@@ -48,6 +49,26 @@ final class OutputFolder {
             throw new QuernException(
                     "Cannot resume in %s: its run %s had another plan than this one, %s (give the options and the kind of machine of then, or 'quern clean' it)"
                             .formatted(output.location(), other, plan.id()));
+        }
+    }
+
+    /** Before anything is computed that could not be kept. */
+    private static void checkWritable(BlobStore output, Plan plan) {
+        String probe = new RunFolder(plan.id()).root() + "probe";
+        try {
+            output.write(probe, out -> out.write(0));
+            output.delete(probe);
+        } catch (IOException e) {
+            throw new QuernException(
+                    "Cannot write to %s: %s (give an --out that can be written)"
+                            .formatted(
+                                    output.location(),
+                                    e.getClass().getSimpleName() + ", "
+                                            + String.valueOf(e.getMessage())
+                                                    .lines()
+                                                    .findFirst()
+                                                    .orElse("")),
+                    e);
         }
     }
 
