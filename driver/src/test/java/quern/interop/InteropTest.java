@@ -177,7 +177,7 @@ class InteropTest {
         Path checkpoint = folder.resolve("checkpoint");
         QuantizedDemo.write(application, checkpoint, words(options));
         if (options.contains("500KB")) {
-            assertThat(checkpoint.resolve("model-00003-of-00003.safetensors")).exists();
+            assertThat(checkpoint.resolve("model.safetensors.index.json")).exists();
         }
         QuantizedDemo.dense(checkpoint, folder.resolve("dense"));
         addCases(cases, "quantize demo " + options, folder, checkpoint, loaders);
@@ -188,7 +188,7 @@ class InteropTest {
     }
 
     private static String fileName(String options) {
-        return options.isEmpty() ? "default" : options.replaceAll("[^A-Za-z0-9]+", "-");
+        return options.isEmpty() ? "default" : options.replaceAll("[^A-Za-z0-9]+", "-").substring(1);
     }
 
     private static Recipe recipe(
