@@ -27,4 +27,36 @@ class DriverArchitectureTest {
             .should()
             .dependOnClassesThat()
             .resideInAnyPackage("org.apache.spark.internal..", "org.apache.spark.deploy..");
+
+    @ArchTest
+    static final ArchRule spark_is_seen_where_it_is_used = noClasses()
+            .that()
+            .resideInAnyPackage("quern.cli..", "quern.hub..", "quern.report..", "quern.progress..", "quern.demo..")
+            .should()
+            .dependOnClassesThat()
+            .resideInAnyPackage("org.apache.spark..", "org.apache.hadoop..");
+
+    @ArchTest
+    static final ArchRule the_report_shows_facts_that_others_measure = noClasses()
+            .that()
+            .resideInAPackage("quern.report..")
+            .should()
+            .dependOnClassesThat()
+            .resideInAnyPackage("quern.run..", "quern.model..", "quern.device..", "quern.store..");
+
+    @ArchTest
+    static final ArchRule tokenizers_are_made_in_one_place = noClasses()
+            .that()
+            .resideOutsideOfPackage("quern.calibration..")
+            .should()
+            .dependOnClassesThat()
+            .resideInAPackage("ai.djl..");
+
+    @ArchTest
+    static final ArchRule nothing_calls_the_application_but_main = noClasses()
+            .that()
+            .resideOutsideOfPackages("quern.app..", "quern")
+            .should()
+            .dependOnClassesThat()
+            .resideInAPackage("quern.app..");
 }

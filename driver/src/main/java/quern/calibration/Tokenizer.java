@@ -59,6 +59,7 @@ public final class Tokenizer implements AutoCloseable {
      */
     public static Tokenizer of(byte[] json, String location) {
         try {
+            TokenizerFile.check(new String(json, StandardCharsets.UTF_8));
             HuggingFaceTokenizer tokenizer = HuggingFaceTokenizer.newInstance(
                     new ByteArrayInputStream(json), Map.of("truncation", "false", "padding", "false"));
             return new Tokenizer(json, tokenizer);
@@ -70,12 +71,17 @@ public final class Tokenizer implements AutoCloseable {
         }
     }
 
-    /** The ids of one text. */
+    /** The ids of one text; {@link QuernException} where the file does not hold what encoding needs. */
     public int[] encode(String text, boolean specialTokens) {
         // Not HuggingFaceTokenizer.encode: that also makes a string and two offsets for each token of a text of
         // millions.
         TokenizersLibrary library = TokenizersLibrary.LIB;
-        long encoding = library.encode(tokenizer.getHandle(), text, specialTokens);
+        long encoding;
+        try {
+            encoding = library.encode(tokenizer.getHandle(), text, specialTokens);
+        } catch (RuntimeException e) { // such as an unknown-token that is not in the vocabulary
+            throw unusable(e);
+        }
         try {
             long[] ids = library.getTokenIds(encoding);
             int[] narrow = new int[ids.length];
@@ -83,6 +89,8 @@ public final class Tokenizer implements AutoCloseable {
                 narrow[i] = Math.toIntExact(ids[i]);
             }
             return narrow;
+        } catch (ArithmeticException e) {
+            throw unusable(e);
         } finally {
             library.deleteEncoding(encoding);
         }
@@ -105,6 +113,13 @@ public final class Tokenizer implements AutoCloseable {
     @Override
     public void close() {
         tokenizer.close();
+    }
+
+    private static QuernException unusable(RuntimeException e) {
+        return new QuernException(
+                "Cannot tokenize text with this tokenizer.json: " + reason(e)
+                        + " (take the file from the model's origin again)",
+                e);
     }
 
     private static String reason(Exception e) {

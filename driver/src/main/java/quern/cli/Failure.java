@@ -1,5 +1,6 @@
 package quern.cli;
 
+import java.io.IOException;
 import java.io.PrintWriter;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
@@ -15,6 +16,11 @@ final class Failure {
         QuernException sentence = sentence(failure);
         if (sentence != null) {
             err.println(oneLine(sentence.getMessage()));
+            err.flush();
+            return Main.USAGE;
+        }
+        if (isFullDisk(failure)) {
+            err.println("Cannot go on: no space is left on a disk (make room, then the same command with --resume)");
             err.flush();
             return Main.USAGE;
         }
@@ -46,6 +52,19 @@ final class Failure {
             cause = cause.getCause();
         }
         return null;
+    }
+
+    /** Java hands on the system's own words. */
+    private static boolean isFullDisk(Throwable failure) {
+        Throwable cause = failure;
+        for (int n = 0; cause != null && n < DEEPEST; n++) {
+            if (cause instanceof IOException
+                    && String.valueOf(cause.getMessage()).contains("No space left on device")) {
+                return true;
+            }
+            cause = cause.getCause();
+        }
+        return false;
     }
 
     private static String place(Throwable failure) {

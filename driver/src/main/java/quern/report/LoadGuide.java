@@ -1,13 +1,30 @@
 package quern.report;
 
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
 
 /** How to load a checkpoint in the programs that people use; the interop tests run what stands here. */
 public final class LoadGuide {
-    private LoadGuide() {}
+    /** vLLM joins the linears of such a set into one, which is quantized or not. */
+    private static final List<Set<String>> JOINED =
+            List.of(Set.of("q_proj", "k_proj", "v_proj"), Set.of("gate_proj", "up_proj"));
+    /** The kernel that GPTQModel, and so transformers, takes on a CPU knows no larger groups. */
+    private static final int LARGEST_CPU_GROUP = 256;
+
+    private final Recipe recipe;
+    private final String path;
+    private final List<Report.Linear> linears;
+
+    private LoadGuide(Recipe recipe, String path, List<Report.Linear> linears) {
+        this.recipe = recipe;
+        this.path = path;
+        this.linears = linears;
+    }
 
     /**
      * @param install what to install
@@ -20,29 +37,37 @@ public final class LoadGuide {
     /**
      * @param recipe how the checkpoint was made
      * @param output where it stands
+     * @param linears those that are quantized
      */
-    public static List<Program> of(Recipe recipe, String output) {
+    public static List<Program> of(Recipe recipe, String output, List<Report.Linear> linears) {
         String path = output.replaceFirst("^file:/+", "/").replace("\\", "\\\\").replace("\"", "\\\"");
-        return recipe.format().startsWith("compressed-tensors") ? compressed(recipe, path) : gptq(recipe, path);
+        LoadGuide guide = new LoadGuide(recipe, path, linears);
+        return recipe.format().startsWith("compressed-tensors") ? guide.compressed() : guide.gptq();
     }
 
-    private static List<Program> gptq(Recipe recipe, String path) {
+    private List<Program> gptq() {
+        boolean torch = hasLargeGroups();
+        String remark = torch ? "The torch kernel: the one that is taken by itself on a CPU knows no whole rows." : "";
         return List.of(
                 new Program(
                         "transformers",
                         "pip install transformers gptqmodel optimum accelerate",
-                        transformers(path),
-                        ""),
-                new Program("GPTQModel", "pip install gptqmodel", """
-                        from gptqmodel import GPTQModel
+                        transformers(torch),
+                        remark),
+                new Program(
+                        "GPTQModel",
+                        "pip install gptqmodel",
+                        """
+                        from gptqmodel import %sGPTQModel
 
-                        model = GPTQModel.load("%s")
+                        model = GPTQModel.load("%s"%s)
                         print(model.tokenizer.decode(model.generate("Once upon a time")[0]))
-                        """.formatted(path), ""),
-                vllm(vllmRefusesGptq(recipe), path));
+                        """.formatted(torch ? "BACKEND, " : "", path, torch ? ", backend=BACKEND.TORCH" : ""),
+                        remark),
+                vllm(vllmRefusesGptq(), recipe.bits() == 8 ? "On a CPU it reads 4 bits only. " : ""));
     }
 
-    private static List<Program> compressed(Recipe recipe, String path) {
+    private List<Program> compressed() {
         String indexed =
                 "Full act-order is read by compressed-tensors up to 0.18 only; --act-order static needs no index.";
         boolean full = recipe.actOrder() == ColumnOrder.FULL;
@@ -50,19 +75,13 @@ public final class LoadGuide {
                 new Program(
                         "transformers",
                         "pip install transformers compressed-tensors accelerate",
-                        full ? null : transformers(path),
+                        full ? null : transformers(false),
                         full ? indexed : ""),
-                vllm(
-                        full
-                                ? indexed
-                                : recipe.bits() == 4 || recipe.bits() == 8
-                                        ? null
-                                        : "vLLM reads 4 and 8 bits in this format, not " + recipe.bits() + ".",
-                        path),
+                vllm(full ? indexed : vllmRefusesAnyFormat(), ""),
                 new Program("GPTQModel", "", null, "It reads the gptq format; quantize with --format gptq to use it."));
     }
 
-    private static Program vllm(@Nullable String refusal, String path) {
+    private Program vllm(@Nullable String refusal, String remark) {
         String code = refusal == null ? """
                   from vllm import LLM, SamplingParams
 
@@ -74,31 +93,57 @@ public final class LoadGuide {
                 "vLLM",
                 "pip install vllm",
                 code,
-                refusal == null ? "As a server: vllm serve \"" + path + "\"" : refusal);
+                refusal == null ? remark + "As a server: vllm serve \"" + path + "\"" : refusal);
     }
 
-    private static @Nullable String vllmRefusesGptq(Recipe recipe) {
+    private @Nullable String vllmRefusesGptq() {
         if (!recipe.symmetric()) {
             return "vLLM reads symmetric codes only in this format; --format compressed-tensors carries asymmetric ones.";
         }
         if (recipe.actOrder() == ColumnOrder.FULL) {
             return "vLLM no longer reads full act-order; --act-order static is as good and needs no g_idx.";
         }
+        return vllmRefusesAnyFormat();
+    }
+
+    private @Nullable String vllmRefusesAnyFormat() {
         if (recipe.bits() != 4 && recipe.bits() != 8) {
             return "vLLM reads 4 and 8 bits in this format, not " + recipe.bits() + ".";
         }
-        return null;
+        return dividesJoined()
+                ? "vLLM joins q, k and v, and gate and up: keep all of them in a layer as they are, or none."
+                : null;
     }
 
-    private static String transformers(String path) {
+    private boolean dividesJoined() {
+        Map<Integer, Set<String>> quantized = linears.stream()
+                .collect(Collectors.groupingBy(
+                        Report.Linear::layer,
+                        Collectors.mapping(l -> l.name().replaceFirst(".*\\.", ""), Collectors.toSet())));
+        return quantized.values().stream()
+                .anyMatch(names -> JOINED.stream()
+                        .anyMatch(set -> set.stream().anyMatch(names::contains) && !names.containsAll(set)));
+    }
+
+    private boolean hasLargeGroups() {
+        return recipe.groupSize() > LARGEST_CPU_GROUP
+                || recipe.groupSize() == -1 && linears.stream().anyMatch(l -> l.inputs() > LARGEST_CPU_GROUP);
+    }
+
+    private String transformers(boolean torch) {
         return """
-               from transformers import AutoModelForCausalLM, AutoTokenizer
+               from transformers import AutoModelForCausalLM, AutoTokenizer%s
 
                path = "%s"
-               model = AutoModelForCausalLM.from_pretrained(path, device_map="auto")
+               model = AutoModelForCausalLM.from_pretrained(path, device_map="auto"%s)
                tokenizer = AutoTokenizer.from_pretrained(path)
                inputs = tokenizer("Once upon a time", return_tensors="pt").to(model.device)
                print(tokenizer.decode(model.generate(**inputs, max_new_tokens=40)[0]))
-               """.formatted(path);
+               """.formatted(
+                torch ? ", GPTQConfig" : "",
+                path,
+                torch
+                        ? ",\n    quantization_config=GPTQConfig(bits=%d, backend=\"torch\")".formatted(recipe.bits())
+                        : "");
     }
 }

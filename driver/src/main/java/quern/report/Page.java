@@ -26,8 +26,11 @@ final class Page {
 
     private static String facts(Report report) {
         try {
-            return JSON.writeValueAsString(
-                            Map.of("report", report, "programs", LoadGuide.of(report.recipe(), report.output())))
+            return JSON.writeValueAsString(Map.of(
+                            "report",
+                            report,
+                            "programs",
+                            LoadGuide.of(report.recipe(), report.output(), report.linears())))
                     .replace("<", "\\u003c")
                     .replace("{{", "{\\u007b");
         } catch (JsonProcessingException e) {

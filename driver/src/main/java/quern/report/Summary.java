@@ -1,5 +1,7 @@
 package quern.report;
 
+import java.math.BigDecimal;
+import java.math.MathContext;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -108,14 +110,13 @@ public final class Summary {
         return minutes < 100 ? minutes + " min" : minutes / 60 + " h " + minutes % 60 + " min";
     }
 
-    /** A number with this many significant digits and no exponent. */
+    /** A number with this many significant digits, zeros at the end included, and no exponent. */
     private static String figures(double value, int digits) {
         if (value == 0 || !Double.isFinite(value)) {
             return value == 0 ? "0" : String.valueOf(value);
         }
-        return new java.math.BigDecimal(value)
-                .round(new java.math.MathContext(digits))
-                .stripTrailingZeros()
-                .toPlainString();
+        BigDecimal rounded = new BigDecimal(value).round(new MathContext(digits));
+        int decimals = digits - rounded.precision() + rounded.scale();
+        return rounded.setScale(Math.max(0, decimals)).toPlainString();
     }
 }

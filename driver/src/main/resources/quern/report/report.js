@@ -5,7 +5,8 @@ const byId = id => document.getElementById(id);
 // ---- words and numbers
 
 const round = (x, digits = 3) => Number(x).toLocaleString('en', { maximumSignificantDigits: digits });
-const aligned = x => Number(x).toLocaleString('en', { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
+// With the zeros at the end: for figures that are measured, and for columns.
+const aligned = (x, digits = 3) => Number(x).toLocaleString('en', { minimumSignificantDigits: digits, maximumSignificantDigits: digits });
 const count = x => Number(x).toLocaleString('en');
 const plural = (n, word) => count(n) + ' ' + word + (n === 1 ? '' : 's');
 const percent = x => (x > 0 ? '+' : x < 0 ? '−' : '') + round(Math.abs(100 * x), 2) + ' %';
@@ -74,11 +75,11 @@ const noted = linears.filter(l => l.notes.length > 0);
 const headline = byId('headline');
 if (evaluation) {
   headline.append(
-    figure('Perplexity', round(evaluation.perplexityAfter, 4),
+    figure('Perplexity', aligned(evaluation.perplexityAfter, 4),
       percent(evaluation.perplexityAfter / evaluation.perplexityBefore - 1) + ' on ' + evaluation.text,
-      round(evaluation.perplexityBefore, 4)),
-    figure('KL to the source', round(evaluation.kl), 'nats per token; lower is better'),
-    figure('Same first choice', round(100 * evaluation.top1) + ' %', 'of ' + plural(evaluation.windows * (evaluation.window - 1), 'token')));
+      aligned(evaluation.perplexityBefore, 4)),
+    figure('KL to the source', aligned(evaluation.kl), 'nats per token; lower is better'),
+    figure('Same first choice', aligned(100 * evaluation.top1) + ' %', 'of ' + plural(evaluation.windows * (evaluation.window - 1), 'token')));
 } else {
   headline.append(figure('Quality', 'not measured', 'quern eval DIR --against MODEL measures it'));
 }

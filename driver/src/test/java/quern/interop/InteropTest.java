@@ -11,7 +11,9 @@ import static quern.scheme.ColumnOrder.GROUP;
 import static quern.scheme.ColumnOrder.OFF;
 import static quern.scheme.ColumnOrder.STATIC;
 
+import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -21,12 +23,17 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.TestFactory;
+import quern.app.Application;
 import quern.interop.LoadCase.Loader;
 import quern.report.LoadGuide;
 import quern.scheme.ColumnOrder;
@@ -38,6 +45,21 @@ import quern.scheme.ScaleRule;
 class InteropTest {
     private static final int[][] TOKENS = tokens();
     private static final Path WORK = Path.of("target", "interop").toAbsolutePath();
+    private static Application application;
+
+    @BeforeAll
+    static void begin() {
+        System.setProperty("spark.master", "local[2]");
+        System.setProperty("spark.ui.enabled", "false");
+        application = new Application();
+    }
+
+    @AfterAll
+    static void end() {
+        application.close();
+        System.clearProperty("spark.master");
+        System.clearProperty("spark.ui.enabled");
+    }
 
     /** The harness itself, on checkpoints that other tools wrote, so that a red test below means our bytes. */
     @TestFactory
@@ -87,34 +109,88 @@ class InteropTest {
         return tests("formats", cases);
     }
 
-    /** What the report tells people to paste. */
+    /** What the command writes: the whole way from options to files. */
+    @TestFactory
+    Stream<DynamicTest> what_quantize_writes_loads_as_the_weights_that_it_stands_for() throws Exception {
+        List<LoadCase> cases = new ArrayList<>();
+        quantize(cases, "", TRANSFORMERS, GPTQMODEL, VLLM);
+        quantize(cases, "--act-order full", TRANSFORMERS, GPTQMODEL);
+        quantize(cases, "--bits 3 --group-size 64 --max-shard-size 500KB", TRANSFORMERS, GPTQMODEL);
+        quantize(cases, "--format gptq_v2 --asym --group-size 64 --propagation exact", TRANSFORMERS, GPTQMODEL);
+        quantize(cases, "--format compressed-tensors", TRANSFORMERS, COMPRESSED_TENSORS, VLLM);
+        quantize(
+                cases,
+                "--format compressed-tensors --asym --group-size 64 --max-shard-size 500KB",
+                TRANSFORMERS,
+                COMPRESSED_TENSORS,
+                VLLM);
+        return tests("quantized", cases);
+    }
+
+    /** What the report tells people to paste, out of reports of real runs. */
     @TestFactory
     Stream<DynamicTest> the_code_that_the_report_shows_runs() throws Exception {
         List<DynamicTest> tests = new ArrayList<>();
-        for (String format : List.of("gptq", "compressed-tensors")) {
-            Recipe recipe = recipe(format, 4, 128, true, STATIC);
-            Path checkpoint = WORK.resolve("pasted").resolve(format);
-            PackedDemo.write(recipe, checkpoint, WORK.resolve("pasted").resolve(format + "-dense"));
-            for (LoadGuide.Program program : LoadGuide.of(recipe, checkpoint.toString())) {
+        for (String options : List.of(
+                "",
+                "--group-size -1",
+                "--act-order full",
+                "--format compressed-tensors",
+                "--format compressed-tensors --act-order full --bits 3 --group-size 64")) {
+            Path folder = WORK.resolve("pasted").resolve(fileName(options));
+            Path checkpoint = folder.resolve("checkpoint");
+            QuantizedDemo.write(application, checkpoint, words(options));
+            for (LoadGuide.Program program : shown(checkpoint)) {
                 if (program.code() != null) {
-                    String name = program.name() + " on " + format;
-                    tests.add(DynamicTest.dynamicTest(name, () -> runPasted(name, program)));
+                    String name = program.name() + " on quantize demo " + options;
+                    tests.add(DynamicTest.dynamicTest(name, () -> runPasted(folder.resolve(program.name()), program)));
                 }
             }
         }
+        // Of 5 checkpoints 4 load in transformers, 3 in GPTQModel, 3 in vLLM.
+        assertThat(tests).hasSize(10);
         return tests.stream();
     }
 
-    private static void runPasted(String name, LoadGuide.Program program) throws Exception {
-        Path folder = WORK.resolve("pasted").resolve(name.replace(' ', '-'));
+    /** The programs as they stand in the page. */
+    private static List<LoadGuide.Program> shown(Path checkpoint) throws IOException {
+        Matcher facts = Pattern.compile("id=\"data\">(.*?)</script>", Pattern.DOTALL)
+                .matcher(Files.readString(checkpoint.resolve("report.html")));
+        assertThat(facts.find()).isTrue();
+        ObjectMapper json = new ObjectMapper();
+        return json.convertValue(json.readTree(facts.group(1)).get("programs"), new TypeReference<>() {});
+    }
+
+    private static void runPasted(Path folder, LoadGuide.Program program) throws Exception {
         Path code = Files.createDirectories(folder).resolve("pasted.py");
         Path output = folder.resolve("output.txt");
         Files.writeString(code, program.code());
         Python.environment(program.name().equals("vLLM") ? "vllm" : "main").run(code, List.of(), output);
         // The last line that it prints is text that goes on from the prompt.
         String last = Files.readAllLines(output).stream().reduce("", (a, b) -> b.isBlank() ? a : b);
-        System.out.println(name + ": " + last);
+        System.out.println(folder.getFileName() + ": " + last);
         assertThat(last).hasSizeGreaterThan(40);
+    }
+
+    private static void quantize(List<LoadCase> cases, String options, Loader... loaders) throws IOException {
+        Path folder = WORK.resolve("quantized").resolve(fileName(options));
+        Path checkpoint = folder.resolve("checkpoint");
+        QuantizedDemo.write(application, checkpoint, words(options));
+        if (options.contains("500KB")) {
+            assertThat(checkpoint.resolve("model.safetensors.index.json")).exists();
+        }
+        QuantizedDemo.dense(checkpoint, folder.resolve("dense"));
+        addCases(cases, "quantize demo " + options, folder, checkpoint, loaders);
+    }
+
+    private static List<String> words(String options) {
+        return options.isEmpty() ? List.of() : List.of(options.split(" "));
+    }
+
+    private static String fileName(String options) {
+        return options.isEmpty()
+                ? "default"
+                : options.replaceAll("[^A-Za-z0-9]+", "-").substring(1);
     }
 
     private static Recipe recipe(
@@ -131,8 +207,14 @@ class InteropTest {
                 + (recipe.skip().isEmpty() ? "" : ", some kept");
         Path folder = WORK.resolve("checkpoints").resolve(name.replaceAll("[, ]+", "-"));
         Path checkpoint = folder.resolve("packed");
+        PackedDemo.write(recipe, checkpoint, folder.resolve("dense"));
+        addCases(cases, name, folder, checkpoint, loaders);
+    }
+
+    /** {@code folder} holds the dense reference in {@code dense} and gets the broken copy. */
+    private static void addCases(List<LoadCase> cases, String name, Path folder, Path checkpoint, Loader... loaders)
+            throws IOException {
         Path dense = folder.resolve("dense");
-        PackedDemo.write(recipe, checkpoint, dense);
         var reference = new LoadCase.Reference.Dense(dense, TOKENS);
         for (Loader loader : loaders) {
             cases.add(new LoadCase(name + ", in " + loader.program, loader, checkpoint, reference, false));

@@ -79,7 +79,7 @@ class ReportTest {
                 false,
                 java.util.List.of());
 
-        var programs = LoadGuide.of(asymmetric, "/out/m");
+        var programs = LoadGuide.of(asymmetric, "/out/m", java.util.List.of());
 
         var vllm = programs.stream()
                 .filter(p -> p.name().equals("vLLM"))
@@ -87,7 +87,7 @@ class ReportTest {
                 .orElseThrow();
         assertThat(vllm.code()).isNull();
         assertThat(vllm.remark()).contains("symmetric codes only");
-        assertThat(LoadGuide.of(Recipe.DEFAULT, "file:/out/made-up-4m-w4"))
+        assertThat(LoadGuide.of(Recipe.DEFAULT, "file:/out/made-up-4m-w4", java.util.List.of()))
                 .allSatisfy(p -> assertThat(p.code()).contains("/out/made-up-4m-w4"));
     }
 
