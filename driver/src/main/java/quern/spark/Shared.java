@@ -5,6 +5,7 @@ import java.io.Serializable;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.UUID;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.broadcast.Broadcast;
 
@@ -13,13 +14,16 @@ import org.apache.spark.broadcast.Broadcast;
  * large; inside a closure every task would read it anew. It travels as bytes, since Kryo cannot read records.
  */
 final class Shared<T extends Serializable> implements Serializable {
-    /** The last few values of this process, by broadcast. */
-    private static final Map<Long, Object> HERE = Collections.synchronizedMap(new LinkedHashMap<>(16, 0.75f, true) {
+    /** The last few values of this process. */
+    private static final Map<String, Object> HERE = Collections.synchronizedMap(new LinkedHashMap<>(16, 0.75f, true) {
         @Override
-        protected boolean removeEldestEntry(Map.Entry<Long, Object> eldest) {
+        protected boolean removeEldestEntry(Map.Entry<String, Object> eldest) {
             return size() > 16;
         }
     });
+
+    /** Not the broadcast's own number: each context counts from 0. */
+    private final String key = UUID.randomUUID().toString();
 
     private final Broadcast<byte[]> bytes;
 
@@ -29,17 +33,17 @@ final class Shared<T extends Serializable> implements Serializable {
 
     @SuppressWarnings("unchecked") // what was put in comes out
     T value() throws IOException {
-        Object here = HERE.get(bytes.id());
+        Object here = HERE.get(key);
         if (here == null) {
             here = SparkRunner.value(bytes.value());
-            HERE.put(bytes.id(), here);
+            HERE.put(key, here);
         }
         return (T) here;
     }
 
     /** When the job is done. */
     void forget() {
-        HERE.remove(bytes.id());
+        HERE.remove(key);
         bytes.unpersist();
     }
 }

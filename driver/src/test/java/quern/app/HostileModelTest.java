@@ -143,11 +143,11 @@ class HostileModelTest {
                             output,
                             Quantization.Listener.SILENT)
                     .run();
-            new Publication(plan, Model.open(store), output).publish(result.shards(), Map.of(), () -> {
+            new Publication(plan, Model.open(store), output).publish(result.shards(), Map.of(), files -> {
                 assertThat(Verification.names(plan, Checkpoint.open(output)))
                         .as(which)
                         .isEmpty();
-                return List.of();
+                return files;
             });
             output.delete(RunFolder.ROOT);
             assertThat(Inspection.verify(output, store)).as(which).isEmpty();

@@ -208,13 +208,20 @@ class CommandLineTest {
 
     @Test
     void another_failure_names_its_cause_its_place_and_how_to_go_on() {
-        failure = new IllegalStateException("job aborted\n\tat somewhere", new IOException("No space left on device"));
+        failure = new IllegalStateException("job aborted\n\tat somewhere", new IOException("connection reset"));
         assertThat(quern("quantize demo")).isEqualTo(1);
         assertThat(err.toString())
                 .contains("Failed: java.lang.IllegalStateException: job aborted (at quern.cli.CommandLineTest.")
-                .contains("because of java.io.IOException: No space left on device (at ")
+                .contains("because of java.io.IOException: connection reset (at ")
                 .contains("--resume")
                 .doesNotContain("\tat ");
+    }
+
+    @Test
+    void a_full_disk_is_something_the_user_can_mend() {
+        failure = new IllegalStateException("job aborted", new IOException("No space left on device"));
+        assertThat(quern("quantize demo")).isEqualTo(2);
+        assertThat(err.toString().strip()).startsWith("Cannot ").hasLineCount(1);
     }
 
     @Test
