@@ -56,7 +56,7 @@ class KilledDriverTest {
                 System.getProperty("java.class.path"),
                 "-Dspark.master=" + master,
                 "-Dspark.ui.enabled=false"));
-        Stream.of(System.getProperty("spark.jvm.opens").split(" ")).forEach(command::add);
+        Stream.of(System.getProperty("quern.jvm.opens").split(" ")).forEach(command::add);
         command.addAll(List.of("quern.Quern", "quantize", "demo", "--samples", "16", "--out", out.toString()));
         command.addAll(List.of(more));
         Path log = folder.resolve(out.getFileName() + "-" + System.nanoTime() + ".log");

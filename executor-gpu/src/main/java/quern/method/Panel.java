@@ -71,13 +71,22 @@ record Panel(Scheme scheme, Columns columns, Matrix weights, byte[] codes, Scale
     Matrix quantized(int from, int to) {
         Matrix values = Matrix.zeros(rows(), to - from);
         for (int r = 0; r < rows(); r++) {
-            for (int i = from; i < to; i++) {
-                int g = r * scales.groups() + i / columns.length();
-                int level = (codes[r * n() + i] & 0xff) - (scales.zeros()[g] & 0xff);
-                values.values()[r * (to - from) + i - from] = scales.scales()[g] * level;
+            for (int i = from, end; i < to; i = end) { // a run of columns with one grid
+                int group = i / columns.length();
+                end = Math.min(to, (group + 1) * columns.length());
+                int g = r * scales.groups() + group;
+                dequantize(r * n() + i, end - i, g, values.values(), r * (to - from) + i - from);
             }
         }
         return values;
+    }
+
+    private void dequantize(int at, int count, int g, float[] into, int intoAt) {
+        float scale = scales.scales()[g];
+        int zero = scales.zeros()[g] & 0xff;
+        for (int i = 0; i < count; i++) {
+            into[intoAt + i] = scale * ((codes[at + i] & 0xff) - zero);
+        }
     }
 
     /** weights - quantized, rows x n. */

@@ -12,8 +12,8 @@ import quern.tensor.Matrix;
  * loss. The sweep looks ahead and never back; this looks everywhere and takes small steps, so it comes after.
  */
 final class Refinement {
-    /** What the first three rounds gain is more than half of what there is; each costs a product of the size of W H. */
-    private static final int ROUNDS = 3;
+    /** The first two rounds gain nearly all of what there is; each costs a product of the size of W H. */
+    private static final int ROUNDS = 2;
 
     /** Groups up to this length are a block, whose scale is fitted; longer ones are cut and keep their scales. */
     private static final int WIDEST = 256;

@@ -18,7 +18,7 @@ final class ScaleSearch {
     /** What the classic tool tries: 80 hundredths down from the full range. */
     private static final int MSE_STEPS = 80;
 
-    private static final int STEPS = 64;
+    private static final int STEPS = 48;
 
     /** Adding and subtracting it rounds a float of magnitude below 2^22 to an integer, half to even. */
     private static final float ROUND = 0x1.8p23f;
@@ -98,7 +98,11 @@ final class ScaleSearch {
                 powerErrors(weights, at, length);
             } else if (rule != ScaleRule.MAX) {
                 for (int j = 0; j < length; j++) {
-                    squaredErrors(weights[at + j], importance[from + j]);
+                    if (scheme.symmetric()) {
+                        squaredErrors(weights[at + j], importance[from + j], lowest[0], highest[0]);
+                    } else {
+                        squaredErrors(weights[at + j], importance[from + j]);
+                    }
                 }
             }
             int best = 0;
@@ -153,6 +157,15 @@ final class ScaleSearch {
     private void squaredErrors(float w, float importance) {
         for (int c = 0; c < error.length; c++) {
             float level = Math.max(lowest[c], Math.min(highest[c], w * inverse[c])) + ROUND - ROUND;
+            float e = w - scale[c] * level;
+            error[c] += importance * e * e;
+        }
+    }
+
+    /** The same where all candidates have one zero point. */
+    private void squaredErrors(float w, float importance, float low, float high) {
+        for (int c = 0; c < error.length; c++) {
+            float level = Math.max(low, Math.min(high, w * inverse[c])) + ROUND - ROUND;
             float e = w - scale[c] * level;
             error[c] += importance * e * e;
         }

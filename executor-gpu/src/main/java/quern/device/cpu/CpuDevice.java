@@ -171,5 +171,6 @@ final class CpuDevice implements Device {
     @Override
     public void close() {
         oneDnn.close();
+        memory.close();
     }
 }

@@ -4,6 +4,7 @@ import org.jspecify.annotations.Nullable;
 import quern.device.DeviceMatrix;
 import quern.device.ForwardKernels;
 import quern.tensor.DType;
+import quern.tensor.Matrix;
 
 /** The forward pass as the formulas say it. */
 final class JavaForward implements ForwardKernels {
@@ -78,19 +79,11 @@ final class JavaForward implements ForwardKernels {
             DeviceMatrix x, DeviceMatrix cos, DeviceMatrix sin, int headDim, boolean interleaved, DType to) {
         JavaDevice.checked(to);
         HeapMatrix in = JavaDevice.own(x);
-        HeapMatrix result = new HeapMatrix(in.matrix().copy());
-        int half = cos.cols();
+        HeapMatrix result = new HeapMatrix(Matrix.zeros(in.rows(), in.cols()));
+        Rope rope = new Rope(JavaDevice.own(cos).matrix(), JavaDevice.own(sin).matrix(), headDim, interleaved);
+        float[] partners = new float[headDim];
         for (int row = 0; row < in.rows(); row++) {
-            Rope.turn(
-                    result.values(),
-                    row * in.cols(),
-                    in.cols() / headDim,
-                    headDim,
-                    JavaDevice.own(cos).values(),
-                    JavaDevice.own(sin).values(),
-                    row % cos.rows() * half,
-                    half,
-                    interleaved);
+            rope.turn(in.values(), row * in.cols(), in.cols() / headDim, row % cos.rows(), partners, result.values());
         }
         return result;
     }

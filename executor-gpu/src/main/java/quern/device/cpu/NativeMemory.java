@@ -1,14 +1,29 @@
 package quern.device.cpu;
 
+import java.util.Deque;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.atomic.AtomicLong;
 import org.bytedeco.javacpp.Pointer;
+import org.jspecify.annotations.Nullable;
 import quern.device.DeviceException;
 
-/** Blocks outside of the heap, aligned to a cache line, and how many bytes of them are alive. */
-final class NativeMemory {
+/**
+ * Blocks outside of the heap, aligned to a cache line, and how many bytes of them are alive. A forward pass asks for the same
+ * few sizes again and again: blocks that were closed are kept for the next that asks for just as much, since memory fresh
+ * from the system costs a page fault for every 4 KiB.
+ */
+final class NativeMemory implements AutoCloseable {
     private static final long ALIGNMENT = 64;
+    /** Smaller ones are as quick from malloc. */
+    private static final long SMALLEST_KEPT = 64 << 10;
+    /** What is kept at most. */
+    private static final long MOST_KEPT = 256L << 20;
 
     private final AtomicLong live = new AtomicLong();
+    private final AtomicLong kept = new AtomicLong();
+    private final Map<Long, Deque<Pointer>> closed = new ConcurrentHashMap<>();
 
     /** Owned by whoever asked for it. */
     final class Block implements AutoCloseable {
@@ -19,7 +34,11 @@ final class NativeMemory {
 
         private Block(long bytes, boolean zeroed) {
             long whole = bytes + ALIGNMENT;
-            allocation = zeroed ? Pointer.calloc(whole, 1) : Pointer.malloc(whole);
+            Pointer again = keptBlock(bytes);
+            if (again != null && zeroed) {
+                Pointer.memset(again, 0, whole);
+            }
+            allocation = again != null ? again : zeroed ? Pointer.calloc(whole, 1) : Pointer.malloc(whole);
             if (allocation == null || allocation.isNull()) {
                 throw new DeviceException("No native memory for " + bytes + " bytes; " + live.get() + " are in use");
             }
@@ -40,9 +59,39 @@ final class NativeMemory {
             if (!closed) {
                 closed = true;
                 live.addAndGet(-bytes);
-                Pointer.free(allocation);
+                if (bytes < SMALLEST_KEPT || kept.addAndGet(bytes) > MOST_KEPT) {
+                    if (bytes >= SMALLEST_KEPT) {
+                        kept.addAndGet(-bytes);
+                    }
+                    Pointer.free(allocation);
+                } else {
+                    NativeMemory.this
+                            .closed
+                            .computeIfAbsent(bytes, size -> new ConcurrentLinkedDeque<>())
+                            .push(allocation);
+                }
             }
         }
+    }
+
+    private @Nullable Pointer keptBlock(long bytes) {
+        Deque<Pointer> blocks = closed.get(bytes);
+        Pointer block = blocks == null ? null : blocks.poll();
+        if (block != null) {
+            kept.addAndGet(-bytes);
+        }
+        return block;
+    }
+
+    /** Gives back what is kept; blocks that are alive stay. */
+    @Override
+    public void close() {
+        closed.forEach((bytes, blocks) -> {
+            for (Pointer block = blocks.poll(); block != null; block = blocks.poll()) {
+                kept.addAndGet(-bytes);
+                Pointer.free(block);
+            }
+        });
     }
 
     Block allocate(long bytes) {

@@ -121,9 +121,7 @@ final class OneDnnForward implements ForwardKernels {
             DeviceMatrix x, DeviceMatrix cos, DeviceMatrix sin, int headDim, boolean interleaved, DType to) {
         NativeMatrix in = CpuDevice.own(x);
         int length = cos.rows();
-        int half = cos.cols();
-        float[] c = device.download(cos).values(); // length x half
-        float[] s = device.download(sin).values(); // length x half
+        Rope rope = new Rope(device.download(cos), device.download(sin), headDim, interleaved);
         NativeMatrix turned = device.allocate(in.rows(), in.cols(), DType.F32);
         if (in.dtype() != DType.F32) {
             device.convert(in, turned);
@@ -131,15 +129,15 @@ final class OneDnnForward implements ForwardKernels {
         NativeMatrix source = in.dtype() == DType.F32 ? in : turned;
         int rowsAtOnce = Math.max(1, 8192 / in.cols());
         float[] chunk = new float[rowsAtOnce * in.cols()];
+        float[] result = new float[rowsAtOnce * in.cols()];
+        float[] partners = new float[headDim];
         for (int from = 0; from < in.rows(); from += rowsAtOnce) {
             int rows = Math.min(rowsAtOnce, in.rows() - from);
             source.read(from, 0, rows * in.cols(), chunk, 0);
             for (int row = 0; row < rows; row++) {
-                int position = (from + row) % length;
-                Rope.turn(
-                        chunk, row * in.cols(), in.cols() / headDim, headDim, c, s, position * half, half, interleaved);
+                rope.turn(chunk, row * in.cols(), in.cols() / headDim, (from + row) % length, partners, result);
             }
-            turned.write(from, 0, rows * in.cols(), chunk, 0);
+            turned.write(from, 0, rows * in.cols(), result, 0);
         }
         if (to == DType.F32) {
             return turned;
