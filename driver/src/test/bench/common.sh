@@ -1,0 +1,57 @@
+# What the bench scripts share; sourced. Needs the folder of test data with the peers' scripts, QUERN_SHARED or ../shared, and the
+# peers' Python environments: GPTQM_PY (gptqmodel, transformers) and LLMC_PY (llmcompressor), see bench/README.md there.
+set -euo pipefail
+bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$bench/../../../.." && pwd)
+shared=$(cd "${QUERN_SHARED:-$root/../shared}" && pwd)
+: "${GPTQM_PY:?the python of an environment with gptqmodel}" "${LLMC_PY:?the python of one with llmcompressor}"
+[ -x /usr/bin/time ] || { echo "$0: /usr/bin/time is missing (apt-get install time)" >&2; exit 2; }
+export HF_HUB_OFFLINE=1 OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 TOKENIZERS_PARALLELISM=false
+
+tables() { "$GPTQM_PY" "$bench/tables.py" "$@"; }
+
+# CPU seconds that the whole machine has spent.
+busy() { awk -v hz="$(getconf CLK_TCK)" 'NR == 1 { print ($2 + $3 + $4 + $7 + $8 + $9) / hz; exit }' /proc/stat; }
+
+# timed NAME COMMAND...: runs it under time -v; leaves NAME.time, NAME.log, and in NAME.busy what the machine spent meanwhile.
+timed() {
+  local name=$1 before
+  shift
+  before=$(busy)
+  if ! /usr/bin/time -v -o "$name.time" "$@" >"$name.log" 2>&1; then
+    echo "$* failed:" >&2
+    tail -5 "$name.log" >&2
+    exit 1
+  fi
+  echo "$before $(busy)" | awk '{ print $2 - $1 }' >"$name.busy"
+}
+
+# The launcher builds what is stale; that is not to be timed.
+quern() { "$root/quern" "$@"; }
+build() { quern --version >/dev/null; }
+
+machine() {
+  echo "$(date -u +%F), $(nproc) cores of $(sed -n 's/^model name[^:]*: //p;' /proc/cpuinfo | head -1)" \
+    "$(grep -om1 -w -e amx_bf16 /proc/cpuinfo || true) $(grep -om1 -w -e avx512_bf16 /proc/cpuinfo || true), commit" \
+    "$(git -C "$root" rev-parse --short HEAD)"
+}
+
+# perplexity OUT OPTIONS...: weights dequantized by shared/bench/perplexity.py, which is none of the tools.
+perplexity() {
+  local to=$1
+  shift
+  if ! PYTHONDONTWRITEBYTECODE=1 "$GPTQM_PY" "$shared/bench/perplexity.py" "$@" >"$to" 2>"$to.log"; then
+    tail -5 "$to.log" >&2
+    exit 1
+  fi
+}
+
+# windows24 MODEL: so many characters of wikitext2-raw.test that perplexity.py sees 24 windows of 512 tokens.
+windows24() {
+  "$GPTQM_PY" - "$1/tokenizer.json" "$shared/data/text/wikitext2-raw.test.txt" <<'P'
+import sys
+from tokenizers import Tokenizer
+text = open(sys.argv[2], encoding="utf-8").read(200_000)
+print(Tokenizer.from_file(sys.argv[1]).encode(text, add_special_tokens=False).offsets[24 * 512 + 255][1])
+P
+}

@@ -1,0 +1,100 @@
+"""The tables of the bench scripts, from what the runs left. Only the standard library.
+
+tables.py run NAME KEY=VALUE...     one line of JSON from NAME.time and NAME.busy
+tables.py tokens FILE               the first 16 digits of the tokens' hash, from our report or a peer's result
+tables.py speed RUNS                wall clock, memory and ratios
+tables.py quality PPL BITS...       perplexity and KL; PPL is the output of perplexity.py for checkpoints named wBITS-VARIANT
+tables.py propagation RUNS PPL      stages against wall clock and KL
+"""
+import json
+import re
+import sys
+from pathlib import Path
+from statistics import median
+
+
+def run(name, *facts):
+    text = Path(name + ".time").read_text()
+    found = lambda what: re.search(what + r".*: ([\d:.]+)", text)[1]
+    wall = 0.0
+    for field in found("Elapsed").split(":"):
+        wall = 60 * wall + float(field)
+    own = float(found("User time")) + float(found("System time"))
+    print(json.dumps({
+        **dict(f.split("=", 1) for f in facts),
+        "wall": wall,
+        "cpu": own,
+        "other": round(max(0.0, float(Path(name + ".busy").read_text()) - own), 1),
+        "mib": int(found("Maximum resident")) // 1024,
+    }))
+
+
+def tokens(file):
+    facts = json.loads(Path(file).read_text().strip())
+    print(facts["tokens_sha"] if "tokens_sha" in facts else facts["calibration"]["sha256"][:16])
+
+
+def lines(file, mark=""):
+    return [json.loads(l[len(mark):]) for l in Path(file).read_text().splitlines() if l.startswith(mark)]
+
+
+def spread(values, digits):
+    values = [round(v, digits) for v in values]
+    return f"{median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def noisy(runs):
+    for r in runs:
+        if r["other"] > 0.05 * r["wall"]:
+            print(f"\nNot quiet, other processes took {r['other']} CPU seconds: {json.dumps(r)}")
+
+
+def speed(file):
+    runs = lines(file)
+    if len({r["tokens"] for r in runs}) != 1:
+        sys.exit(f"tables.py: the runs did not see the same tokens: { {r['tool']: r['tokens'] for r in runs} }")
+    by = {}
+    for r in runs:
+        by.setdefault(r["tool"], {})[r["turn"]] = r
+    ours = [t for t in by if t.startswith("quern")]
+    print("| | wall clock, s | peak memory, MiB |" + "".join(f" wall clock / {o}'s, each turn |" for o in ours))
+    print("|---|---|---|" + "---|" * len(ours))
+    for tool, turns in by.items():
+        ratios = "".join(
+            " |" if tool in ours else " " + spread([r["wall"] / by[o][t]["wall"] for t, r in turns.items()], 2) + " |"
+            for o in ours)
+        print(f"| {tool} | {spread([r['wall'] for r in turns.values()], 1)} |"
+              f" {spread([r['mib'] for r in turns.values()], 0)} |{ratios}")
+    print(f"\nTokens {runs[0]['tokens']} in all of them.")
+    noisy(runs)
+
+
+def quality(file, *widths):
+    scores = {Path(s["checkpoint"]).name: s for s in lines(file, "PPL ")}
+    full = next(s for s in scores.values() if s["kl"] == 0 and s["top1_agree"] == 1.0)
+    print(f"Full precision: perplexity {full['ppl']:.3f}; {full['tokens']} tokens scored.\n")
+    variants = list(dict.fromkeys(n.split("-", 1)[1] for n in scores if re.match(r"w\d-", n)))
+    print("| |" + "".join(f" {w} bits: perplexity, KL |" for w in widths))
+    print("|---|" + "---|" * len(widths))
+    for v in variants:
+        cells = [scores.get(f"w{w}-{v}") for w in widths]
+        print(f"| {v} |" + "".join(f" {c['ppl']:.3f}, {c['kl']:.4f} |" if c else " |" for c in cells))
+
+
+def propagation(file, *ppl):
+    runs = lines(file)
+    scores = {Path(s["checkpoint"]).name: s for p in ppl for s in lines(p, "PPL ")}
+    masters = sorted({r["master"] for r in runs})
+    print("| bits | stages | perplexity | KL | KL / exact's |" + "".join(f" {m}, s |" for m in masters))
+    print("|---|---|---|---|---|" + "---|" * len(masters))
+    for bits in dict.fromkeys(r["bits"] for r in runs):
+        exact = scores[f"w{bits}-s1"]["kl"]
+        for stages in dict.fromkeys(r["stages"] for r in runs):
+            s = scores[f"w{bits}-s{stages}"]
+            walls = [[r["wall"] for r in runs if (r["bits"], r["stages"], r["master"]) == (bits, stages, m)] for m in masters]
+            print(f"| {bits} | {stages} | {s['ppl']:.3f} | {s['kl']:.4f} | {s['kl'] / exact:.3f} |"
+                  + "".join(f" {spread(w, 1)} |" if w else " |" for w in walls))
+    noisy(runs)
+
+
+globals()[sys.argv[1]](*sys.argv[2:])
