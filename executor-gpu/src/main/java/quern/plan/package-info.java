@@ -7,7 +7,7 @@
  * it would write the same bytes. Number of executors and their memory are not in it.
  *
  * <p>Stages by default: every layer by itself at 4 bits and more (one forward pass, all solves independent of each other), exact
- * propagation below; DESIGN.md has the measurement.
+ * propagation below. The rule comes from a sketch's figures for one model; its measurement with this code is still to be made.
  */
 @NullMarked
 package quern.plan;
