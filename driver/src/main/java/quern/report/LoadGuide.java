@@ -8,7 +8,10 @@ import org.jspecify.annotations.Nullable;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
 
-/** How to load a checkpoint in the programs that people use; the interop tests run what stands here. */
+/**
+ * How to load a checkpoint in the programs that people use. The interop tests load our checkpoints in all of them; of the
+ * code that stands here they run only what is shown for compressed-tensors.
+ */
 public final class LoadGuide {
     /** vLLM joins the linears of such a set into one, which is quantized or not. */
     private static final List<Set<String>> JOINED =
