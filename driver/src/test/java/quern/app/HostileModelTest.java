@@ -16,6 +16,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import quern.Mutator;
 import quern.QuernException;
+import quern.Seeds;
 import quern.calibration.Tokenizer;
 import quern.calibration.ToyTokenizer;
 import quern.device.Device;
@@ -81,8 +82,7 @@ class HostileModelTest {
 
     @Test
     void a_spoiled_model_is_refused_in_one_sentence_or_quantized_to_a_model_that_holds() throws IOException {
-        long seed = Long.getLong("quern.seed", System.nanoTime());
-        System.out.println("HostileModelTest: -Dquern.seed=" + seed);
+        long seed = Seeds.seed();
         int planned = 0;
         int quantized = 0;
         for (int i = 0; i < CASES; i++) {

@@ -7,6 +7,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import quern.Mutator;
 import quern.QuernException;
+import quern.Seeds;
 
 /**
  * Spoiled tokenizers: each is refused in one sentence, or works. The library behind them is native; what it does not survive
@@ -20,8 +21,7 @@ class HostileTokenizerTest {
     @Test
     @Timeout(value = 300, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
     void a_spoiled_tokenizer_is_refused_in_one_sentence_or_works() {
-        long seed = Long.getLong("quern.seed", System.nanoTime());
-        System.out.println("HostileTokenizerTest: -Dquern.seed=" + seed);
+        long seed = Seeds.seed();
         byte[] good = ToyTokenizer.json();
         try (Tokenizer tokenizer = Tokenizer.of(good, "the toy")) {
             assertThat(tokenizer.encode("the cat\n", true)).hasSizeBetween(5, 8).startsWith(0);

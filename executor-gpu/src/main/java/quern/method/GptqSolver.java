@@ -97,7 +97,7 @@ final class GptqSolver implements Method.Solver {
 
     @Override
     public Method.Outcome quantize(String linear, Matrix weight) {
-        RoundToNearest.requireFinite(linear, weight);
+        RoundToNearest.requireOnGrid(linear, weight, scheme);
         if (unusable != null) {
             throw new QuernException("Cannot quantize " + linear + ": the Hessian of its inputs holds " + unusable
                     + " (the model overflows on the calibration text; try other text, or method rtn)");

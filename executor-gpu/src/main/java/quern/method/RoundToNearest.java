@@ -31,7 +31,7 @@ public final class RoundToNearest implements Method {
         return new Solver() {
             @Override
             public Outcome quantize(String linear, Matrix weight) {
-                requireFinite(linear, weight);
+                requireOnGrid(linear, weight, scheme);
                 return outcome(weight, scheme, recipe.scales(), List.of());
             }
 
@@ -98,11 +98,18 @@ public final class RoundToNearest implements Method {
         return sum;
     }
 
-    static void requireFinite(String linear, Matrix weight) {
+    /** Refuses a weight that no grid of the scheme can hold: NaN, Inf, or further out than the largest scale reaches. */
+    static void requireOnGrid(String linear, Matrix weight, Scheme scheme) {
         for (float w : weight.values()) {
             if (!Float.isFinite(w)) {
                 throw new QuernException(
                         "Cannot quantize " + linear + ": its weight holds " + w + " (skip it, or mend the checkpoint)");
+            }
+            if (Math.abs(w) > scheme.largestWeight()) {
+                throw new QuernException(
+                        ("Cannot quantize %s: its weight holds %.3g, and scales of type %s reach %.3g at"
+                                        + " %d bits (skip it, or mend the checkpoint)")
+                                .formatted(linear, w, scheme.scaleType(), scheme.largestWeight(), scheme.bits()));
             }
         }
     }

@@ -41,7 +41,7 @@ final class ScaleSearch {
         this.rule = rule;
         factors = factors(scheme, rule);
         smallest = scheme.scaleType() == DType.F16 ? 0x1p-24f : Float.MIN_NORMAL;
-        largest = scheme.scaleType() == DType.F16 ? 65504f : 0x1p127f;
+        largest = scheme.largestScale();
         int candidates = factors.length * zerosTried();
         scale = new float[candidates];
         inverse = new float[candidates];

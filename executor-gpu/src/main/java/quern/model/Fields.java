@@ -1,5 +1,7 @@
 package quern.model;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
+
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.StreamReadConstraints;
@@ -10,6 +12,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.NoSuchFileException;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -60,16 +63,17 @@ final class Fields {
                             + ": it has no config.json (name the folder of a Hugging Face model)",
                     e);
         }
-        byte[] content = new byte[bytes.remaining()];
-        bytes.get(content);
         try {
-            JsonNode json = JSON.readTree(content);
+            // Of bytes, the parser would guess the encoding.
+            JsonNode json = JSON.readTree(UTF_8.newDecoder().decode(bytes).toString());
             if (!json.isObject()) {
                 throw refused(store.location(), "it is not a JSON object", "download the model again");
             }
             return new Fields(store.location(), json, Map.of());
         } catch (JsonProcessingException e) {
             throw refused(store.location(), notJson(e), "download the model again");
+        } catch (CharacterCodingException e) {
+            throw refused(store.location(), "it is not UTF-8", "download the model again");
         }
     }
 

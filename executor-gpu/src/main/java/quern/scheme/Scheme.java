@@ -64,6 +64,16 @@ public record Scheme(int bits, int groupSize, boolean symmetric, boolean ternary
         return ternary ? middle() + 1 : maxCode();
     }
 
+    /** The largest scale that its type stores; short of the last power of two where the type ends where floats do. */
+    public float largestScale() {
+        return scaleType == DType.F16 ? 65504f : 0x1p127f;
+    }
+
+    /** The magnitude that a grid with the largest scale spans. */
+    public float largestWeight() {
+        return (float) Math.min(0x1p127, largestScale() * (ternary ? 1.0 : maxCode() / 2.0));
+    }
+
     /** Inputs that share a scale in a row of {@code inputs}. */
     public int groupLength(int inputs) {
         return groupSize == -1 ? inputs : groupSize;

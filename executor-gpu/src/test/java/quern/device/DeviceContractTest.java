@@ -22,6 +22,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
+import quern.Seeds;
 import quern.device.ForwardKernels.Activation;
 import quern.device.ForwardKernels.AttentionShape;
 import quern.tensor.DType;
@@ -51,9 +52,7 @@ abstract class DeviceContractTest {
     }
 
     private static long seed() {
-        String given = System.getProperty("quern.seed", "");
-        long seed = given.isEmpty() ? System.nanoTime() % 1_000_000 : Long.parseLong(given);
-        System.out.println("DeviceContractTest: -Dquern.seed=" + seed);
+        long seed = Seeds.seed();
         return seed;
     }
 

@@ -16,6 +16,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 import quern.QuernException;
+import quern.Seeds;
 import quern.scheme.ColumnOrder;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;

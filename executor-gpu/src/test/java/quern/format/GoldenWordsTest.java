@@ -9,6 +9,7 @@ import java.util.Map;
 import java.util.function.IntUnaryOperator;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
+import quern.Seeds;
 import quern.scheme.ColumnOrder;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;

@@ -11,6 +11,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import quern.QuernException;
+import quern.Seeds;
 import quern.device.Device;
 import quern.device.Devices;
 import quern.scheme.ColumnOrder;

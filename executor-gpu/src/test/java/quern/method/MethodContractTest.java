@@ -15,6 +15,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 import quern.QuernException;
+import quern.Seeds;
 import quern.device.Device;
 import quern.device.Devices;
 import quern.scheme.ColumnOrder;
@@ -174,6 +175,20 @@ class MethodContractTest {
             assertThatThrownBy(() -> quantize(method, scheme, ScaleRule.MAX, h, weight))
                     .isInstanceOf(QuernException.class)
                     .hasMessageStartingWith("Cannot quantize " + NAME + ": its weight holds NaN");
+        }
+    }
+
+    @Test
+    void a_weight_that_no_scale_reaches_is_refused_with_its_bound() {
+        Matrix weight = Matrix.zeros(4, 32);
+        weight.values()[5] = -1e6f;
+        for (Method method : Methods.all()) {
+            Scheme scheme = Samples.scheme(4, 16, true, ColumnOrder.OFF);
+            Hessian h = Samples.hessian(32, 64, Seeds.random());
+            assertThatThrownBy(() -> quantize(method, scheme, ScaleRule.MAX, h, weight))
+                    .isInstanceOf(QuernException.class)
+                    .hasMessageContaining(
+                            "its weight holds -1.00e+06, and scales of type F16 reach 4.91e+05 at 4 bits");
         }
     }
 

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.within;
 
 import java.util.Random;
 import org.junit.jupiter.api.Test;
+import quern.Seeds;
 import quern.scheme.ColumnOrder;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;

@@ -6,6 +6,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import quern.QuernException;
+import quern.Seeds;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
 import quern.device.Devices;
@@ -71,9 +72,7 @@ class MutatedConfigTest {
 
     @Test
     void a_mutated_config_is_refused_in_a_sentence_or_the_model_runs() throws Exception {
-        String given = System.getProperty("quern.seed", "");
-        long seed = given.isEmpty() ? System.nanoTime() : Long.parseLong(given);
-        System.out.println("-Dquern.seed=" + seed);
+        long seed = Seeds.seed();
         Random random = new Random(seed);
         MemoryStore store = Models.tiny();
         int refused = 0;

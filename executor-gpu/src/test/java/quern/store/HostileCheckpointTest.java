@@ -18,6 +18,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import quern.Mutator;
 import quern.QuernException;
+import quern.Seeds;
 import quern.tensor.DType;
 import quern.tensor.TensorSpec;
 
@@ -31,8 +32,7 @@ class HostileCheckpointTest {
 
     @Test
     void a_spoiled_checkpoint_is_refused_in_one_sentence_or_read_without_losing_a_byte() throws IOException {
-        long seed = Long.getLong("quern.seed", System.nanoTime());
-        System.out.println("HostileCheckpointTest: -Dquern.seed=" + seed);
+        long seed = Seeds.seed();
         MemoryStore single = new MemoryStore().put("model.safetensors", file(seed, "a.weight", "b.weight", "c.bias"));
         MemoryStore sharded = new MemoryStore()
                 .put("m-1.safetensors", file(seed, "a.weight", "b.weight"))
@@ -56,8 +56,7 @@ class HostileCheckpointTest {
         Path model = Path.of(
                 System.getProperty("quern.shared", "../../shared"), "data/models/stories260K/model.safetensors");
         assumeTrue(Files.exists(model), () -> "no model at " + model + " (set -Dquern.shared)");
-        long seed = Long.getLong("quern.seed", System.nanoTime());
-        System.out.println("HostileCheckpointTest: -Dquern.seed=" + seed);
+        long seed = Seeds.seed();
         MemoryStore store = new MemoryStore().put("model.safetensors", Files.readAllBytes(model));
         for (int i = 0; i < 500; i++) {
             survives(store, new Mutator(seed + i), "case " + i + " of seed " + seed);

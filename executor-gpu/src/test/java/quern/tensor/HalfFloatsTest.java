@@ -11,6 +11,7 @@ import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import quern.Seeds;
 
 /**
  * The reference here is the definition of a binary floating-point code in doubles, sign * mantissa * 2^exponent, and a
@@ -95,8 +96,7 @@ class HalfFloatsTest {
 
     @Test
     void integers_and_doubles_round_as_their_exact_values() {
-        long seed = Long.getLong("quern.seed", System.nanoTime());
-        System.out.println("HalfFloatsTest: -Dquern.seed=" + seed);
+        long seed = Seeds.seed();
         Random random = new Random(seed);
         int n = 10_000;
         ByteBuffer bytes = ByteBuffer.allocateDirect(8 * n).order(ByteOrder.LITTLE_ENDIAN);
