@@ -23,18 +23,30 @@ final class ScaleSearch {
     /** Adding and subtracting it rounds a float of magnitude below 2^22 to an integer, half to even. */
     private static final float ROUND = 0x1.8p23f;
 
+    /**
+     * Rows that are searched together. The innermost loops run along them, from the start of their arrays and with few of
+     * them, which is what the compiler makes vector code of.
+     */
+    private static final int ROWS = 1024;
+
     private final Scheme scheme;
     private final ScaleRule rule;
     private final float[] factors;
     private final float smallest;
     private final float largest;
 
-    private final float[] scale;
-    private final float[] inverse;
-    private final float[] lowest; // smallest code - zero
-    private final float[] highest; // largest code - zero
-    private final float[] error;
-    private final int[] zero;
+    private float[][] tile = {}; // length x ROWS: a group's weights by columns
+    private final float[] full = new float[ROWS]; // the scale that spans the range
+    private final int[] middle = new int[ROWS]; // the zero point that the range implies
+    private final float[] scale = new float[ROWS];
+    private final float[] inverse = new float[ROWS];
+    private final int[] zero = new int[ROWS];
+    private final float[] lowest = new float[ROWS]; // smallest code - zero
+    private final float[] highest = new float[ROWS]; // largest code - zero
+    private final float[] error = new float[ROWS];
+    private final float[] best = new float[ROWS]; // the smallest error so far, and what made it:
+    private final float[] bestScale = new float[ROWS];
+    private final int[] bestZero = new int[ROWS];
 
     ScaleSearch(Scheme scheme, ScaleRule rule) {
         this.scheme = scheme;
@@ -42,13 +54,6 @@ final class ScaleSearch {
         factors = factors(scheme, rule);
         smallest = scheme.scaleType() == DType.F16 ? 0x1p-24f : Float.MIN_NORMAL;
         largest = scheme.largestScale();
-        int candidates = factors.length * zerosTried();
-        scale = new float[candidates];
-        inverse = new float[candidates];
-        lowest = new float[candidates];
-        highest = new float[candidates];
-        error = new float[candidates];
-        zero = new int[candidates];
     }
 
     private static float[] factors(Scheme scheme, ScaleRule rule) {
@@ -91,60 +96,71 @@ final class ScaleSearch {
      * @param group where
      */
     void choose(float[] weights, int stride, int from, int length, float[] importance, Scales into, int group) {
-        for (int row = 0, at = from; at < weights.length; row++, at += stride) {
-            candidates(weights, at, length);
-            Arrays.fill(error, 0);
-            if (rule == ScaleRule.MSE) {
-                powerErrors(weights, at, length);
-            } else if (rule != ScaleRule.MAX) {
-                for (int j = 0; j < length; j++) {
-                    if (scheme.symmetric()) {
-                        squaredErrors(weights[at + j], importance[from + j], lowest[0], highest[0]);
-                    } else {
-                        squaredErrors(weights[at + j], importance[from + j]);
-                    }
+        int all = weights.length / stride;
+        if (tile.length < length) {
+            tile = new float[length][ROWS];
+        }
+        for (int row = 0; row < all; row += ROWS) {
+            int rows = Math.min(ROWS, all - row);
+            load(weights, row * stride + from, stride, rows, length);
+            ranges(rows, length);
+            for (int v = 0; v < zerosTried(); v++) {
+                for (int i = 0; i < factors.length; i++) {
+                    candidate(factors[i], v == 0 ? 0 : 2 * v - 3, rows);
+                    measure(importance, from, rows, length);
+                    keep(rows, v == 0 && i == 0);
                 }
             }
-            int best = 0;
-            for (int c = 1; c < error.length; c++) {
-                if (error[c] < error[best]) {
-                    best = c;
-                }
+            for (int r = 0; r < rows; r++) {
+                into.scales()[(row + r) * into.groups() + group] = bestScale[r];
+                into.zeros()[(row + r) * into.groups() + group] = (byte) bestZero[r];
             }
-            into.scales()[row * into.groups() + group] = scale[best];
-            into.zeros()[row * into.groups() + group] = (byte) zero[best];
         }
     }
 
-    private void candidates(float[] weights, int at, int length) {
-        float low = 0;
-        float high = 0;
-        for (int j = at; j < at + length; j++) {
-            low = Math.min(low, weights[j]);
-            high = Math.max(high, weights[j]);
-        }
-        if (scheme.symmetric()) {
-            high = Math.max(-low, high);
-            low = -high;
-        }
-        if (low == high) {
-            low = -1;
-            high = 1;
-        }
-        float full = scheme.ternary() ? high : (high - low) / scheme.maxCode();
-        int middle = scheme.symmetric() ? scheme.middle() : (int) Math.rint(-low / full);
-        int variants = zerosTried();
-        for (int i = 0; i < factors.length; i++) {
-            float rounded = stored(full * factors[i]);
-            for (int v = 0; v < variants; v++) {
-                int c = v * factors.length + i;
-                int shifted = middle + (v == 0 ? 0 : 2 * v - 3);
-                zero[c] = Math.max(scheme.lowestZero(), Math.min(scheme.highestZero(), shifted));
-                scale[c] = rounded;
-                inverse[c] = 1 / rounded;
-                lowest[c] = scheme.lowestCode() - zero[c];
-                highest[c] = scheme.highestCode() - zero[c];
+    private void load(float[] weights, int at, int stride, int rows, int length) {
+        for (int r = 0; r < rows; r++) {
+            for (int j = 0; j < length; j++) {
+                tile[j][r] = weights[at + r * stride + j];
             }
+        }
+    }
+
+    private void ranges(int rows, int length) {
+        float[] low = lowest; // not in use yet
+        float[] high = highest;
+        Arrays.fill(low, 0);
+        Arrays.fill(high, 0);
+        for (int j = 0; j < length; j++) {
+            float[] w = tile[j];
+            for (int r = 0; r < rows; r++) {
+                low[r] = Math.min(low[r], w[r]);
+            }
+            for (int r = 0; r < rows; r++) {
+                high[r] = Math.max(high[r], w[r]);
+            }
+        }
+        for (int r = 0; r < rows; r++) {
+            if (scheme.symmetric()) {
+                high[r] = Math.max(-low[r], high[r]);
+                low[r] = -high[r];
+            }
+            if (low[r] == high[r]) {
+                low[r] = -1;
+                high[r] = 1;
+            }
+            full[r] = scheme.ternary() ? high[r] : (high[r] - low[r]) / scheme.maxCode();
+            middle[r] = scheme.symmetric() ? scheme.middle() : (int) Math.rint(-low[r] / full[r]);
+        }
+    }
+
+    private void candidate(float factor, int shift, int rows) {
+        for (int r = 0; r < rows; r++) {
+            scale[r] = stored(full[r] * factor);
+            inverse[r] = 1 / scale[r];
+            zero[r] = Math.max(scheme.lowestZero(), Math.min(scheme.highestZero(), middle[r] + shift));
+            lowest[r] = scheme.lowestCode() - zero[r];
+            highest[r] = scheme.highestCode() - zero[r];
         }
     }
 
@@ -153,32 +169,42 @@ final class ScaleSearch {
         return HalfFloats.round(Math.max(smallest, Math.min(largest, value)), scheme.scaleType());
     }
 
-    /** All candidates at once: a loop without any dependence, which the compiler turns into vector instructions. */
-    private void squaredErrors(float w, float importance) {
-        for (int c = 0; c < error.length; c++) {
-            float level = Math.max(lowest[c], Math.min(highest[c], w * inverse[c])) + ROUND - ROUND;
-            float e = w - scale[c] * level;
-            error[c] += importance * e * e;
+    private void measure(float[] importance, int from, int rows, int length) {
+        if (rule == ScaleRule.MAX) {
+            return; // there is one candidate
         }
-    }
-
-    /** The same where all candidates have one zero point. */
-    private void squaredErrors(float w, float importance, float low, float high) {
-        for (int c = 0; c < error.length; c++) {
-            float level = Math.max(low, Math.min(high, w * inverse[c])) + ROUND - ROUND;
-            float e = w - scale[c] * level;
-            error[c] += importance * e * e;
-        }
-    }
-
-    private void powerErrors(float[] weights, int at, int length) {
-        for (int c = 0; c < error.length; c++) {
-            float sum = 0;
-            for (int j = at; j < at + length; j++) {
-                float level = Math.max(lowest[c], Math.min(highest[c], weights[j] * inverse[c])) + ROUND - ROUND;
-                sum += Power.of(scale[c] * level - weights[j]);
+        Arrays.fill(error, 0);
+        for (int j = 0; j < length; j++) {
+            if (rule == ScaleRule.MSE) {
+                addPowers(tile[j], rows);
+            } else {
+                addSquares(tile[j], importance[from + j], rows);
             }
-            error[c] = sum;
+        }
+    }
+
+    private void keep(int rows, boolean first) {
+        for (int r = 0; r < rows; r++) {
+            if (first || error[r] < best[r]) {
+                best[r] = error[r];
+                bestScale[r] = scale[r];
+                bestZero[r] = zero[r];
+            }
+        }
+    }
+
+    private void addSquares(float[] w, float importance, int rows) {
+        for (int r = 0; r < rows; r++) {
+            float level = Math.max(lowest[r], Math.min(highest[r], (w[r] * inverse[r] + ROUND) - ROUND));
+            float e = w[r] - scale[r] * level;
+            error[r] += importance * e * e;
+        }
+    }
+
+    private void addPowers(float[] w, int rows) {
+        for (int r = 0; r < rows; r++) {
+            float level = Math.max(lowest[r], Math.min(highest[r], (w[r] * inverse[r] + ROUND) - ROUND));
+            error[r] += Power.of(scale[r] * level - w[r]);
         }
     }
 }

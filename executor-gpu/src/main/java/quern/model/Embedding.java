@@ -2,70 +2,67 @@ package quern.model;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.util.Map;
-import java.util.concurrent.ConcurrentHashMap;
-import org.jspecify.annotations.Nullable;
+import java.util.Arrays;
 import quern.QuernException;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
 import quern.tensor.Matrix;
 
 /**
- * The token embedding: ids to rows. A small table is read at once; of a large one only the rows that are asked for, which are
- * kept. Safe for several threads.
+ * The token embedding: ids to rows. Of the table, which may be gigabytes, what lies near the rows that are asked for is
+ * read each time and nothing is kept. Safe for several threads.
  */
 public final class Embedding {
-    private static final long READ_WHOLE = 256L << 20;
+    /** Rows that are not wanted are read too where that is cheaper than another request. */
+    private static final long NEAR = 1 << 20;
+
+    private static final long AT_ONCE = 8 << 20;
 
     private final Model model;
-    private final float @Nullable [] whole;
-    private final Map<Integer, float[]> rows = new ConcurrentHashMap<>();
 
-    private Embedding(Model model, float @Nullable [] whole) {
+    private Embedding(Model model) {
         this.model = model;
-        this.whole = whole;
     }
 
-    public static Embedding open(Model model) throws IOException {
-        return open(model, READ_WHOLE);
-    }
-
-    static Embedding open(Model model, long readWhole) throws IOException {
-        boolean small = 4L * model.vocabulary() * model.hiddenSize() <= readWhole;
-        return new Embedding(model, small ? floats(model, 0, model.vocabulary()) : null);
-    }
-
-    private static float[] floats(Model model, int from, int count) throws IOException {
-        ByteBuffer bytes = StoredTensors.bytes(model.tensors(), model.embedding(), from, count, model.hiddenSize());
-        DType type = StoredTensors.type(model.tensors(), model.embedding());
-        return HalfFloats.toFloats(bytes, type, count * model.hiddenSize());
+    public static Embedding open(Model model) {
+        return new Embedding(model);
     }
 
     /** tokens x hidden, what enters the first layer; {@link QuernException} for an id beyond the vocabulary. */
     public Matrix rows(int[] tokens) throws IOException {
-        int hidden = model.hiddenSize();
-        Matrix result = Matrix.zeros(tokens.length, hidden);
+        long[] wanted = new long[tokens.length]; // id and place, by id
         for (int t = 0; t < tokens.length; t++) {
-            int id = tokens[t];
-            if (id < 0 || id >= model.vocabulary()) {
-                throw new QuernException("Cannot embed token " + id + ": the model's vocabulary has "
+            if (tokens[t] < 0 || tokens[t] >= model.vocabulary()) {
+                throw new QuernException("Cannot embed token " + tokens[t] + ": the model's vocabulary has "
                         + model.vocabulary() + " tokens (use the tokenizer that belongs to the model)");
             }
-            if (whole != null) {
-                System.arraycopy(whole, id * hidden, result.values(), t * hidden, hidden);
-            } else {
-                System.arraycopy(row(id), 0, result.values(), t * hidden, hidden);
+            wanted[t] = (long) tokens[t] << 32 | t;
+        }
+        Arrays.sort(wanted);
+        int hidden = model.hiddenSize();
+        DType type = StoredTensors.type(model.tensors(), model.embedding());
+        int row = hidden * type.bytes();
+        Matrix result = Matrix.zeros(tokens.length, hidden);
+        for (int at = 0, end; at < wanted.length; at = end) {
+            int first = id(wanted[at]);
+            end = at + 1;
+            while (end < wanted.length
+                    && (id(wanted[end]) - id(wanted[end - 1])) * (long) row <= NEAR
+                    && (id(wanted[end]) - first) * (long) row < AT_ONCE) {
+                end++;
+            }
+            int count = id(wanted[end - 1]) - first + 1;
+            ByteBuffer bytes = StoredTensors.bytes(model.tensors(), model.embedding(), first, count, hidden);
+            int start = bytes.position();
+            for (int k = at; k < end; k++) {
+                bytes.position(start + (id(wanted[k]) - first) * row);
+                HalfFloats.toFloats(bytes, type, result.values(), (int) wanted[k] * hidden, hidden);
             }
         }
         return result;
     }
 
-    private float[] row(int id) throws IOException {
-        float[] row = rows.get(id);
-        if (row == null) {
-            row = floats(model, id, 1);
-            rows.put(id, row);
-        }
-        return row;
+    private static int id(long wanted) {
+        return (int) (wanted >> 32);
     }
 }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.Map;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.Test;
@@ -14,6 +15,7 @@ import quern.QuernException;
 import quern.device.ForwardKernels.Activation;
 import quern.store.MemoryStore;
 import quern.tensor.DType;
+import quern.tensor.HalfFloats;
 
 class ModelTest {
     private static final String Q = "model.layers.1.self_attn.q_proj";
@@ -142,10 +144,18 @@ class ModelTest {
     }
 
     @Test
-    void a_large_embedding_gives_the_same_rows() throws Exception {
+    void the_rows_of_an_embedding_come_in_the_order_of_the_tokens() throws Exception {
         Model model = Model.open(Models.tiny());
+        int hidden = model.hiddenSize();
+        float[] table = HalfFloats.toFloats(
+                model.tensors().read(model.embedding()),
+                model.tensors().spec(model.embedding()).dtype(),
+                model.vocabulary() * hidden);
         int[] tokens = {5, 0, 31, 5};
-        assertThat(Embedding.open(model, 0).rows(tokens).values())
-                .isEqualTo(Embedding.open(model).rows(tokens).values());
+        float[] rows = Embedding.open(model).rows(tokens).values();
+        for (int t = 0; t < tokens.length; t++) {
+            assertThat(Arrays.copyOfRange(rows, t * hidden, (t + 1) * hidden))
+                    .isEqualTo(Arrays.copyOfRange(table, tokens[t] * hidden, (tokens[t] + 1) * hidden));
+        }
     }
 }
