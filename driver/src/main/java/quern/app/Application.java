@@ -71,8 +71,13 @@ public final class Application implements Commands, AutoCloseable {
             int length = request.lengthGiven() ? request.length() : Math.min(request.length(), model.maxPositions());
             TokenWindows windows;
             try (Tokenizer tokenizer = Tokenizer.read(model.store())) {
-                windows = new Calibration(spark.sql(), tokenizer, new HubDatasets(environment))
+                windows = new Calibration(spark.sql(), tokenizer, new HubDatasets(environment, spark.sight()))
                         .evaluationWindows(request.text(), length, request.maxWindows(), request.maxChars());
+            }
+            Sight sight = spark.sight();
+            sight.require("evaluate", subject, "config.json");
+            if (reference != null) {
+                sight.require("compare with", reference, "config.json");
             }
             Score score = EvaluationJob.run(spark.context(), spark.stores(), subject, reference, windows.windows());
             System.out.printf(
@@ -147,7 +152,7 @@ public final class Application implements Commands, AutoCloseable {
         boolean calibrates = Methods.named(request.recipe().method()).needsHessian();
         if (calibrates || demo) {
             try (Tokenizer tokenizer = Tokenizer.read(model.store())) {
-                Calibration text = new Calibration(spark.sql(), tokenizer, new HubDatasets(environment));
+                Calibration text = new Calibration(spark.sql(), tokenizer, new HubDatasets(environment, spark.sight()));
                 if (calibrates) {
                     int length = request.calibration().length();
                     if (length > model.maxPositions()) {

@@ -91,7 +91,12 @@ final class QuantizeJob {
         OutputFolder.claim(output, plan, settings.resume());
         OutputFolder.begin(output, plan);
         try {
-            return run(plan, output);
+            PlanText.lines(plan).forEach(progress::say);
+            Sight sight = new Sight(spark, stores);
+            sight.require("write to", settings.output(), new RunFolder(plan.id()).plan());
+            return sight.reaches(plan.model(), "config.json")
+                    ? run(plan, output)
+                    : run(new SourceCopy(stores.open(plan.model()), output, progress).of(plan), output);
         } catch (QuernException e) {
             OutputFolder.clean(output); // what the user must mend is not mended by going on
             throw e;
@@ -99,7 +104,6 @@ final class QuantizeJob {
     }
 
     private Report run(Plan plan, BlobStore output) throws IOException {
-        PlanText.lines(plan).forEach(progress::say);
         TokenWindows tokens = settings.calibration();
         if (tokens != null) {
             CalibrationTokens.write(output, plan, tokens.windows());
@@ -181,7 +185,7 @@ final class QuantizeJob {
                 new Report.Machine(plan.deviceType(), runner.name(), peaks.size()),
                 new Report.Memory(plan.cost().memoryBytes() * plan.cost().slots(), peaks),
                 size(plan, model, result),
-                evaluation(),
+                evaluation(plan),
                 Version.all());
     }
 
@@ -190,15 +194,15 @@ final class QuantizeJob {
         return linear.replaceFirst("^.*?\\." + layer + "\\.", "");
     }
 
-    private Report.@Nullable Evaluation evaluation() {
+    private Report.@Nullable Evaluation evaluation(Plan plan) {
         TokenWindows text = settings.evaluation();
         if (text == null) {
             return null;
         }
         progress.say("evaluating on %s, %d windows of %d tokens"
                 .formatted(text.source(), text.windows().size(), text.length()));
-        Score before = EvaluationJob.run(spark, stores, settings.source(), null, text.windows());
-        Score after = EvaluationJob.run(spark, stores, settings.output(), settings.source(), text.windows());
+        Score before = EvaluationJob.run(spark, stores, plan.model(), null, text.windows());
+        Score after = EvaluationJob.run(spark, stores, settings.output(), plan.model(), text.windows());
         return new Report.Evaluation(
                 text.source(),
                 text.windows().size(),

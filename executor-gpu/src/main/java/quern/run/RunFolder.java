@@ -14,6 +14,11 @@ public record RunFolder(String id) implements java.io.Serializable {
         return root() + "plan.txt";
     }
 
+    /** A copy of the source, where executors do not see the source itself. */
+    public String source() {
+        return root() + "source/";
+    }
+
     public String tokens(int part) {
         return root() + "tokens/part-%05d.arrow".formatted(part);
     }
