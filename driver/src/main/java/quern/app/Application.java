@@ -1,5 +1,7 @@
 package quern.app;
 
+import java.util.List;
+import java.nio.file.Path;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.Locale;
@@ -109,7 +111,7 @@ public final class Application implements Commands, AutoCloseable {
                     ? new Sources(environment, progress)
                             .locate(request.against().get())
                     : null;
-            java.util.List<String> findings = Inspection.verify(
+            List<String> findings = Inspection.verify(
                     open(request.folder()),
                     source == null ? null : spark.stores().open(source));
             findings.forEach(f -> System.out.println("- " + f));
@@ -199,7 +201,7 @@ public final class Application implements Commands, AutoCloseable {
     private static String absolute(String location) {
         return location.matches("[A-Za-z][A-Za-z0-9+.-]+:.*")
                 ? location
-                : java.nio.file.Path.of(location).toAbsolutePath().normalize().toString();
+                : Path.of(location).toAbsolutePath().normalize().toString();
     }
 
     private BlobStore open(String location) {

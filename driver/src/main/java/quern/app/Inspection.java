@@ -1,5 +1,6 @@
 package quern.app;
 
+import java.util.Objects;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
@@ -50,7 +51,7 @@ final class Inspection {
             line(lines, "quantized", "no");
         } else {
             Format format = Formats.of(quantization, model.weightType());
-            Scheme scheme = java.util.Objects.requireNonNull(format.scheme(quantization, model.weightType()));
+            Scheme scheme = Objects.requireNonNull(format.scheme(quantization, model.weightType()));
             line(
                     lines,
                     "quantized",
@@ -109,7 +110,7 @@ final class Inspection {
             return List.of("config.json has no quantization_config");
         }
         Format format = Formats.of(quantization, model.weightType());
-        Scheme scheme = java.util.Objects.requireNonNull(format.scheme(quantization, model.weightType()));
+        Scheme scheme = Objects.requireNonNull(format.scheme(quantization, model.weightType()));
         Model original = source == null ? null : Model.open(source);
         for (int layer = 0; layer < model.layers(); layer++) {
             for (Site site : model.sites(layer)) {

@@ -1,5 +1,7 @@
 package quern.app;
 
+import quern.run.Stopwatch;
+import java.nio.charset.StandardCharsets;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -136,7 +138,7 @@ final class QuantizeJob {
                 "verify",
                 new ArrayList<>(plan.sites()),
                 (bench, site, watch) -> Verification.site(bench, site),
-                new quern.run.Stopwatch(),
+                new Stopwatch(),
                 findings::addAll);
         if (!findings.isEmpty()) {
             throw new IllegalStateException("What was written does not hold: " + String.join("; ", findings));
@@ -232,6 +234,6 @@ final class QuantizeJob {
     }
 
     private static void write(BlobStore output, String file, String text) throws IOException {
-        output.write(file, out -> out.write(text.getBytes(java.nio.charset.StandardCharsets.UTF_8)));
+        output.write(file, out -> out.write(text.getBytes(StandardCharsets.UTF_8)));
     }
 }

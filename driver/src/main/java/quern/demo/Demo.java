@@ -1,5 +1,6 @@
 package quern.demo;
 
+import java.util.Arrays;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
@@ -99,7 +100,7 @@ public final class Demo {
             }
             try (InputStream ours = open(file);
                     InputStream theirs = Files.newInputStream(there)) {
-                if (!java.util.Arrays.equals(ours.readAllBytes(), theirs.readAllBytes())) {
+                if (!Arrays.equals(ours.readAllBytes(), theirs.readAllBytes())) {
                     return false;
                 }
             }

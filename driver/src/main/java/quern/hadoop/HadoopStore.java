@@ -1,5 +1,6 @@
 package quern.hadoop;
 
+import org.apache.hadoop.util.functional.FutureIO;
 import java.io.EOFException;
 import java.io.FileNotFoundException;
 import java.io.FilterOutputStream;
@@ -101,7 +102,7 @@ public final class HadoopStore implements BlobStore {
 
     /** The status spares object stores a request; the policy tells them whether to expect jumps. */
     private FSDataInputStream open(FileStatus status, String readPolicy) throws IOException {
-        return org.apache.hadoop.util.functional.FutureIO.awaitFuture(files.openFile(status.getPath())
+        return FutureIO.awaitFuture(files.openFile(status.getPath())
                 .withFileStatus(status)
                 .opt("fs.option.openfile.read.policy", readPolicy)
                 .build());

@@ -1,5 +1,6 @@
 package quern.hadoop;
 
+import org.apache.hadoop.fs.UnsupportedFileSystemException;
 import java.io.IOException;
 import java.net.URI;
 import java.net.URISyntaxException;
@@ -37,7 +38,7 @@ public final class Stores {
                     "it is not a URI: " + e.getMessage(),
                     "give a local path, hdfs://host/path or s3a://bucket/path",
                     e);
-        } catch (org.apache.hadoop.fs.UnsupportedFileSystemException e) {
+        } catch (UnsupportedFileSystemException e) {
             throw cannot(
                     location,
                     String.valueOf(e.getMessage()),

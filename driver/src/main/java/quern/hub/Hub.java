@@ -1,5 +1,6 @@
 package quern.hub;
 
+import java.io.InterruptedIOException;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -196,7 +197,7 @@ public final class Hub {
             throw new IllegalStateException(e.getCause());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw new java.io.InterruptedIOException("interrupted");
+            throw new InterruptedIOException("interrupted");
         } finally {
             threads.shutdownNow();
         }

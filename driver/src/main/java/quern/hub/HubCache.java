@@ -1,5 +1,6 @@
 package quern.hub;
 
+import java.util.Objects;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.channels.FileChannel;
@@ -109,7 +110,7 @@ final class HubCache {
     }
 
     private static Path parent(Path file) {
-        return java.util.Objects.requireNonNull(file.getParent());
+        return Objects.requireNonNull(file.getParent());
     }
 
     /**

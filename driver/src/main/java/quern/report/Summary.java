@@ -1,5 +1,6 @@
 package quern.report;
 
+import org.jspecify.annotations.Nullable;
 import java.math.BigDecimal;
 import java.math.MathContext;
 import java.util.ArrayList;
@@ -40,7 +41,7 @@ public final class Summary {
                 + (recipe.symmetric() ? ", symmetric" : ", asymmetric") + ", " + recipe.format() + " format";
     }
 
-    private static String quality(Report.@org.jspecify.annotations.Nullable Evaluation quality) {
+    private static String quality(Report.@Nullable Evaluation quality) {
         if (quality == null) {
             return "not measured (quern eval measures it)";
         }

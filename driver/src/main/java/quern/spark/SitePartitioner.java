@@ -1,5 +1,6 @@
 package quern.spark;
 
+import java.util.Objects;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -24,6 +25,6 @@ final class SitePartitioner extends Partitioner {
 
     @Override
     public int getPartition(Object key) {
-        return java.util.Objects.requireNonNull(partitions.get(PassTiles.siteKey((Long) key)));
+        return Objects.requireNonNull(partitions.get(PassTiles.siteKey((Long) key)));
     }
 }

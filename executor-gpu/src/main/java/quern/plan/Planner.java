@@ -1,5 +1,6 @@
 package quern.plan;
 
+import java.util.Comparator;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
@@ -103,7 +104,7 @@ public final class Planner {
         if (request.machine().slotMemory() > 0
                 && figures.memoryBytes() > request.machine().slotMemory()) {
             Plan.Term largest = figures.memory().stream()
-                    .max(java.util.Comparator.comparingLong(Plan.Term::bytes))
+                    .max(Comparator.comparingLong(Plan.Term::bytes))
                     .orElseThrow();
             throw new QuernException(
                     ("Cannot fit this plan into %s per task: it needs %s, and the largest term is %s with "

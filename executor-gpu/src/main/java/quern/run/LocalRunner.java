@@ -1,5 +1,6 @@
 package quern.run;
 
+import java.util.Collections;
 import java.io.IOException;
 import java.io.Serializable;
 import java.util.ArrayList;
@@ -30,7 +31,7 @@ public final class LocalRunner implements PlanRunner {
     public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done) throws IOException {
         List<Plan.Part> parts = plan.calibration().parts();
         List<List<PassTiles.PartTile>> tilesOfPart =
-                new ArrayList<>(java.util.Collections.nCopies(parts.size(), List.of()));
+                new ArrayList<>(Collections.nCopies(parts.size(), List.of()));
         run(
                 plan,
                 parts,

@@ -1,5 +1,6 @@
 package quern.run;
 
+import java.util.Comparator;
 import com.fasterxml.jackson.core.util.DefaultIndenter;
 import com.fasterxml.jackson.core.util.DefaultPrettyPrinter;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -129,7 +130,7 @@ public final class Publication {
         marker.put(
                 "shards",
                 shards.stream()
-                        .sorted(java.util.Comparator.comparing(Tasks.ShardManifest::file))
+                        .sorted(Comparator.comparing(Tasks.ShardManifest::file))
                         .toList());
         marker.put("files", files.stream().sorted().toList());
         json(MARKER, marker);

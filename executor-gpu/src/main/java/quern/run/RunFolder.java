@@ -1,7 +1,9 @@
 package quern.run;
 
+import java.io.Serializable;
+
 /** Names of a run's own files, relative to the output. */
-public record RunFolder(String id) implements java.io.Serializable {
+public record RunFolder(String id) implements Serializable {
     /** Below which all runs keep their files. */
     public static final String ROOT = "_quern/";
 

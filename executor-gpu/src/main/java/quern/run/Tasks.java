@@ -1,5 +1,8 @@
 package quern.run;
 
+import java.util.Objects;
+import java.util.HashMap;
+import java.io.Serializable;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
@@ -77,15 +80,15 @@ public final class Tasks {
     }
 
     /** What one shard's task wrote. */
-    public record ShardManifest(String file, long bytes, String sha256) implements java.io.Serializable {}
+    public record ShardManifest(String file, long bytes, String sha256) implements Serializable {}
 
     /** Streams a final shard from the pieces and the tensors that stay as they are. */
     public static ShardManifest shard(
             Workbench bench, Plan.Shard shard, Map<String, String> pieceOfLinear, Stopwatch watch) throws IOException {
         List<TensorSpec> specs =
                 shard.tensors().stream().map(Plan.ShardTensor::spec).toList();
-        Map<String, TensorSource> opened = new java.util.HashMap<>();
-        Map<String, String> linearOfTensor = new java.util.HashMap<>();
+        Map<String, TensorSource> opened = new HashMap<>();
+        Map<String, String> linearOfTensor = new HashMap<>();
         shard.tensors().forEach(t -> linearOfTensor.put(t.spec().name(), t.linear()));
         String sha = watch.time(
                 Phase.WRITE,
@@ -94,7 +97,7 @@ public final class Tasks {
                     if (linear.isEmpty()) {
                         copy(bench.model().tensors(), spec, out);
                     } else {
-                        String piece = java.util.Objects.requireNonNull(pieceOfLinear.get(linear), linear);
+                        String piece = Objects.requireNonNull(pieceOfLinear.get(linear), linear);
                         TensorSource source = opened.get(piece);
                         if (source == null) {
                             source = Checkpoint.file(bench.output(), piece);

@@ -1,5 +1,6 @@
 package quern.store;
 
+import java.io.UncheckedIOException;
 import java.io.BufferedOutputStream;
 import java.io.EOFException;
 import java.io.IOException;
@@ -125,7 +126,7 @@ public final class LocalStore implements BlobStore {
                     .filter(wanted)
                     .sorted()
                     .toList();
-        } catch (java.io.UncheckedIOException e) {
+        } catch (UncheckedIOException e) {
             throw e.getCause();
         }
     }

@@ -1,5 +1,6 @@
 package quern.tensor;
 
+import java.util.Objects;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
@@ -28,7 +29,7 @@ public final class HalfFloats {
 
     /** {@code count} elements as floats, written to {@code into} from {@code at} on. */
     public static void toFloats(ByteBuffer littleEndian, DType from, float[] into, int at, int count) {
-        java.util.Objects.checkFromIndexSize(at, count, into.length);
+        Objects.checkFromIndexSize(at, count, into.length);
         if ((long) count * from.bytes() > littleEndian.remaining()) {
             throw new IllegalArgumentException(count + " elements of " + from + " need " + (long) count * from.bytes()
                     + " bytes, the buffer has " + littleEndian.remaining());

@@ -1,5 +1,6 @@
 package quern.tensor;
 
+import java.util.Arrays;
 import java.io.Serializable;
 import java.util.List;
 
@@ -11,7 +12,7 @@ public record TensorSpec(String name, DType dtype, List<Long> shape) implements 
 
     public static TensorSpec of(String name, DType dtype, long... shape) {
         return new TensorSpec(
-                name, dtype, java.util.Arrays.stream(shape).boxed().toList());
+                name, dtype, Arrays.stream(shape).boxed().toList());
     }
 
     /** Number of elements; {@link ArithmeticException} when it does not fit a long. */

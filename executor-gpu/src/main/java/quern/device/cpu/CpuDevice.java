@@ -1,5 +1,8 @@
 package quern.device.cpu;
 
+import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_DST;
+import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_SRC;
+
 import java.nio.ByteBuffer;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
@@ -135,8 +138,8 @@ final class CpuDevice implements Device {
                         Layout.rows(fromType, 1, elements), Layout.rows(toType, 1, elements), false))
                 .run(
                         oneDnn,
-                        new Primitive.Arg(org.bytedeco.dnnl.global.dnnl.DNNL_ARG_SRC, from),
-                        new Primitive.Arg(org.bytedeco.dnnl.global.dnnl.DNNL_ARG_DST, to));
+                        new Primitive.Arg(DNNL_ARG_SRC, from),
+                        new Primitive.Arg(DNNL_ARG_DST, to));
     }
 
     @Override

@@ -1,5 +1,6 @@
 package quern.device.cpu;
 
+import java.util.Arrays;
 import quern.device.SolveKernels.Grid;
 
 /**
@@ -79,7 +80,7 @@ final class Sweep {
         double run(int row, int rows) {
             load(original, row, rows, w);
             load(working, row, rows, live);
-            java.util.Arrays.fill(losses, 0);
+            Arrays.fill(losses, 0);
             for (int first = 0; first < width; first += TOGETHER) {
                 int last = Math.min(width, first + TOGETHER);
                 for (int i = first; i < last; i++) {

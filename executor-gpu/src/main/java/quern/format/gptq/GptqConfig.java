@@ -1,5 +1,6 @@
 package quern.format.gptq;
 
+import java.util.Locale;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -57,7 +58,7 @@ final class GptqConfig {
         meta.put("method", recipe.method());
         meta.put("act_group_aware", scheme.order() == ColumnOrder.GROUP);
         meta.put("static_groups", scheme.order() == ColumnOrder.STATIC);
-        meta.put("scales", recipe.scales().name().toLowerCase(java.util.Locale.ROOT));
+        meta.put("scales", recipe.scales().name().toLowerCase(Locale.ROOT));
         block.put("meta", meta);
         return block;
     }
