@@ -4,12 +4,8 @@ import java.util.Collections;
 import java.io.IOException;
 import java.io.Serializable;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
+import java.util.concurrent.Callable;
 import quern.plan.Plan;
 
 /** Carries a plan out in this process, without Spark: parts, sites and shards are tasks of a thread pool. */
@@ -71,30 +67,18 @@ public final class LocalRunner implements PlanRunner {
     private <I, R> void run(Plan plan, List<I> items, Work<I, R> work, Stopwatch watch, Finished<I, R> finished)
             throws IOException {
         Workbench bench = Workbench.of(plan, stores);
-        ExecutorService pool = Executors.newFixedThreadPool(threads);
         Object oneAtATime = new Object();
-        try {
-            List<Future<?>> futures = new ArrayList<>();
-            for (I item : items) {
-                futures.add(pool.submit(() -> {
-                    R result = work.run(bench, item, watch);
-                    synchronized (oneAtATime) {
-                        finished.accept(item, result);
-                    }
-                    return Arrays.asList();
-                }));
-            }
-            for (Future<?> future : futures) {
-                future.get();
-            }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new IOException("The run was interrupted", e);
-        } catch (ExecutionException e) {
-            throw Tasks.rethrown(e.getCause());
-        } finally {
-            Tasks.end(pool);
+        List<Callable<Boolean>> calls = new ArrayList<>();
+        for (I item : items) {
+            calls.add(() -> {
+                R result = work.run(bench, item, watch);
+                synchronized (oneAtATime) {
+                    finished.accept(item, result);
+                }
+                return true;
+            });
         }
+        SideBySide.run(threads, calls);
     }
 
     @FunctionalInterface
