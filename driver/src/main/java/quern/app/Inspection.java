@@ -17,6 +17,7 @@ import quern.format.Formats;
 import quern.model.Linear;
 import quern.model.Model;
 import quern.model.Site;
+import quern.plan.ByteCount;
 import quern.run.Publication;
 import quern.run.Verification;
 import quern.scheme.Scheme;
@@ -44,8 +45,8 @@ final class Inspection {
                 model.config().modelType() + ", " + model.layers() + " layers, hidden " + model.hiddenSize()
                         + ", vocabulary " + model.vocabulary() + ", " + model.maxPositions() + " positions"
                         + (model.tied() ? ", embedding tied to the head" : ""));
-        line(lines, "weights", model.tensors().names().size() + " tensors, " + PlanText.bytes(bytes));
-        types.forEach((type, size) -> line(lines, "", "%-8s %s".formatted(type, PlanText.bytes(size))));
+        line(lines, "weights", model.tensors().names().size() + " tensors, " + ByteCount.text(bytes));
+        types.forEach((type, size) -> line(lines, "", "%-8s %s".formatted(type, ByteCount.text(size))));
         Map<String, Object> quantization = model.config().quantization();
         if (quantization == null) {
             line(lines, "quantized", "no");

@@ -3,6 +3,7 @@ package quern.app;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import quern.plan.ByteCount;
 import quern.plan.Plan;
 import quern.progress.Progress;
 import quern.run.RunFolder;
@@ -23,7 +24,7 @@ record SourceCopy(BlobStore source, BlobStore output, Progress progress) {
             bytes += source.length(file);
         }
         progress.say("copying %s to the output, %s: executors do not see it where it is"
-                .formatted(plan.model(), PlanText.bytes(bytes)));
+                .formatted(plan.model(), ByteCount.text(bytes)));
         for (String file : files) {
             String copy = folder + file;
             if (!output.exists(copy) || output.length(copy) != source.length(file)) {

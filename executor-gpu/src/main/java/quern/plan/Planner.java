@@ -110,10 +110,10 @@ public final class Planner {
                     ("Cannot fit this plan into %s per task: it needs %s, and the largest term is %s with "
                                     + "%s (give executors more memory, or fewer cores each)")
                             .formatted(
-                                    Cost.gib(request.machine().slotMemory()),
-                                    Cost.gib(figures.memoryBytes()),
+                                    ByteCount.text(request.machine().slotMemory()),
+                                    ByteCount.text(figures.memoryBytes()),
                                     largest.name(),
-                                    Cost.gib(largest.bytes())));
+                                    ByteCount.text(largest.bytes())));
         }
         return new Plan(
                 id(scheme, stages, sites, calibration),
