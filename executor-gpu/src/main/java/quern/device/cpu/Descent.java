@@ -1,19 +1,15 @@
 package quern.device.cpu;
 
+import static quern.device.cpu.TileColumns.ROUND;
+import static quern.device.cpu.TileColumns.ROWS;
+import static quern.device.cpu.TileColumns.STRIDE;
+import static quern.device.cpu.TileColumns.TOGETHER;
+
 import java.util.Arrays;
 import quern.device.SolveKernels.Grid;
 
-/** Coordinate descent over the codes of one block, some rows at a time, laid out as in {@link Sweep}. */
+/** Coordinate descent over the codes of one block, some rows at a time, laid out as {@link TileColumns}. */
 final class Descent {
-    /** Rows of a tile. */
-    private static final int ROWS = 256;
-    /** Between columns of a tile: not a power of two, or all columns would share a few lines of the cache. */
-    private static final int STRIDE = ROWS + 16;
-    /** Columns whose updates of the others are done in one pass. */
-    private static final int TOGETHER = 8;
-    /** Adding and subtracting it rounds a float of magnitude below 2^22 to an integer, half to even. */
-    private static final float ROUND = 0x1.8p23f;
-
     private final FloatRows gradient;
     private final Grid grid;
     private final byte[] codes;
@@ -69,7 +65,7 @@ final class Descent {
             columnGrid(row, rows, grid.groupOfColumn()[i]);
             step(i, rows);
             for (int j = first; j < last; j++) {
-                add(change, i * STRIDE, hessian[i * width + j], slope, j * STRIDE, rows);
+                TileColumns.add(change, i * STRIDE, hessian[i * width + j], slope, j * STRIDE, rows);
             }
         }
         for (int j = 0; j < width; j++) {
@@ -142,41 +138,14 @@ final class Descent {
         }
     }
 
-    /** y += sum over columns k of [first, last) of x[k] * a[aAt + k]; eight at once read and write y once. */
+    /** y += sum over columns k of [first, last) of x[k] * a[aAt + k]. */
     private static void addAll(float[] x, int first, int last, float[] a, int aAt, float[] y, int yAt, int n) {
-        if (last - first < TOGETHER) {
-            for (int k = first; k < last; k++) {
-                add(x, k * STRIDE, a[aAt + k], y, yAt, n);
-            }
+        if (last - first == TOGETHER) {
+            TileColumns.addAll(x, first * STRIDE, a, aAt + first, 1, y, yAt, n);
             return;
         }
-        int at = first * STRIDE;
-        int by = aAt + first;
-        float a0 = a[by];
-        float a1 = a[by + 1];
-        float a2 = a[by + 2];
-        float a3 = a[by + 3];
-        float a4 = a[by + 4];
-        float a5 = a[by + 5];
-        float a6 = a[by + 6];
-        float a7 = a[by + 7];
-        for (int i = 0; i < n; i++) {
-            float sum = y[yAt + i];
-            sum += x[at + i] * a0;
-            sum += x[at + STRIDE + i] * a1;
-            sum += x[at + 2 * STRIDE + i] * a2;
-            sum += x[at + 3 * STRIDE + i] * a3;
-            sum += x[at + 4 * STRIDE + i] * a4;
-            sum += x[at + 5 * STRIDE + i] * a5;
-            sum += x[at + 6 * STRIDE + i] * a6;
-            sum += x[at + 7 * STRIDE + i] * a7;
-            y[yAt + i] = sum;
-        }
-    }
-
-    private static void add(float[] x, int xAt, float a, float[] y, int yAt, int n) {
-        for (int i = 0; i < n; i++) {
-            y[yAt + i] += x[xAt + i] * a;
+        for (int k = first; k < last; k++) {
+            TileColumns.add(x, k * STRIDE, a[aAt + k], y, yAt, n);
         }
     }
 }

@@ -1,22 +1,15 @@
 package quern.device.cpu;
 
+import static quern.device.cpu.TileColumns.ROUND;
+import static quern.device.cpu.TileColumns.ROWS;
+import static quern.device.cpu.TileColumns.STRIDE;
+import static quern.device.cpu.TileColumns.TOGETHER;
+
 import java.util.Arrays;
 import quern.device.SolveKernels.Grid;
 
-/**
- * The column sweep of one block, some rows at a time. A tile lies by columns, so that every step runs along the rows: they
- * are independent of each other, and so their results don't depend on how they are split.
- */
+/** The column sweep of one block, some rows at a time, laid out as {@link TileColumns}. */
 final class Sweep {
-    /** Rows of a tile; 128 columns of it fit the second-level cache. */
-    private static final int ROWS = 256;
-    /** Between columns of a tile: not a power of two, or all columns would share a few lines of the cache. */
-    private static final int STRIDE = ROWS + 16;
-    /** Columns whose updates of the columns behind them are done in one pass. */
-    private static final int TOGETHER = 8;
-    /** Adding and subtracting it rounds a float of magnitude below 2^22 to an integer, half to even. */
-    private static final float ROUND = 0x1.8p23f;
-
     private final FloatRows original;
     private final FloatRows working;
     private final FloatRows error;
@@ -87,11 +80,11 @@ final class Sweep {
                     columnGrid(row, rows, grid.groupOfColumn()[i]);
                     quantize(i * STRIDE, rows, diagonal[i]);
                     for (int j = i + 1; j < last; j++) {
-                        axpy(e, i * STRIDE, update[i * width + j], live, j * STRIDE, rows);
+                        TileColumns.add(e, i * STRIDE, update[i * width + j], live, j * STRIDE, rows);
                     }
                 }
                 for (int j = last; j < width; j++) {
-                    axpys(e, first * STRIDE, update, first * width + j, width, live, j * STRIDE, rows);
+                    TileColumns.addAll(e, first * STRIDE, update, first * width + j, width, live, j * STRIDE, rows);
                 }
             }
             store(live, row, rows, working, from);
@@ -155,36 +148,6 @@ final class Sweep {
                     codes[at + j] = (byte) (int) code[j * STRIDE + r];
                 }
             }
-        }
-    }
-
-    /** Eight axpys in the same order as one by one, hence with the same bits, that read and write y once. */
-    private static void axpys(float[] x, int xAt, float[] a, int aAt, int aStep, float[] y, int yAt, int n) {
-        float a0 = a[aAt];
-        float a1 = a[aAt + aStep];
-        float a2 = a[aAt + 2 * aStep];
-        float a3 = a[aAt + 3 * aStep];
-        float a4 = a[aAt + 4 * aStep];
-        float a5 = a[aAt + 5 * aStep];
-        float a6 = a[aAt + 6 * aStep];
-        float a7 = a[aAt + 7 * aStep];
-        for (int i = 0; i < n; i++) {
-            float sum = y[yAt + i];
-            sum += x[xAt + i] * a0;
-            sum += x[xAt + STRIDE + i] * a1;
-            sum += x[xAt + 2 * STRIDE + i] * a2;
-            sum += x[xAt + 3 * STRIDE + i] * a3;
-            sum += x[xAt + 4 * STRIDE + i] * a4;
-            sum += x[xAt + 5 * STRIDE + i] * a5;
-            sum += x[xAt + 6 * STRIDE + i] * a6;
-            sum += x[xAt + 7 * STRIDE + i] * a7;
-            y[yAt + i] = sum;
-        }
-    }
-
-    private static void axpy(float[] x, int xAt, float a, float[] y, int yAt, int n) {
-        for (int i = 0; i < n; i++) {
-            y[yAt + i] += x[xAt + i] * a;
         }
     }
 }
