@@ -1,8 +1,7 @@
 package quern.app;
 
-import quern.run.Stopwatch;
-import java.nio.charset.StandardCharsets;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -23,6 +22,7 @@ import quern.run.Publication;
 import quern.run.Quantization;
 import quern.run.RunFolder;
 import quern.run.SiteManifest;
+import quern.run.Stopwatch;
 import quern.run.StoreOpener;
 import quern.run.Tasks;
 import quern.run.Verification;

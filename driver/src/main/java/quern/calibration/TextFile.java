@@ -1,11 +1,11 @@
 package quern.calibration;
 
-import java.util.Comparator;
-import java.util.ArrayList;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.Serializable;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import org.apache.hadoop.conf.Configuration;

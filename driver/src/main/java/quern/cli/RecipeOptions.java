@@ -1,12 +1,12 @@
 package quern.cli;
 
-import java.util.Locale;
-import java.nio.file.NoSuchFileException;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 import quern.QuernException;

@@ -1,6 +1,5 @@
 package quern.hadoop;
 
-import org.apache.hadoop.util.functional.FutureIO;
 import java.io.EOFException;
 import java.io.FileNotFoundException;
 import java.io.FilterOutputStream;
@@ -29,6 +28,7 @@ import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.fs.PathIsNotEmptyDirectoryException;
 import org.apache.hadoop.fs.RawLocalFileSystem;
 import org.apache.hadoop.fs.RemoteIterator;
+import org.apache.hadoop.util.functional.FutureIO;
 import quern.store.BlobPaths;
 import quern.store.BlobStore;
 

@@ -1,6 +1,5 @@
 package quern.hadoop;
 
-import org.apache.hadoop.fs.UnsupportedFileSystemException;
 import java.io.IOException;
 import java.net.URI;
 import java.net.URISyntaxException;
@@ -8,6 +7,7 @@ import java.nio.file.Path;
 import java.util.Map;
 import java.util.regex.Pattern;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.UnsupportedFileSystemException;
 import quern.QuernException;
 import quern.store.BlobStore;
 import quern.store.LocalStore;

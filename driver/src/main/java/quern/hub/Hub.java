@@ -1,8 +1,8 @@
 package quern.hub;
 
-import java.io.InterruptedIOException;
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
+import java.io.InterruptedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;

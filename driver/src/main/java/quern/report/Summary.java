@@ -1,6 +1,5 @@
 package quern.report;
 
-import org.jspecify.annotations.Nullable;
 import java.math.BigDecimal;
 import java.math.MathContext;
 import java.util.ArrayList;
@@ -8,6 +7,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 import quern.scheme.Recipe;
 
 /** What the terminal shows at the end of a run. */

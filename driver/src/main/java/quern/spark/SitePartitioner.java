@@ -1,9 +1,9 @@
 package quern.spark;
 
-import java.util.Objects;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.apache.spark.Partitioner;
 import quern.plan.Plan;
 import quern.run.PassTiles;

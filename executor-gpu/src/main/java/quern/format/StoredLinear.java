@@ -1,8 +1,8 @@
 package quern.format;
 
-import java.nio.ByteOrder;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.List;
 import quern.QuernException;

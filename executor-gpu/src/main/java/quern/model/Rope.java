@@ -1,7 +1,7 @@
 package quern.model;
 
-import java.util.function.DoubleUnaryOperator;
 import java.util.Set;
+import java.util.function.DoubleUnaryOperator;
 import java.util.function.IntToDoubleFunction;
 import quern.tensor.Matrix;
 

@@ -1,8 +1,8 @@
 package quern.plan;
 
-import java.util.Comparator;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.TreeSet;
 import java.util.regex.Pattern;

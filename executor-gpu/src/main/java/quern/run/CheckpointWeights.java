@@ -1,8 +1,8 @@
 package quern.run;
 
-import java.util.Objects;
 import java.io.IOException;
 import java.util.Map;
+import java.util.Objects;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
 import quern.evaluate.Subject;

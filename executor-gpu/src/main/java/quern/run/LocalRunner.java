@@ -1,9 +1,9 @@
 package quern.run;
 
-import java.util.Collections;
 import java.io.IOException;
 import java.io.Serializable;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.Callable;
 import quern.plan.Plan;
@@ -26,8 +26,7 @@ public final class LocalRunner implements PlanRunner {
     @Override
     public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done) throws IOException {
         List<Plan.Part> parts = plan.calibration().parts();
-        List<List<PassTiles.PartTile>> tilesOfPart =
-                new ArrayList<>(Collections.nCopies(parts.size(), List.of()));
+        List<List<PassTiles.PartTile>> tilesOfPart = new ArrayList<>(Collections.nCopies(parts.size(), List.of()));
         run(
                 plan,
                 parts,

@@ -1,8 +1,8 @@
 package quern.run;
 
-import java.util.Objects;
 import java.util.EnumMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.atomic.LongAdder;
 
 /** Busy nanoseconds per phase, added up over tasks. */

@@ -1,7 +1,7 @@
 package quern.run;
 
-import java.io.UncheckedIOException;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import quern.QuernException;
@@ -34,10 +34,9 @@ public final class Workbench {
         this.output = stores.open(plan.output());
         this.device = Devices.open(plan.device(), plan.computeType());
         if (!device.type().equals(plan.deviceType())) {
-            throw new QuernException(
-                    ("Cannot carry out plan %s on a device of type %s: it was made for %s, and other "
-                                    + "bytes would come out (plan again on this kind of machine)")
-                            .formatted(plan.id(), device.type(), plan.deviceType()));
+            throw new QuernException(("Cannot carry out plan %s on a device of type %s: it was made for %s, and other "
+                            + "bytes would come out (plan again on this kind of machine)")
+                    .formatted(plan.id(), device.type(), plan.deviceType()));
         }
         this.embedding = Embedding.open(model);
     }

@@ -1,8 +1,8 @@
 package quern.tensor;
 
-import java.util.Objects;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Objects;
 
 /**
  * Between floats and the element types of files. Narrowing rounds to nearest, ties to even. What is too large becomes

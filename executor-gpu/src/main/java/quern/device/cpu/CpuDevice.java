@@ -136,10 +136,7 @@ final class CpuDevice implements Device {
         }
         oneDnn.primitive(new Operations.Reorder(
                         Layout.rows(fromType, 1, elements), Layout.rows(toType, 1, elements), false))
-                .run(
-                        oneDnn,
-                        new Primitive.Arg(DNNL_ARG_SRC, from),
-                        new Primitive.Arg(DNNL_ARG_DST, to));
+                .run(oneDnn, new Primitive.Arg(DNNL_ARG_SRC, from), new Primitive.Arg(DNNL_ARG_DST, to));
     }
 
     @Override
