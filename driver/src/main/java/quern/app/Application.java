@@ -2,6 +2,8 @@ package quern.app;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -71,8 +73,13 @@ public final class Application implements Commands, AutoCloseable {
             int length = request.lengthGiven() ? request.length() : Math.min(request.length(), model.maxPositions());
             TokenWindows windows;
             try (Tokenizer tokenizer = Tokenizer.read(model.store())) {
-                windows = new Calibration(spark.sql(), tokenizer, new HubDatasets(environment))
+                windows = new Calibration(spark.sql(), tokenizer, new HubDatasets(environment, spark.sight()))
                         .evaluationWindows(request.text(), length, request.maxWindows(), request.maxChars());
+            }
+            Sight sight = spark.sight();
+            sight.require("evaluate", subject, "config.json");
+            if (reference != null) {
+                sight.require("compare with", reference, "config.json");
             }
             Score score = EvaluationJob.run(spark.context(), spark.stores(), subject, reference, windows.windows());
             System.out.printf(
@@ -104,7 +111,7 @@ public final class Application implements Commands, AutoCloseable {
                     ? new Sources(environment, progress)
                             .locate(request.against().get())
                     : null;
-            java.util.List<String> findings = Inspection.verify(
+            List<String> findings = Inspection.verify(
                     open(request.folder()),
                     source == null ? null : spark.stores().open(source));
             findings.forEach(f -> System.out.println("- " + f));
@@ -147,7 +154,7 @@ public final class Application implements Commands, AutoCloseable {
         boolean calibrates = Methods.named(request.recipe().method()).needsHessian();
         if (calibrates || demo) {
             try (Tokenizer tokenizer = Tokenizer.read(model.store())) {
-                Calibration text = new Calibration(spark.sql(), tokenizer, new HubDatasets(environment));
+                Calibration text = new Calibration(spark.sql(), tokenizer, new HubDatasets(environment, spark.sight()));
                 if (calibrates) {
                     int length = request.calibration().length();
                     if (length > model.maxPositions()) {
@@ -194,7 +201,7 @@ public final class Application implements Commands, AutoCloseable {
     private static String absolute(String location) {
         return location.matches("[A-Za-z][A-Za-z0-9+.-]+:.*")
                 ? location
-                : java.nio.file.Path.of(location).toAbsolutePath().normalize().toString();
+                : Path.of(location).toAbsolutePath().normalize().toString();
     }
 
     private BlobStore open(String location) {

@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
@@ -16,6 +17,7 @@ import quern.format.Formats;
 import quern.model.Linear;
 import quern.model.Model;
 import quern.model.Site;
+import quern.plan.ByteCount;
 import quern.run.Publication;
 import quern.run.Verification;
 import quern.scheme.Scheme;
@@ -43,14 +45,14 @@ final class Inspection {
                 model.config().modelType() + ", " + model.layers() + " layers, hidden " + model.hiddenSize()
                         + ", vocabulary " + model.vocabulary() + ", " + model.maxPositions() + " positions"
                         + (model.tied() ? ", embedding tied to the head" : ""));
-        line(lines, "weights", model.tensors().names().size() + " tensors, " + PlanText.bytes(bytes));
-        types.forEach((type, size) -> line(lines, "", "%-8s %s".formatted(type, PlanText.bytes(size))));
+        line(lines, "weights", model.tensors().names().size() + " tensors, " + ByteCount.text(bytes));
+        types.forEach((type, size) -> line(lines, "", "%-8s %s".formatted(type, ByteCount.text(size))));
         Map<String, Object> quantization = model.config().quantization();
         if (quantization == null) {
             line(lines, "quantized", "no");
         } else {
             Format format = Formats.of(quantization, model.weightType());
-            Scheme scheme = java.util.Objects.requireNonNull(format.scheme(quantization, model.weightType()));
+            Scheme scheme = Objects.requireNonNull(format.scheme(quantization, model.weightType()));
             line(
                     lines,
                     "quantized",
@@ -109,7 +111,7 @@ final class Inspection {
             return List.of("config.json has no quantization_config");
         }
         Format format = Formats.of(quantization, model.weightType());
-        Scheme scheme = java.util.Objects.requireNonNull(format.scheme(quantization, model.weightType()));
+        Scheme scheme = Objects.requireNonNull(format.scheme(quantization, model.weightType()));
         Model original = source == null ? null : Model.open(source);
         for (int layer = 0; layer < model.layers(); layer++) {
             for (Site site : model.sites(layer)) {

@@ -3,6 +3,7 @@ package quern.app;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import quern.plan.ByteCount;
 import quern.plan.Plan;
 import quern.plan.Propagation;
 
@@ -59,12 +60,12 @@ final class PlanText {
                 "output",
                 plan.shards().size()
                         + (plan.shards().size() == 1 ? " file, " : " files, ")
-                        + bytes(plan.shards().stream()
+                        + ByteCount.text(plan.shards().stream()
                                 .mapToLong(Plan.Shard::bytes)
                                 .sum()));
-        line(lines, "reads, writes", bytes(cost.readBytes()) + ", " + bytes(cost.writtenBytes()));
-        line(lines, "memory of a task", bytes(cost.memoryBytes()));
-        cost.memory().forEach(t -> line(lines, "", "%10s  %s".formatted(bytes(t.bytes()), t.name())));
+        line(lines, "reads, writes", ByteCount.text(cost.readBytes()) + ", " + ByteCount.text(cost.writtenBytes()));
+        line(lines, "memory of a task", ByteCount.text(cost.memoryBytes()));
+        cost.memory().forEach(t -> line(lines, "", "%10s  %s".formatted(ByteCount.text(t.bytes()), t.name())));
         line(lines, "device", plan.deviceType() + ", operands in " + plan.computeType());
         line(
                 lines,
@@ -95,17 +96,6 @@ final class PlanText {
 
     private static String lower(Enum<?> value) {
         return value.name().toLowerCase(Locale.ROOT);
-    }
-
-    static String bytes(long bytes) {
-        double value = bytes;
-        for (String unit : new String[] {"B", "KiB", "MiB", "GiB"}) {
-            if (value < 1024) {
-                return unit.equals("B") ? bytes + " B" : "%.1f %s".formatted(value, unit);
-            }
-            value /= 1024;
-        }
-        return "%.1f TiB".formatted(value);
     }
 
     static String duration(double seconds) {

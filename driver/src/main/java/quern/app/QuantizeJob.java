@@ -1,6 +1,7 @@
 package quern.app;
 
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -21,6 +22,7 @@ import quern.run.Publication;
 import quern.run.Quantization;
 import quern.run.RunFolder;
 import quern.run.SiteManifest;
+import quern.run.Stopwatch;
 import quern.run.StoreOpener;
 import quern.run.Tasks;
 import quern.run.Verification;
@@ -91,7 +93,12 @@ final class QuantizeJob {
         OutputFolder.claim(output, plan, settings.resume());
         OutputFolder.begin(output, plan);
         try {
-            return run(plan, output);
+            PlanText.lines(plan).forEach(progress::say);
+            Sight sight = new Sight(spark, stores);
+            sight.require("write to", settings.output(), new RunFolder(plan.id()).plan());
+            return sight.reaches(plan.model(), "config.json")
+                    ? run(plan, output)
+                    : run(new SourceCopy(stores.open(plan.model()), output, progress).of(plan), output);
         } catch (QuernException e) {
             OutputFolder.clean(output); // what the user must mend is not mended by going on
             throw e;
@@ -99,7 +106,6 @@ final class QuantizeJob {
     }
 
     private Report run(Plan plan, BlobStore output) throws IOException {
-        PlanText.lines(plan).forEach(progress::say);
         TokenWindows tokens = settings.calibration();
         if (tokens != null) {
             CalibrationTokens.write(output, plan, tokens.windows());
@@ -132,7 +138,7 @@ final class QuantizeJob {
                 "verify",
                 new ArrayList<>(plan.sites()),
                 (bench, site, watch) -> Verification.site(bench, site),
-                new quern.run.Stopwatch(),
+                new Stopwatch(),
                 findings::addAll);
         if (!findings.isEmpty()) {
             throw new IllegalStateException("What was written does not hold: " + String.join("; ", findings));
@@ -181,7 +187,7 @@ final class QuantizeJob {
                 new Report.Machine(plan.deviceType(), runner.name(), peaks.size()),
                 new Report.Memory(plan.cost().memoryBytes() * plan.cost().slots(), peaks),
                 size(plan, model, result),
-                evaluation(),
+                evaluation(plan),
                 Version.all());
     }
 
@@ -190,15 +196,15 @@ final class QuantizeJob {
         return linear.replaceFirst("^.*?\\." + layer + "\\.", "");
     }
 
-    private Report.@Nullable Evaluation evaluation() {
+    private Report.@Nullable Evaluation evaluation(Plan plan) {
         TokenWindows text = settings.evaluation();
         if (text == null) {
             return null;
         }
         progress.say("evaluating on %s, %d windows of %d tokens"
                 .formatted(text.source(), text.windows().size(), text.length()));
-        Score before = EvaluationJob.run(spark, stores, settings.source(), null, text.windows());
-        Score after = EvaluationJob.run(spark, stores, settings.output(), settings.source(), text.windows());
+        Score before = EvaluationJob.run(spark, stores, plan.model(), null, text.windows());
+        Score after = EvaluationJob.run(spark, stores, settings.output(), plan.model(), text.windows());
         return new Report.Evaluation(
                 text.source(),
                 text.windows().size(),
@@ -228,6 +234,6 @@ final class QuantizeJob {
     }
 
     private static void write(BlobStore output, String file, String text) throws IOException {
-        output.write(file, out -> out.write(text.getBytes(java.nio.charset.StandardCharsets.UTF_8)));
+        output.write(file, out -> out.write(text.getBytes(StandardCharsets.UTF_8)));
     }
 }

@@ -44,6 +44,10 @@ final class Session implements AutoCloseable {
         return stores;
     }
 
+    Sight sight() {
+        return new Sight(context(), stores);
+    }
+
     @Override
     public void close() {
         sql.stop();

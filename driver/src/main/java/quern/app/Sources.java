@@ -8,6 +8,7 @@ import quern.QuernException;
 import quern.cli.ModelRequest;
 import quern.demo.Demo;
 import quern.hub.Hub;
+import quern.plan.ByteCount;
 import quern.progress.Progress;
 
 /** Finds what a user names: the demo, a folder anywhere, or a model on the Hub. */
@@ -50,7 +51,7 @@ final class Sources {
                         if (total > 0 && done * 10 / total > said[0]) {
                             said[0] = done * 10 / total;
                             progress.say("fetching %s: %s of %s"
-                                    .formatted(name, PlanText.bytes(done), PlanText.bytes(total)));
+                                    .formatted(name, ByteCount.text(done), ByteCount.text(total)));
                         }
                     }
                 })

@@ -3,7 +3,9 @@ package quern.calibration;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.Serializable;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import org.apache.hadoop.conf.Configuration;
@@ -50,7 +52,7 @@ record TextFile(String path, String column) {
                         + ": there is no such file (give a text, .jsonl or .parquet file, a folder of them, or one of "
                         + NamedText.ids() + ")");
             }
-            java.util.ArrayList<TextFile> found = new java.util.ArrayList<>();
+            ArrayList<TextFile> found = new ArrayList<>();
             for (FileStatus root : roots) {
                 RemoteIterator<LocatedFileStatus> each = files.listFiles(root.getPath(), true);
                 while (each.hasNext()) {
@@ -64,7 +66,7 @@ record TextFile(String path, String column) {
                 throw new QuernException(
                         "Cannot read text from " + path + ": the folder has no files (put text there)");
             }
-            found.sort(java.util.Comparator.comparing(TextFile::path));
+            found.sort(Comparator.comparing(TextFile::path));
             return found;
         } catch (IOException | IllegalArgumentException e) {
             throw new QuernException(

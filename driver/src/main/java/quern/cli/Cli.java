@@ -1,5 +1,6 @@
 package quern.cli;
 
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import java.util.function.Supplier;
@@ -262,7 +263,7 @@ final class Cli {
 
         /** Asked for after the arguments are checked: only then is Spark needed. */
         Commands commands() {
-            return java.util.Objects.requireNonNull(parent).commands.get();
+            return Objects.requireNonNull(parent).commands.get();
         }
     }
 

@@ -3,8 +3,10 @@ package quern.cli;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 import quern.QuernException;
@@ -116,7 +118,7 @@ final class RecipeOptions {
 
     private static ColumnOrder order(String name) {
         String known = known("--act-order", name, List.of("static", "group", "full", "off"));
-        return ColumnOrder.valueOf(known.toUpperCase(java.util.Locale.ROOT));
+        return ColumnOrder.valueOf(known.toUpperCase(Locale.ROOT));
     }
 
     private static String known(String option, String name, List<String> names) {
@@ -133,7 +135,7 @@ final class RecipeOptions {
         }
         try {
             return RecipeReader.read(Files.readString(Path.of(recipe), StandardCharsets.UTF_8), recipe);
-        } catch (java.nio.file.NoSuchFileException e) {
+        } catch (NoSuchFileException e) {
             throw new QuernException(
                     "Cannot read recipe " + recipe + ": there is no such file (the recipes by name are "
                             + String.join(", ", RecipeReader.names()) + ")",

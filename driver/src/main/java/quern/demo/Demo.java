@@ -11,6 +11,7 @@ import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Stream;
@@ -99,7 +100,7 @@ public final class Demo {
             }
             try (InputStream ours = open(file);
                     InputStream theirs = Files.newInputStream(there)) {
-                if (!java.util.Arrays.equals(ours.readAllBytes(), theirs.readAllBytes())) {
+                if (!Arrays.equals(ours.readAllBytes(), theirs.readAllBytes())) {
                     return false;
                 }
             }

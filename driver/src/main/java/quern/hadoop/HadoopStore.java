@@ -28,6 +28,7 @@ import org.apache.hadoop.fs.Path;
 import org.apache.hadoop.fs.PathIsNotEmptyDirectoryException;
 import org.apache.hadoop.fs.RawLocalFileSystem;
 import org.apache.hadoop.fs.RemoteIterator;
+import org.apache.hadoop.util.functional.FutureIO;
 import quern.store.BlobPaths;
 import quern.store.BlobStore;
 
@@ -101,7 +102,7 @@ public final class HadoopStore implements BlobStore {
 
     /** The status spares object stores a request; the policy tells them whether to expect jumps. */
     private FSDataInputStream open(FileStatus status, String readPolicy) throws IOException {
-        return org.apache.hadoop.util.functional.FutureIO.awaitFuture(files.openFile(status.getPath())
+        return FutureIO.awaitFuture(files.openFile(status.getPath())
                 .withFileStatus(status)
                 .opt("fs.option.openfile.read.policy", readPolicy)
                 .build());

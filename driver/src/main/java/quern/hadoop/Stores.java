@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.Map;
 import java.util.regex.Pattern;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.UnsupportedFileSystemException;
 import quern.QuernException;
 import quern.store.BlobStore;
 import quern.store.LocalStore;
@@ -37,7 +38,7 @@ public final class Stores {
                     "it is not a URI: " + e.getMessage(),
                     "give a local path, hdfs://host/path or s3a://bucket/path",
                     e);
-        } catch (org.apache.hadoop.fs.UnsupportedFileSystemException e) {
+        } catch (UnsupportedFileSystemException e) {
             throw cannot(
                     location,
                     String.valueOf(e.getMessage()),

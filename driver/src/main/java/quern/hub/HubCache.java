@@ -15,6 +15,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.locks.ReentrantLock;
@@ -109,7 +110,7 @@ final class HubCache {
     }
 
     private static Path parent(Path file) {
-        return java.util.Objects.requireNonNull(file.getParent());
+        return Objects.requireNonNull(file.getParent());
     }
 
     /**

@@ -39,7 +39,9 @@ final class LiveProgress implements Progress {
             public void advance(int finished, long tokens, double loss) {
                 synchronized (LiveProgress.this) {
                     pace.advance(finished, tokens, loss);
-                    if (!clock.instant().isBefore(drawn.plus(FRAME))) {
+                    if (pace.isComplete()) {
+                        settle(pace);
+                    } else if (!clock.instant().isBefore(drawn.plus(FRAME))) {
                         draw("");
                     }
                 }
@@ -48,12 +50,17 @@ final class LiveProgress implements Progress {
             @Override
             public void close() {
                 synchronized (LiveProgress.this) {
-                    if (open.remove(pace)) {
-                        draw(pace.line(clock.instant(), true));
-                    }
+                    settle(pace);
                 }
             }
         };
+    }
+
+    /** The last line of a stage is drawn once, and stays: what is said later stands below it. */
+    private void settle(Pace pace) {
+        if (open.remove(pace)) {
+            draw(pace.line(clock.instant(), true));
+        }
     }
 
     @Override

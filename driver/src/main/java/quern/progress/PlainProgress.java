@@ -28,7 +28,9 @@ final class PlainProgress implements Progress {
             public synchronized void advance(int finished, long tokens, double loss) {
                 pace.advance(finished, tokens, loss);
                 Instant now = clock.instant();
-                if (!pace.isComplete() && !now.isBefore(said.plus(PAUSE))) {
+                if (pace.isComplete()) {
+                    close(); // what is said later stands below it
+                } else if (!now.isBefore(said.plus(PAUSE))) {
                     said = now;
                     say(pace.line(now, false));
                 }

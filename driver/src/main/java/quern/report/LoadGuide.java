@@ -9,8 +9,8 @@ import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
 
 /**
- * How to load a checkpoint in the programs that people use. The interop tests load our checkpoints in all of them; of the
- * code that stands here they run only what is shown for compressed-tensors.
+ * How to load a checkpoint in the programs that people use. The interop tests load our checkpoints in all of them, and run the
+ * code that stands here for transformers and GPTQModel as it is pasted, on a CPU; what is shown for vLLM is not run.
  */
 public final class LoadGuide {
     /** vLLM joins the linears of such a set into one, which is quantized or not. */
@@ -133,12 +133,15 @@ public final class LoadGuide {
                 || recipe.groupSize() == -1 && linears.stream().anyMatch(l -> l.inputs() > LARGEST_CPU_GROUP);
     }
 
+    /** Without a GPU {@code "auto"} would have GPTQModel take a kernel that needs one, so the CPU is named. */
     private String transformers(boolean torch) {
         return """
+               import torch
                from transformers import AutoModelForCausalLM, AutoTokenizer%s
 
                path = "%s"
-               model = AutoModelForCausalLM.from_pretrained(path, device_map="auto"%s)
+               device = "auto" if torch.cuda.is_available() else "cpu"
+               model = AutoModelForCausalLM.from_pretrained(path, device_map=device%s)
                tokenizer = AutoTokenizer.from_pretrained(path)
                inputs = tokenizer("Once upon a time", return_tensors="pt").to(model.device)
                print(tokenizer.decode(model.generate(**inputs, max_new_tokens=40)[0]))

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 import quern.scheme.Recipe;
 
 /** What the terminal shows at the end of a run. */
@@ -40,7 +41,7 @@ public final class Summary {
                 + (recipe.symmetric() ? ", symmetric" : ", asymmetric") + ", " + recipe.format() + " format";
     }
 
-    private static String quality(Report.@org.jspecify.annotations.Nullable Evaluation quality) {
+    private static String quality(Report.@Nullable Evaluation quality) {
         if (quality == null) {
             return "not measured (quern eval measures it)";
         }

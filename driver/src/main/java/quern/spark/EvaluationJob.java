@@ -3,6 +3,7 @@ package quern.spark;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.jspecify.annotations.Nullable;
@@ -62,7 +63,7 @@ public final class EvaluationJob {
             Subject judged = CheckpointWeights.subject(stores.open(subject));
             Subject compared = reference == null ? null : CheckpointWeights.subject(stores.open(reference));
             return Evaluation.scores(judged, compared, windows, device).stream()
-                    .flatMapToDouble(s -> java.util.stream.DoubleStream.of(s.nll(), s.kl(), s.agree(), s.tokens()))
+                    .flatMapToDouble(s -> DoubleStream.of(s.nll(), s.kl(), s.agree(), s.tokens()))
                     .toArray();
         }
     }

@@ -3,6 +3,7 @@ package quern.spark;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.apache.spark.Partitioner;
 import quern.plan.Plan;
 import quern.run.PassTiles;
@@ -24,6 +25,6 @@ final class SitePartitioner extends Partitioner {
 
     @Override
     public int getPartition(Object key) {
-        return java.util.Objects.requireNonNull(partitions.get(PassTiles.siteKey((Long) key)));
+        return Objects.requireNonNull(partitions.get(PassTiles.siteKey((Long) key)));
     }
 }

@@ -2,16 +2,23 @@ package quern.app;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import java.io.File;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.ByteBuffer;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HexFormat;
+import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.hdfs.MiniDFSCluster;
@@ -28,7 +35,10 @@ import quern.hadoop.Stores;
 import quern.run.ToyModel;
 import quern.store.BlobStore;
 
-/** One command from model to report, where model, text and result are on HDFS or S3: the bytes of a run on local files. */
+/**
+ * One command from model to report, where model, text and result are on HDFS or S3, or the model is where only the driver sees
+ * it: the bytes of a run on local files.
+ */
 @Timeout(240)
 class RemoteFoldersTest {
     @TempDir
@@ -36,7 +46,12 @@ class RemoteFoldersTest {
 
     private static Map<String, String> local;
 
+    /** A folder of this process that is another one, or none, to every other process: an executor on another machine. */
+    private static final String HERE = "/proc/self/cwd/target/unseen";
+
     private final Map<String, String> settings = new TreeMap<>();
+    private String master = "local[2]";
+    private final StringWriter said = new StringWriter();
 
     @BeforeAll
     static void quantizeOnLocalFiles(@TempDir Path folder) throws Exception {
@@ -50,6 +65,7 @@ class RemoteFoldersTest {
         settings.keySet().forEach(k -> System.clearProperty("spark.hadoop." + k));
         System.clearProperty("spark.master");
         System.clearProperty("spark.ui.enabled");
+        System.clearProperty("spark.executor.extraClassPath");
         FileSystem.closeAll();
     }
 
@@ -71,47 +87,83 @@ class RemoteFoldersTest {
         }
     }
 
+    @Test
+    void aModelThatExecutorsDoNotSeeIsCopiedToTheOutput() throws Exception {
+        onACluster();
+        String model = model(HERE);
+        String text = text(folder.toString());
+        assertThat(quantize(model, text, folder + "/result"))
+                .as(said.toString())
+                .isZero();
+        assertThat(checksums(folder + "/result")).isEqualTo(local);
+        assertThat(folder.resolve("result/_quern")).doesNotExist();
+
+        assertThat(run("eval", model, "--text", text, "--seqlen", "64")).isEqualTo(2);
+        assertThat(said.toString()).contains("Cannot evaluate " + model + ": the executors of local-cluster");
+    }
+
+    @Test
+    void anOutputThatExecutorsDoNotSeeIsRefused() throws Exception {
+        onACluster();
+        String here = folder.toString();
+        assertThat(quantize(model(here), text(here), HERE + "/result")).isEqualTo(2);
+        assertThat(said.toString()).contains("Cannot write to " + HERE + "/result: the executors of local-cluster");
+        assertThat(open(HERE + "/result").list("")).isEmpty();
+    }
+
+    private void onACluster() throws IOException {
+        assumeTrue(Files.isDirectory(Path.of("/proc/self/cwd")), "needs the /proc of Linux");
+        open(HERE).delete("");
+        Files.createDirectories(Path.of(System.getenv("SPARK_HOME"), "jars"));
+        master = "local-cluster[2,1,1024]";
+        System.setProperty(
+                "spark.executor.extraClassPath",
+                Arrays.stream(System.getProperty("java.class.path").split(File.pathSeparator))
+                        .map(p -> Path.of(p).toAbsolutePath().toString())
+                        .collect(Collectors.joining(File.pathSeparator)));
+    }
+
     /** Quantizes the toy model below this location; gives the checksum of every file of the result. */
     private Map<String, String> quantized(String location) throws Exception {
+        int code = quantize(model(location), text(location), location + "/result");
+        assertThat(code).as(said.toString()).isZero();
+        return checksums(location + "/result");
+    }
+
+    private String model(String location) throws IOException {
         BlobStore model = open(location + "/model");
         ToyModel.write(model, 3, 7);
         model.write("tokenizer.json", to -> to.write(ToyTokenizer.json()));
+        return location + "/model";
+    }
+
+    private String text(String location) throws IOException {
         byte[] stories =
                 String.join("\n", Demo.calibrationStories().subList(0, 20)).getBytes(UTF_8);
         open(location + "/text").write("stories.txt", to -> to.write(stories));
+        return location + "/text/stories.txt";
+    }
 
-        System.setProperty("spark.master", "local[2]");
+    private int quantize(String model, String text, String result) {
+        String options = "--samples 8 --seqlen 64 --group-size 32 --max-shard-size 50KB";
+        List<String> command = new ArrayList<>(List.of("quantize", model, "--out", result, "--calibration", text));
+        command.addAll(List.of(options.split(" ")));
+        return run(command.toArray(String[]::new));
+    }
+
+    private int run(String... command) {
+        System.setProperty("spark.master", master);
         System.setProperty("spark.ui.enabled", "false");
         settings.forEach((key, value) -> System.setProperty("spark.hadoop." + key, value));
-        StringWriter said = new StringWriter();
         PrintWriter words = new PrintWriter(said, true);
-        int code;
         try (Application application = new Application()) {
-            code = Main.run(
-                    new String[] {
-                        "quantize",
-                        location + "/model",
-                        "--out",
-                        location + "/result",
-                        "--calibration",
-                        location + "/text/stories.txt",
-                        "--samples",
-                        "8",
-                        "--seqlen",
-                        "64",
-                        "--group-size",
-                        "32",
-                        "--max-shard-size",
-                        "50KB"
-                    },
-                    () -> application,
-                    words,
-                    words);
+            return Main.run(command, () -> application, words, words);
         }
-        assertThat(code).as(said.toString()).isZero();
+    }
 
+    private Map<String, String> checksums(String location) throws Exception {
         Map<String, String> files = new TreeMap<>();
-        BlobStore result = open(location + "/result");
+        BlobStore result = open(location);
         for (String file : result.list("")) {
             if (!file.startsWith("report.") && !file.equals("quern.json")) { // these tell places and times
                 ByteBuffer bytes = result.read(file, 0, Math.toIntExact(result.length(file)));

@@ -8,66 +8,12 @@ import java.io.IOException;
 import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
-import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
-import java.util.Random;
-import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.api.io.TempDir;
 import quern.QuernException;
 
-@Timeout(60)
-class HubTest {
-    private static final Hub.Progress SILENT = (done, total) -> {};
-
-    @TempDir
-    Path home;
-
-    private FakeHub hub;
-
-    @BeforeEach
-    void start() {
-        hub = new FakeHub();
-        hub.files.put("config.json", "{\"model_type\": \"llama\"}".getBytes(UTF_8));
-        hub.files.put("tokenizer.json", "{}".getBytes(UTF_8));
-        hub.files.put("merges.txt", new byte[0]);
-        hub.files.put("tokenizer.model", new byte[] {1, 2, 3});
-        hub.files.put("chat_template.jinja", "{{ x }}".getBytes(UTF_8));
-        hub.files.put("model.safetensors", noise(200_000));
-    }
-
-    @AfterEach
-    void stop() {
-        hub.close();
-    }
-
-    private static byte[] noise(int length) {
-        byte[] bytes = new byte[length];
-        new Random(length).nextBytes(bytes);
-        return bytes;
-    }
-
-    private Hub client(String... variables) {
-        Map<String, String> environment =
-                new HashMap<>(Map.of("HF_ENDPOINT", hub.endpoint(), "HF_HOME", home.toString()));
-        for (int i = 0; i < variables.length; i += 2) {
-            environment.put(variables[i], variables[i + 1]);
-        }
-        HubSettings s = HubSettings.of(environment);
-        return new Hub(new HubSettings(
-                s.endpoint(), s.cache(), s.token(), s.offline(), Duration.ofSeconds(2), Duration.ofMillis(1)));
-    }
-
-    private Path folder() {
-        return home.resolve("hub/models--me--model");
-    }
-
+class HubTest extends HubFixture {
     @Test
     void a_model_arrives_in_the_layout_of_the_python_library() throws IOException {
         hub.files.put("pytorch_model.bin", noise(10));
@@ -193,89 +139,6 @@ class HubTest {
     void a_file_outside_of_the_folder_is_refused() {
         hub.files.put("../../evil.json", noise(1));
         refused(client(), "me/model", "main", "outside");
-    }
-
-    private static void refused(Hub client, String id, String revision, String... says) {
-        assertThatThrownBy(() -> client.model(id, revision, SILENT))
-                .isInstanceOf(QuernException.class)
-                .hasMessageStartingWith("Cannot ")
-                .message()
-                .contains(says)
-                .doesNotContain("secret", "wrong");
-    }
-
-    @Test
-    void a_broken_connection_goes_on_where_it_stopped() throws IOException {
-        hub.cuts.set(7);
-        hub.cutAfter = 20_000;
-        Path snapshot = client().model("me/model", "main", SILENT);
-        assertThat(snapshot.resolve("model.safetensors")).hasBinaryContent(noise(200_000));
-        assertThat(hub.requests.stream().filter(r -> r.startsWith("cdn GET"))).hasSize(8);
-    }
-
-    @Test
-    void what_an_earlier_run_left_is_used() throws IOException {
-        Path blobs = Files.createDirectories(folder().resolve("blobs"));
-        byte[] all = noise(200_000);
-        Files.write(blobs.resolve(FakeHub.sha256(all) + ".incomplete"), java.util.Arrays.copyOf(all, 150_000));
-        hub.cutAfter = 60_000; // a body of all bytes would be cut, the rest is not
-        hub.cuts.set(100);
-        Path snapshot = client().model("me/model", "main", SILENT);
-        assertThat(snapshot.resolve("model.safetensors")).hasBinaryContent(all);
-        assertThat(hub.cuts).hasValue(100);
-    }
-
-    @Test
-    void a_server_without_ranges_starts_over() throws IOException {
-        hub.ignoresRanges = true;
-        hub.cuts.set(2);
-        hub.cutAfter = 50_000;
-        List<Long> done = new CopyOnWriteArrayList<>();
-        Path snapshot = client().model("me/model", "main", (n, total) -> done.add(n));
-        assertThat(snapshot.resolve("model.safetensors")).hasBinaryContent(noise(200_000));
-        assertThat(done.get(done.size() - 1)).isEqualTo(200_000);
-    }
-
-    @Test
-    void a_silent_connection_is_a_broken_one() throws IOException {
-        hub.cuts.set(1);
-        hub.stallsInstead = true;
-        Path snapshot = client().model("me/model", "main", SILENT);
-        assertThat(snapshot.resolve("model.safetensors")).hasBinaryContent(noise(200_000));
-    }
-
-    @Test
-    void a_server_that_recovers_is_waited_for_and_one_that_does_not_is_named() throws IOException {
-        hub.failing = 3;
-        assertThat(client().model("me/model", "main", SILENT)).exists();
-        hub.failing = 1000;
-        refused(client(), "me/model", "main", "it answers 503");
-    }
-
-    @Test
-    void a_corrupted_body_is_refused_and_thrown_away() throws IOException {
-        hub.corrupts = true;
-        refused(client(), "me/model", "main", "model.safetensors", "checksum", FakeHub.sha256(noise(200_000)));
-        try (Stream<Path> blobs = Files.list(folder().resolve("blobs"))) {
-            assertThat(blobs.filter(
-                            b -> Files.isRegularFile(b) && b.toString().contains(FakeHub.sha256(noise(200_000)))))
-                    .isEmpty();
-        }
-        assertThat(folder().resolve("refs/main")).doesNotExist();
-        hub.corrupts = false;
-        assertThat(client().model("me/model", "main", SILENT).resolve("model.safetensors"))
-                .hasBinaryContent(noise(200_000));
-    }
-
-    @Test
-    void progress_begins_at_nothing_and_ends_at_all() throws IOException {
-        List<Long> done = new CopyOnWriteArrayList<>();
-        client().model("me/model", "main", (n, total) -> {
-            assertThat(total).isEqualTo(200_000);
-            done.add(n);
-        });
-        assertThat(done.get(0)).isZero();
-        assertThat(done.get(done.size() - 1)).isEqualTo(200_000);
     }
 
     @Test

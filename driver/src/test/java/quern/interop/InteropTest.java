@@ -127,11 +127,11 @@ class InteropTest {
         return tests("quantized", cases);
     }
 
-    /** What the report tells people to paste, out of reports of real runs. */
+    /** What the report tells people to paste, out of reports of real runs; groups of whole rows need another kernel. */
     @TestFactory
     Stream<DynamicTest> the_code_that_the_report_shows_runs() throws Exception {
         List<DynamicTest> tests = new ArrayList<>();
-        for (String options : List.of("--format compressed-tensors")) {
+        for (String options : List.of("", "--act-order full", "--group-size -1", "--format compressed-tensors")) {
             Path folder = WORK.resolve("pasted").resolve(fileName(options));
             Path checkpoint = folder.resolve("checkpoint");
             QuantizedDemo.write(application, checkpoint, words(options));

@@ -54,6 +54,27 @@ class ProgressTest {
                         "stage 2 of 2  [#####...............]  layer 1 of 4  ETA 1:00");
     }
 
+    /** Its time is that of its layers, not of what comes after them. */
+    @Test
+    void the_end_of_a_stage_is_drawn_once_and_what_follows_stands_below() {
+        for (Progress progress : List.of(live(), plain())) {
+            int before = terminal.written().length();
+            Progress.Stage stage = progress.stage("stage 1 of 1", 2);
+            now = now.plusSeconds(5);
+            stage.advance(1, 0, Double.NaN);
+            now = now.plusSeconds(5);
+            stage.advance(2, 0, Double.NaN);
+            progress.say("writing 1 file");
+            now = now.plusSeconds(5);
+            stage.close();
+            progress.close();
+
+            String written = terminal.written().substring(before);
+            assertThat(written.split("done in", -1)).hasSize(2);
+            assertThat(written.indexOf("done in 0:10")).isBetween(0, written.indexOf("writing"));
+        }
+    }
+
     @Test
     void a_line_that_stays_is_written_above_the_live_ones() {
         Progress progress = live();

@@ -2,6 +2,7 @@ package quern.format;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.Arrays;
 import java.util.List;
 import quern.QuernException;
@@ -38,7 +39,7 @@ public record StoredLinear(TensorSource tensors, String linear) {
         if (spec.dtype() != dtype || !spec.shape().equals(expected)) {
             throw unreadable(suffix, "it is " + spec.dtype() + " " + spec.shape() + ", not " + dtype + " " + expected);
         }
-        return tensors.read(linear + suffix).order(java.nio.ByteOrder.LITTLE_ENDIAN);
+        return tensors.read(linear + suffix).order(ByteOrder.LITTLE_ENDIAN);
     }
 
     /** The type of a tensor of scales. */

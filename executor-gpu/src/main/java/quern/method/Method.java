@@ -1,5 +1,6 @@
 package quern.method;
 
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import quern.device.Device;
 import quern.scheme.QuantizedLinear;
@@ -34,7 +35,7 @@ public interface Method {
      * @param losses what they cost, beside round-to-nearest with the same grid rule (max scales)
      * @param notes what the report must say of this linear: a raised damping, a fall-back; empty in the ordinary case
      */
-    record Outcome(QuantizedLinear quantized, Losses losses, java.util.List<String> notes) {}
+    record Outcome(QuantizedLinear quantized, Losses losses, List<String> notes) {}
 
     /**
      * tr(E H ET) / tokens for E = W - Q, in the units of a squared output summed over outputs; for a method without a

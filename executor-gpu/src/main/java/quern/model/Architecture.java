@@ -1,6 +1,7 @@
 package quern.model;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.dataformat.yaml.YAMLFactory;
@@ -96,7 +97,7 @@ public final class Architecture {
         Content content;
         try {
             content = YAML.readValue(text, Content.class);
-        } catch (com.fasterxml.jackson.core.JsonProcessingException e) {
+        } catch (JsonProcessingException e) {
             throw new IllegalArgumentException(
                     file + ":" + (e.getLocation() == null ? 1 : e.getLocation().getLineNr()) + ": "
                             + e.getOriginalMessage(),

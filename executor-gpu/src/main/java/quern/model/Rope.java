@@ -1,6 +1,7 @@
 package quern.model;
 
 import java.util.Set;
+import java.util.function.DoubleUnaryOperator;
 import java.util.function.IntToDoubleFunction;
 import quern.tensor.Matrix;
 
@@ -116,7 +117,7 @@ record Rope(double[] inverseFrequencies, double magnitude, double theta) {
         return table(length, Math::sin);
     }
 
-    private Matrix table(int length, java.util.function.DoubleUnaryOperator f) {
+    private Matrix table(int length, DoubleUnaryOperator f) {
         int half = inverseFrequencies.length;
         Matrix table = Matrix.zeros(length, half);
         for (int position = 0; position < length; position++) {

@@ -107,10 +107,4 @@ final class Cost {
         terms.add(new Plan.Term("solve of a site", 3 * 4 * widest * widest + 3 * largestWeight));
         return terms;
     }
-
-    static String gib(long bytes) {
-        return bytes >= 1L << 30
-                ? "%.1f GiB".formatted(bytes / (double) (1L << 30))
-                : "%.1f MiB".formatted(bytes / (double) (1L << 20));
-    }
 }

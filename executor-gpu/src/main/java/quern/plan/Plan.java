@@ -49,6 +49,26 @@ public record Plan(
         shards = List.copyOf(shards);
     }
 
+    /** The same plan with its source elsewhere: the bytes do not depend on where it is. */
+    public Plan from(String elsewhere) {
+        return new Plan(
+                id,
+                elsewhere,
+                output,
+                recipe,
+                scheme,
+                device,
+                deviceType,
+                computeType,
+                propagation,
+                stages,
+                sites,
+                kept,
+                calibration,
+                shards,
+                cost);
+    }
+
     public int layers() {
         return stages.get(stages.size() - 1).end();
     }

@@ -1,15 +1,9 @@
 package quern.plan;
 
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
-import java.util.HashMap;
-import java.util.HexFormat;
+import java.util.Comparator;
 import java.util.List;
-import java.util.Map;
 import java.util.TreeSet;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
@@ -23,8 +17,6 @@ import quern.model.Site;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;
 import quern.tensor.DType;
-import quern.tensor.TensorSource;
-import quern.tensor.TensorSpec;
 
 /** Decides everything about a run from the source's headers, the recipe and the machine. Reads no tensor. */
 public final class Planner {
@@ -97,25 +89,25 @@ public final class Planner {
         checkShapes(scheme, sites);
         List<Plan.Stage> stages = stages();
         Plan.Calibration calibration = calibration(sites, stages.size());
-        List<Plan.Shard> shards = shards(scheme, sites);
+        List<Plan.Shard> shards = ShardLayout.of(model.tensors(), format, scheme, sites, request.maxShardBytes());
         Cost cost = new Cost(model, request, sites, calibration, stages.size(), shards);
         Plan.Cost figures = cost.figures();
         if (request.machine().slotMemory() > 0
                 && figures.memoryBytes() > request.machine().slotMemory()) {
             Plan.Term largest = figures.memory().stream()
-                    .max(java.util.Comparator.comparingLong(Plan.Term::bytes))
+                    .max(Comparator.comparingLong(Plan.Term::bytes))
                     .orElseThrow();
             throw new QuernException(
                     ("Cannot fit this plan into %s per task: it needs %s, and the largest term is %s with "
                                     + "%s (give executors more memory, or fewer cores each)")
                             .formatted(
-                                    Cost.gib(request.machine().slotMemory()),
-                                    Cost.gib(figures.memoryBytes()),
+                                    ByteCount.text(request.machine().slotMemory()),
+                                    ByteCount.text(figures.memoryBytes()),
                                     largest.name(),
-                                    Cost.gib(largest.bytes())));
+                                    ByteCount.text(largest.bytes())));
         }
         return new Plan(
-                id(scheme, stages, sites, calibration),
+                PlanId.of(model, request, scheme, stages, sites, calibration),
                 request.source(),
                 request.output(),
                 recipe,
@@ -248,79 +240,5 @@ public final class Planner {
                 (int) Math.max(1, Math.min((model.layers() + WAVES - 1) / WAVES, WAVE_BYTES / Math.max(1, layerBytes)));
         return new Plan.Calibration(
                 tokens.source(), tokens.sha256(), sequences, length, batch, parts, stages > 1 ? wave : 1);
-    }
-
-    /** The output's tensors in the order of the layers, cut into files. */
-    private List<Plan.Shard> shards(Scheme scheme, List<Plan.SitePlan> sites) {
-        Map<String, Plan.LinearPlan> linears = new HashMap<>();
-        sites.forEach(s -> s.linears().forEach(l -> linears.put(l.name() + ".weight", l)));
-        TensorSource source = model.tensors();
-        List<List<Plan.ShardTensor>> files = new ArrayList<>();
-        List<Plan.ShardTensor> open = new ArrayList<>();
-        long bytes = 0;
-        for (String name : source.names().stream().sorted(NaturalOrder.OF_NAMES).toList()) {
-            Plan.LinearPlan linear = linears.get(name);
-            List<Plan.ShardTensor> tensors = new ArrayList<>();
-            if (linear == null) {
-                tensors.add(new Plan.ShardTensor(source.spec(name), ""));
-            } else {
-                for (TensorSpec spec : format.layout(linear.name(), linear.outputs(), linear.inputs(), scheme)) {
-                    tensors.add(new Plan.ShardTensor(spec, linear.name()));
-                }
-            }
-            long more = tensors.stream().mapToLong(t -> t.spec().bytes()).sum();
-            if (!open.isEmpty() && bytes + more > request.maxShardBytes()) {
-                files.add(open);
-                open = new ArrayList<>();
-                bytes = 0;
-            }
-            open.addAll(tensors);
-            bytes += more;
-        }
-        files.add(open);
-        List<Plan.Shard> shards = new ArrayList<>();
-        for (int i = 0; i < files.size(); i++) {
-            String file = files.size() == 1
-                    ? "model.safetensors"
-                    : "model-%05d-of-%05d.safetensors".formatted(i + 1, files.size());
-            shards.add(new Plan.Shard(file, files.get(i)));
-        }
-        return shards;
-    }
-
-    /** A hash of what the bytes depend on. */
-    private String id(Scheme scheme, List<Plan.Stage> stages, List<Plan.SitePlan> sites, Plan.Calibration calibration)
-            throws IOException {
-        ByteBuffer config = model.store()
-                .read("config.json", 0, Math.toIntExact(model.store().length("config.json")));
-        String configHash = sha256(config);
-        StringBuilder facts = new StringBuilder();
-        for (Object fact : List.of(
-                recipe,
-                scheme,
-                stages,
-                sites,
-                calibration,
-                request.maxShardBytes(),
-                request.machine().deviceType(),
-                request.machine().computeType(),
-                configHash)) {
-            facts.append(fact).append('\n');
-        }
-        model.tensors().names().stream()
-                .sorted()
-                .forEach(n -> facts.append(model.tensors().spec(n)).append('\n'));
-        return sha256(ByteBuffer.wrap(facts.toString().getBytes(StandardCharsets.UTF_8)))
-                .substring(0, 12);
-    }
-
-    private static String sha256(ByteBuffer bytes) {
-        try {
-            MessageDigest digest = MessageDigest.getInstance("SHA-256");
-            digest.update(bytes);
-            return HexFormat.of().formatHex(digest.digest());
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException(e);
-        }
     }
 }

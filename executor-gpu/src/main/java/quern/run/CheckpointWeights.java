@@ -2,6 +2,7 @@ package quern.run;
 
 import java.io.IOException;
 import java.util.Map;
+import java.util.Objects;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
 import quern.evaluate.Subject;
@@ -25,7 +26,7 @@ public final class CheckpointWeights implements Weights {
         this.model = model;
         this.stored = Weights.stored(model);
         this.format = Formats.of(quantization, model.weightType());
-        this.scheme = java.util.Objects.requireNonNull(format.scheme(quantization, model.weightType()));
+        this.scheme = Objects.requireNonNull(format.scheme(quantization, model.weightType()));
     }
 
     /** A model to evaluate, full precision or quantized. */

@@ -3,12 +3,9 @@ package quern.run;
 import java.io.IOException;
 import java.io.Serializable;
 import java.util.ArrayList;
-import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
+import java.util.concurrent.Callable;
 import quern.plan.Plan;
 
 /** Carries a plan out in this process, without Spark: parts, sites and shards are tasks of a thread pool. */
@@ -29,8 +26,7 @@ public final class LocalRunner implements PlanRunner {
     @Override
     public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done) throws IOException {
         List<Plan.Part> parts = plan.calibration().parts();
-        List<List<PassTiles.PartTile>> tilesOfPart =
-                new ArrayList<>(java.util.Collections.nCopies(parts.size(), List.of()));
+        List<List<PassTiles.PartTile>> tilesOfPart = new ArrayList<>(Collections.nCopies(parts.size(), List.of()));
         run(
                 plan,
                 parts,
@@ -70,30 +66,18 @@ public final class LocalRunner implements PlanRunner {
     private <I, R> void run(Plan plan, List<I> items, Work<I, R> work, Stopwatch watch, Finished<I, R> finished)
             throws IOException {
         Workbench bench = Workbench.of(plan, stores);
-        ExecutorService pool = Executors.newFixedThreadPool(threads);
         Object oneAtATime = new Object();
-        try {
-            List<Future<?>> futures = new ArrayList<>();
-            for (I item : items) {
-                futures.add(pool.submit(() -> {
-                    R result = work.run(bench, item, watch);
-                    synchronized (oneAtATime) {
-                        finished.accept(item, result);
-                    }
-                    return Arrays.asList();
-                }));
-            }
-            for (Future<?> future : futures) {
-                future.get();
-            }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new IOException("The run was interrupted", e);
-        } catch (ExecutionException e) {
-            throw Tasks.rethrown(e.getCause());
-        } finally {
-            Tasks.end(pool);
+        List<Callable<Boolean>> calls = new ArrayList<>();
+        for (I item : items) {
+            calls.add(() -> {
+                R result = work.run(bench, item, watch);
+                synchronized (oneAtATime) {
+                    finished.accept(item, result);
+                }
+                return true;
+            });
         }
+        SideBySide.run(threads, calls);
     }
 
     @FunctionalInterface

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -143,7 +144,7 @@ final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoClosea
         List<DeviceMatrix> batches = new ArrayList<>();
         for (int at = 0; at < sequences.size(); at += batch) {
             int[] ids = sequences.subList(at, Math.min(at + batch, sequences.size())).stream()
-                    .flatMapToInt(java.util.Arrays::stream)
+                    .flatMapToInt(Arrays::stream)
                     .toArray();
             batches.add(bench.device().upload(bench.embedding().rows(ids), DType.F32));
         }

@@ -1,5 +1,7 @@
 package quern.run;
 
+import java.util.Locale;
+
 /** Where the time goes. */
 public enum Phase {
     LOAD,
@@ -11,6 +13,6 @@ public enum Phase {
 
     /** As a person reads it. */
     public String label() {
-        return this == HESSIAN ? "Hessian" : name().toLowerCase(java.util.Locale.ROOT);
+        return this == HESSIAN ? "Hessian" : name().toLowerCase(Locale.ROOT);
     }
 }

@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -16,7 +17,6 @@ import quern.format.Formats;
 import quern.model.Model;
 import quern.plan.Plan;
 import quern.store.BlobStore;
-import quern.store.SafetensorsWriter;
 
 /**
  * Turns written shards into a checkpoint: index, auxiliary files, {@code config.json} with its quantization block, and last
@@ -89,7 +89,7 @@ public final class Publication {
         }
         for (String file : model.store().list("")) {
             if (isAuxiliary(file)) {
-                copy(file);
+                output.copy(model.store(), file, file);
                 written.add(file);
             }
         }
@@ -130,20 +130,10 @@ public final class Publication {
         marker.put(
                 "shards",
                 shards.stream()
-                        .sorted(java.util.Comparator.comparing(Tasks.ShardManifest::file))
+                        .sorted(Comparator.comparing(Tasks.ShardManifest::file))
                         .toList());
         marker.put("files", files.stream().sorted().toList());
         json(MARKER, marker);
-    }
-
-    private void copy(String file) throws IOException {
-        long length = model.store().length(file);
-        output.write(file, out -> {
-            int slice = 8 << 20;
-            for (long at = 0; at < length; at += slice) {
-                SafetensorsWriter.copy(model.store().read(file, at, (int) Math.min(slice, length - at)), out);
-            }
-        });
     }
 
     /** As it stands in the source, unknown fields and their order included. */

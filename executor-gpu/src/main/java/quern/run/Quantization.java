@@ -8,10 +8,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
 import quern.method.Methods;
 import quern.plan.Plan;
 import quern.store.BlobStore;
@@ -100,27 +96,14 @@ public final class Quantization {
             Pass boundary = new Pass(0, starts.get(starts.size() - 1), plan.layers(), -1, starts, List.of());
             runner.calibrate(plan, boundary, watch, this::done);
         }
-        ExecutorService pool = Executors.newFixedThreadPool(stages.size());
-        try {
-            List<Future<Boolean>> running = new ArrayList<>();
-            for (Plan.Stage stage : stages) {
-                Callable<Boolean> call = () -> {
-                    layerByLayer(stage);
-                    return true;
-                };
-                running.add(pool.submit(call));
-            }
-            for (Future<Boolean> future : running) {
-                future.get();
-            }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw new IOException("The run was interrupted", e);
-        } catch (ExecutionException e) {
-            throw Tasks.rethrown(e.getCause());
-        } finally {
-            Tasks.end(pool);
+        List<Callable<Boolean>> calls = new ArrayList<>();
+        for (Plan.Stage stage : stages) {
+            calls.add(() -> {
+                layerByLayer(stage);
+                return true;
+            });
         }
+        SideBySide.run(stages.size(), calls);
     }
 
     /** Whether a stage's input is stored, or the stage has already gone beyond needing it. */

@@ -1,7 +1,9 @@
 package quern.run;
 
+import java.io.Serializable;
+
 /** Names of a run's own files, relative to the output. */
-public record RunFolder(String id) implements java.io.Serializable {
+public record RunFolder(String id) implements Serializable {
     /** Below which all runs keep their files. */
     public static final String ROOT = "_quern/";
 
@@ -12,6 +14,11 @@ public record RunFolder(String id) implements java.io.Serializable {
     /** The plan as it was printed, for people. */
     public String plan() {
         return root() + "plan.txt";
+    }
+
+    /** A copy of the source, where executors do not see the source itself. */
+    public String source() {
+        return root() + "source/";
     }
 
     public String tokens(int part) {

@@ -2,6 +2,7 @@ package quern.run;
 
 import java.util.EnumMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.atomic.LongAdder;
 
 /** Busy nanoseconds per phase, added up over tasks. */
@@ -33,7 +34,7 @@ public final class Stopwatch {
     }
 
     private LongAdder adder(Phase phase) {
-        return java.util.Objects.requireNonNull(nanos.get(phase));
+        return Objects.requireNonNull(nanos.get(phase));
     }
 
     /** Times a body. */

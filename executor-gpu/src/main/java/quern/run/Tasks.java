@@ -2,16 +2,17 @@ package quern.run;
 
 import java.io.IOException;
 import java.io.OutputStream;
+import java.io.Serializable;
 import java.nio.ByteBuffer;
 import java.security.DigestOutputStream;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.TimeUnit;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import quern.method.Hessian;
 import quern.method.Method;
@@ -77,15 +78,15 @@ public final class Tasks {
     }
 
     /** What one shard's task wrote. */
-    public record ShardManifest(String file, long bytes, String sha256) implements java.io.Serializable {}
+    public record ShardManifest(String file, long bytes, String sha256) implements Serializable {}
 
     /** Streams a final shard from the pieces and the tensors that stay as they are. */
     public static ShardManifest shard(
             Workbench bench, Plan.Shard shard, Map<String, String> pieceOfLinear, Stopwatch watch) throws IOException {
         List<TensorSpec> specs =
                 shard.tensors().stream().map(Plan.ShardTensor::spec).toList();
-        Map<String, TensorSource> opened = new java.util.HashMap<>();
-        Map<String, String> linearOfTensor = new java.util.HashMap<>();
+        Map<String, TensorSource> opened = new HashMap<>();
+        Map<String, String> linearOfTensor = new HashMap<>();
         shard.tensors().forEach(t -> linearOfTensor.put(t.spec().name(), t.linear()));
         String sha = watch.time(
                 Phase.WRITE,
@@ -94,7 +95,7 @@ public final class Tasks {
                     if (linear.isEmpty()) {
                         copy(bench.model().tensors(), spec, out);
                     } else {
-                        String piece = java.util.Objects.requireNonNull(pieceOfLinear.get(linear), linear);
+                        String piece = Objects.requireNonNull(pieceOfLinear.get(linear), linear);
                         TensorSource source = opened.get(piece);
                         if (source == null) {
                             source = Checkpoint.file(bench.output(), piece);
@@ -131,40 +132,5 @@ public final class Tasks {
         } catch (NoSuchAlgorithmException e) {
             throw new IllegalStateException(e);
         }
-    }
-
-    /** Ends a pool and waits for what runs in it: after a failure its device may be closed, which nothing must then use. */
-    static void end(ExecutorService pool) {
-        pool.shutdownNow();
-        boolean interrupted = false;
-        try {
-            while (true) {
-                try {
-                    if (pool.awaitTermination(1, TimeUnit.MINUTES)) {
-                        return;
-                    }
-                } catch (InterruptedException e) {
-                    interrupted = true;
-                }
-            }
-        } finally {
-            if (interrupted) {
-                Thread.currentThread().interrupt();
-            }
-        }
-    }
-
-    /** The failure of a task, as what it was. */
-    static IOException rethrown(@Nullable Throwable cause) {
-        if (cause instanceof IOException io) {
-            return io;
-        }
-        if (cause instanceof RuntimeException runtime) {
-            throw runtime;
-        }
-        if (cause instanceof Error error) {
-            throw error;
-        }
-        throw new IllegalStateException(cause);
     }
 }

@@ -2,9 +2,11 @@ package quern.run;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -137,13 +139,13 @@ public final class Verification {
                 findings.add(file.getKey() + " is missing");
                 continue;
             }
-            java.security.MessageDigest digest = Tasks.sha256();
+            MessageDigest digest = Tasks.sha256();
             long length = store.length(file.getKey());
             for (long at = 0; at < length; at += 8 << 20) {
                 ByteBuffer slice = store.read(file.getKey(), at, (int) Math.min(8 << 20, length - at));
                 digest.update(slice);
             }
-            if (!java.util.HexFormat.of().formatHex(digest.digest()).equals(file.getValue())) {
+            if (!HexFormat.of().formatHex(digest.digest()).equals(file.getValue())) {
                 findings.add(file.getKey() + " is not what was written: its checksum differs");
             }
         }

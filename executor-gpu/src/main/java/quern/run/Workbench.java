@@ -1,8 +1,10 @@
 package quern.run;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import quern.QuernException;
 import quern.device.Device;
 import quern.device.Devices;
 import quern.format.Format;
@@ -32,10 +34,9 @@ public final class Workbench {
         this.output = stores.open(plan.output());
         this.device = Devices.open(plan.device(), plan.computeType());
         if (!device.type().equals(plan.deviceType())) {
-            throw new quern.QuernException(
-                    ("Cannot carry out plan %s on a device of type %s: it was made for %s, and other "
-                                    + "bytes would come out (plan again on this kind of machine)")
-                            .formatted(plan.id(), device.type(), plan.deviceType()));
+            throw new QuernException(("Cannot carry out plan %s on a device of type %s: it was made for %s, and other "
+                            + "bytes would come out (plan again on this kind of machine)")
+                    .formatted(plan.id(), device.type(), plan.deviceType()));
         }
         this.embedding = Embedding.open(model);
     }
@@ -46,7 +47,7 @@ public final class Workbench {
             try {
                 return new Workbench(plan, stores);
             } catch (IOException e) {
-                throw new java.io.UncheckedIOException("Cannot open " + plan.model() + ": " + e.getMessage(), e);
+                throw new UncheckedIOException("Cannot open " + plan.model() + ": " + e.getMessage(), e);
             }
         });
     }

@@ -1,5 +1,7 @@
 package quern.store;
 
+import java.util.UUID;
+
 /** The relative paths of a {@link BlobStore}. */
 public final class BlobPaths {
     private BlobPaths() {}
@@ -33,7 +35,7 @@ public final class BlobPaths {
 
     /** The name of an unfinished file; {@link #isTemporary} knows it again, no reader sees it. */
     public static String temporary(String path) {
-        return path + ".~" + java.util.UUID.randomUUID().toString().replace("-", "");
+        return path + ".~" + UUID.randomUUID().toString().replace("-", "");
     }
 
     public static boolean isTemporary(String path) {

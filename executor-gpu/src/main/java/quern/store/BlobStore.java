@@ -29,6 +29,20 @@ public interface BlobStore {
     /** Writes a file that appears whole or not at all; an existing file is replaced. */
     void write(String path, Body body) throws IOException;
 
+    /** Writes a file of another store, a slice in memory at a time. */
+    default void copy(BlobStore source, String file, String as) throws IOException {
+        long length = source.length(file);
+        write(as, out -> {
+            int slice = 8 << 20;
+            byte[] bytes = new byte[(int) Math.min(slice, length)];
+            for (long at = 0; at < length; at += slice) {
+                int here = (int) Math.min(slice, length - at);
+                source.read(file, at, here).get(bytes, 0, here);
+                out.write(bytes, 0, here);
+            }
+        });
+    }
+
     /** Deletes the files whose path begins with {@code prefix}, and folders left empty. */
     void delete(String prefix) throws IOException;
 

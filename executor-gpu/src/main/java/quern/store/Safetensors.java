@@ -12,6 +12,7 @@ import java.nio.CharBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -131,7 +132,7 @@ public record Safetensors(String file, long dataStart, Map<String, Entry> entrie
                     file,
                     8L + utf8.limit(),
                     tiled(entries),
-                    metadata == null ? Map.of() : java.util.Collections.unmodifiableMap(metadata));
+                    metadata == null ? Map.of() : Collections.unmodifiableMap(metadata));
         }
 
         private Map<String, String> metadata(JsonParser json) throws IOException {
@@ -268,7 +269,7 @@ public record Safetensors(String file, long dataStart, Map<String, Entry> entrie
                 throw new CorruptCheckpointException(
                         file, "its tensors should fill " + at + " bytes, but " + dataLength + " follow the header");
             }
-            return java.util.Collections.unmodifiableMap(tiled);
+            return Collections.unmodifiableMap(tiled);
         }
 
         private void expect(JsonParser json, @Nullable JsonToken found, JsonToken expected, String about) {

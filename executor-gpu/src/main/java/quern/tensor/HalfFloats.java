@@ -2,6 +2,7 @@ package quern.tensor;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Objects;
 
 /**
  * Between floats and the element types of files. Narrowing rounds to nearest, ties to even. What is too large becomes
@@ -28,7 +29,7 @@ public final class HalfFloats {
 
     /** {@code count} elements as floats, written to {@code into} from {@code at} on. */
     public static void toFloats(ByteBuffer littleEndian, DType from, float[] into, int at, int count) {
-        java.util.Objects.checkFromIndexSize(at, count, into.length);
+        Objects.checkFromIndexSize(at, count, into.length);
         if ((long) count * from.bytes() > littleEndian.remaining()) {
             throw new IllegalArgumentException(count + " elements of " + from + " need " + (long) count * from.bytes()
                     + " bytes, the buffer has " + littleEndian.remaining());

@@ -1,6 +1,7 @@
 package quern.tensor;
 
 import java.io.Serializable;
+import java.util.Arrays;
 import java.util.List;
 
 /** Name, element type and shape of a tensor: what a file's header says of it. */
@@ -10,8 +11,7 @@ public record TensorSpec(String name, DType dtype, List<Long> shape) implements 
     }
 
     public static TensorSpec of(String name, DType dtype, long... shape) {
-        return new TensorSpec(
-                name, dtype, java.util.Arrays.stream(shape).boxed().toList());
+        return new TensorSpec(name, dtype, Arrays.stream(shape).boxed().toList());
     }
 
     /** Number of elements; {@link ArithmeticException} when it does not fit a long. */

@@ -31,8 +31,8 @@ final class Solve {
         this.device = device;
         this.n = n;
         groups = (n + GROUP - 1) / GROUP;
-        original = DeviceContractTest.random(random, rows, n);
-        factor = DeviceContractTest.random(random, n, n);
+        original = DeviceFixture.random(random, rows, n);
+        factor = DeviceFixture.random(random, n, n);
         for (int i = 0; i < n; i++) {
             for (int j = 0; j < n; j++) {
                 int at = i * n + j;

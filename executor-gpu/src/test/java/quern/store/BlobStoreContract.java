@@ -90,6 +90,18 @@ public abstract class BlobStoreContract {
     }
 
     @Test
+    void a_file_of_another_store_is_copied() throws IOException {
+        MemoryStore other = new MemoryStore();
+        BlobStore store = emptyStore();
+        for (int length : new int[] {0, 10, (8 << 20) + 1}) { // none, one and two slices
+            put(other, "from", bytes(length));
+            store.copy(other, "from", "folder/to");
+            assertThat(store.length("folder/to")).isEqualTo(length);
+            assertThat(store.read("folder/to", 0, length)).isEqualTo(other.read("from", 0, length));
+        }
+    }
+
+    @Test
     void a_channel_seeks() throws IOException {
         BlobStore store = emptyStore();
         byte[] bytes = bytes(5000);

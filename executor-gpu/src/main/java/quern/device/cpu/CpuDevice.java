@@ -1,5 +1,8 @@
 package quern.device.cpu;
 
+import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_DST;
+import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_SRC;
+
 import java.nio.ByteBuffer;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
@@ -133,10 +136,7 @@ final class CpuDevice implements Device {
         }
         oneDnn.primitive(new Operations.Reorder(
                         Layout.rows(fromType, 1, elements), Layout.rows(toType, 1, elements), false))
-                .run(
-                        oneDnn,
-                        new Primitive.Arg(org.bytedeco.dnnl.global.dnnl.DNNL_ARG_SRC, from),
-                        new Primitive.Arg(org.bytedeco.dnnl.global.dnnl.DNNL_ARG_DST, to));
+                .run(oneDnn, new Primitive.Arg(DNNL_ARG_SRC, from), new Primitive.Arg(DNNL_ARG_DST, to));
     }
 
     @Override

@@ -1,5 +1,6 @@
 package quern.device.cpu;
 
+import java.util.Arrays;
 import quern.device.DeviceMatrix;
 import quern.device.SolveKernels;
 
@@ -43,7 +44,7 @@ final class JavaSolve implements SolveKernels {
         double[] row = new double[n];
         // Row i of X = inv(R) from X R = I: X[i,j] R[j,j] = I[i,j] - sum over k in [i, j) of X[i,k] R[k,j].
         for (int i = 0; i < n; i++) {
-            java.util.Arrays.fill(row, 0);
+            Arrays.fill(row, 0);
             row[i] = 1;
             for (int k = i; k < n; k++) {
                 double x = row[k] / r.values()[k * n + k];

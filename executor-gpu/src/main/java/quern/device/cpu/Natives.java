@@ -6,6 +6,7 @@ import static org.bytedeco.dnnl.global.dnnl.dnnl_version;
 
 import java.io.IOException;
 import java.util.LinkedHashMap;
+import java.util.Locale;
 import java.util.Map;
 import org.bytedeco.dnnl.dnnl_version_t;
 import org.bytedeco.dnnl.global.dnnl;
@@ -66,7 +67,7 @@ final class Natives {
 
     static String type(DType computeType) {
         dnnl_version_t version = dnnl_version();
-        return "cpu/" + computeType.name().toLowerCase(java.util.Locale.ROOT) + "/onednn-" + version.major() + "."
+        return "cpu/" + computeType.name().toLowerCase(Locale.ROOT) + "/onednn-" + version.major() + "."
                 + version.minor() + "." + version.patch() + "/" + instructionSet() + "/openblas-" + openBlasVersion()
                 + "-"
                 + openBlasCore();
@@ -88,7 +89,9 @@ final class Natives {
         names.put(dnnl.dnnl_cpu_isa_avx512_core_amx_fp16, "avx512_core_amx_fp16");
         names.put(dnnl.dnnl_cpu_isa_avx10_2_512, "avx10_2_512");
         names.put(dnnl.dnnl_cpu_isa_avx10_2_512_amx_2, "avx10_2_512_amx_2");
-        return names.getOrDefault(isa, System.getProperty("os.arch", "") + "-" + Integer.toHexString(isa));
+        boolean tiles = (isa & dnnl.dnnl_cpu_isa_avx512_core_amx) == dnnl.dnnl_cpu_isa_avx512_core_amx;
+        return (tiles ? CoreCaches.here() + "/" : "")
+                + names.getOrDefault(isa, System.getProperty("os.arch", "") + "-" + Integer.toHexString(isa));
     }
 
     private static String openBlasVersion() {

@@ -3,6 +3,7 @@ package quern.format.gptq;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
@@ -57,7 +58,7 @@ final class GptqConfig {
         meta.put("method", recipe.method());
         meta.put("act_group_aware", scheme.order() == ColumnOrder.GROUP);
         meta.put("static_groups", scheme.order() == ColumnOrder.STATIC);
-        meta.put("scales", recipe.scales().name().toLowerCase(java.util.Locale.ROOT));
+        meta.put("scales", recipe.scales().name().toLowerCase(Locale.ROOT));
         block.put("meta", meta);
         return block;
     }

@@ -1,0 +1,53 @@
+package quern.plan;
+
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import quern.format.Format;
+import quern.scheme.Scheme;
+import quern.tensor.TensorSource;
+import quern.tensor.TensorSpec;
+
+/** The output's tensors in the order of the layers, cut into files. */
+final class ShardLayout {
+    private ShardLayout() {}
+
+    /** @param maxBytes a file is closed before it would grow beyond this */
+    static List<Plan.Shard> of(
+            TensorSource source, Format format, Scheme scheme, List<Plan.SitePlan> sites, long maxBytes) {
+        Map<String, Plan.LinearPlan> linears = new HashMap<>();
+        sites.forEach(s -> s.linears().forEach(l -> linears.put(l.name() + ".weight", l)));
+        List<List<Plan.ShardTensor>> files = new ArrayList<>();
+        List<Plan.ShardTensor> open = new ArrayList<>();
+        long bytes = 0;
+        for (String name : source.names().stream().sorted(NaturalOrder.OF_NAMES).toList()) {
+            Plan.LinearPlan linear = linears.get(name);
+            List<Plan.ShardTensor> tensors = new ArrayList<>();
+            if (linear == null) {
+                tensors.add(new Plan.ShardTensor(source.spec(name), ""));
+            } else {
+                for (TensorSpec spec : format.layout(linear.name(), linear.outputs(), linear.inputs(), scheme)) {
+                    tensors.add(new Plan.ShardTensor(spec, linear.name()));
+                }
+            }
+            long more = tensors.stream().mapToLong(t -> t.spec().bytes()).sum();
+            if (!open.isEmpty() && bytes + more > maxBytes) {
+                files.add(open);
+                open = new ArrayList<>();
+                bytes = 0;
+            }
+            open.addAll(tensors);
+            bytes += more;
+        }
+        files.add(open);
+        List<Plan.Shard> shards = new ArrayList<>();
+        for (int i = 0; i < files.size(); i++) {
+            String file = files.size() == 1
+                    ? "model.safetensors"
+                    : "model-%05d-of-%05d.safetensors".formatted(i + 1, files.size());
+            shards.add(new Plan.Shard(file, files.get(i)));
+        }
+        return shards;
+    }
+}

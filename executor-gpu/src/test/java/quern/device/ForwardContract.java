@@ -1,0 +1,262 @@
+package quern.device;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
+import quern.device.ForwardKernels.Activation;
+import quern.device.ForwardKernels.AttentionShape;
+import quern.tensor.DType;
+import quern.tensor.Matrix;
+
+/** The kernels of the forward pass; those of the solve stand above, since a test has one superclass. */
+abstract class ForwardContract extends SolveContract {
+    @ParameterizedTest
+    @CsvSource({"1, 1, 1", "1, 64, 48", "7, 33, 17", "130, 576, 100", "300, 70, 1536"})
+    void linear_is_x_times_w_transposed_plus_bias(int tokens, int inputs, int outputs) {
+        for (DType type : List.of(DType.F32, compute)) {
+            try (DeviceMatrix x = device.upload(random(tokens, inputs), compute);
+                    DeviceMatrix w = device.upload(random(outputs, inputs), compute);
+                    DeviceMatrix bias = device.upload(random(1, outputs), DType.F32);
+                    DeviceMatrix prepared = forward.prepare(w);
+                    DeviceMatrix plain = forward.linear(x, prepared, null, type);
+                    DeviceMatrix biased = forward.linear(x, prepared, bias, type)) {
+                assertThat(biased.dtype()).isEqualTo(type);
+                double[][] expected = Naive.product(held(device, x), Naive.transposed(held(device, w)));
+                double tolerance = type == DType.F32 ? 1e-5 : 0x1p-8;
+                assertClose(device.download(plain), expected, tolerance);
+                double[][] b = held(device, bias);
+                for (double[] row : expected) {
+                    for (int j = 0; j < row.length; j++) {
+                        row[j] += b[0][j];
+                    }
+                }
+                assertClose(device.download(biased), expected, tolerance);
+            }
+        }
+    }
+
+    @Test
+    void linear_rounds_f32_operands_itself() {
+        try (DeviceMatrix x = device.upload(random(5, 40), DType.F32);
+                DeviceMatrix rounded = device.upload(device.download(x), compute);
+                DeviceMatrix w = device.upload(random(24, 40), DType.F32);
+                DeviceMatrix prepared = forward.prepare(w);
+                DeviceMatrix a = forward.linear(x, prepared, null, DType.F32);
+                DeviceMatrix b = forward.linear(rounded, prepared, null, DType.F32)) {
+            assertThat(device.download(a).values()).isEqualTo(device.download(b).values());
+            assertClose(
+                    device.download(a), Naive.product(held(device, x), Naive.transposed(held(device, w))), tolerance());
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1, 1, 64, 0, true", "9, 3, 40, 1, true", "9, 3, 40, 0, false", "4, 1, 576, 1, true"})
+    void rms_norm_divides_by_the_root_mean_square(int rows, int runs, int width, float offset, boolean shared) {
+        for (DType from : List.of(DType.F32, compute)) {
+            for (DType type : List.of(DType.F32, compute)) {
+                try (DeviceMatrix x = device.upload(random(rows, runs * width), from);
+                        DeviceMatrix w = device.upload(random(1, shared ? width : runs * width), DType.F32);
+                        DeviceMatrix y = forward.rmsNorm(x, w, width, 1e-3f, offset, type)) {
+                    assertThat(y.dtype()).isEqualTo(type);
+                    assertClose(
+                            device.download(y),
+                            Naive.rmsNorm(held(device, x), held(device, w), width, 1e-3f, offset),
+                            type == DType.F32 ? 1e-5 : 0x1p-8);
+                }
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "1, 1, 2, 1, false",
+        "10, 3, 64, 32, false",
+        "10, 3, 24, 6, false",
+        "6, 2, 20, 10, true",
+        "6, 2, 20, 4, true"
+    })
+    void rotary_turns_pairs(int length, int heads, int headDim, int half, boolean interleaved) {
+        for (DType type : List.of(DType.F32, compute)) {
+            try (DeviceMatrix x = device.upload(random(2 * length, heads * headDim), type);
+                    DeviceMatrix cos = device.upload(random(length, half), DType.F32);
+                    DeviceMatrix sin = device.upload(random(length, half), DType.F32);
+                    DeviceMatrix y = forward.rotary(x, cos, sin, headDim, interleaved, type)) {
+                assertThat(y.dtype()).isEqualTo(type);
+                assertClose(
+                        device.download(y),
+                        Naive.rotary(held(device, x), held(device, cos), held(device, sin), headDim, interleaved),
+                        type == DType.F32 ? 1e-6 : 0x1p-8);
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "1, 1, 1, 8, 8, 0",
+        "5, 4, 2, 16, 16, 0",
+        "130, 9, 3, 64, 64, 0",
+        "300, 2, 2, 24, 16, 0",
+        "300, 2, 1, 33, 33, 7",
+        "257, 4, 4, 32, 32, 128",
+        "20, 2, 1, 16, 16, 64"
+    })
+    void attention_is_a_causal_softmax(int length, int heads, int kvHeads, int headDim, int valueDim, int window) {
+        AttentionShape shape =
+                new AttentionShape(length, heads, kvHeads, headDim, valueDim, 1 / (float) Math.sqrt(headDim), window);
+        for (DType type : List.of(DType.F32, compute)) {
+            try (DeviceMatrix q = device.upload(random(2 * length, heads * headDim), type);
+                    DeviceMatrix k = device.upload(random(2 * length, kvHeads * headDim), type);
+                    DeviceMatrix v = device.upload(random(2 * length, kvHeads * valueDim), type);
+                    DeviceMatrix y = forward.attention(q, k, v, shape, type)) {
+                assertThat(y.dtype()).isEqualTo(type);
+                assertClose(
+                        device.download(y),
+                        Naive.attention(held(device, q), held(device, k), held(device, v), shape),
+                        tolerance());
+            }
+        }
+    }
+
+    @Test
+    void attention_does_not_see_the_future_at_all() {
+        AttentionShape shape = new AttentionShape(200, 2, 1, 16, 16, 0.25f, 0);
+        Matrix q = random(200, 32);
+        Matrix k = random(200, 16);
+        Matrix v = random(200, 16);
+        float[] before = attend(q, k, v, shape);
+        for (int i = 150 * 16; i < 200 * 16; i++) {
+            k.values()[i] = 50;
+            v.values()[i] = 1e30f;
+        }
+        float[] after = attend(q, k, v, shape);
+        assertThat(Arrays.copyOf(after, 150 * 32)).isEqualTo(Arrays.copyOf(before, 150 * 32));
+        assertThat(after).isNotEqualTo(before);
+    }
+
+    private float[] attend(Matrix q, Matrix k, Matrix v, AttentionShape shape) {
+        try (DeviceMatrix dq = device.upload(q, compute);
+                DeviceMatrix dk = device.upload(k, compute);
+                DeviceMatrix dv = device.upload(v, compute);
+                DeviceMatrix y = forward.attention(dq, dk, dv, shape, DType.F32)) {
+            return device.download(y).values();
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(Activation.class)
+    void activations_follow_their_definitions(Activation activation) {
+        Matrix inputs = random(7, 33);
+        for (int i = 0; i < inputs.values().length; i++) {
+            inputs.values()[i] *= 4;
+        }
+        for (DType type : List.of(DType.F32, compute)) {
+            try (DeviceMatrix gate = device.upload(inputs, type);
+                    DeviceMatrix up = device.upload(random(7, 33), type);
+                    DeviceMatrix alone = forward.activate(activation, gate, null, type);
+                    DeviceMatrix gated = forward.activate(activation, gate, up, type)) {
+                assertThat(gated.dtype()).isEqualTo(type);
+                double[][] expected = held(device, gate);
+                double[][] u = held(device, up);
+                double[][] expectedGated = new double[7][33];
+                for (int i = 0; i < 7; i++) {
+                    for (int j = 0; j < 33; j++) {
+                        expected[i][j] = Naive.activation(activation, expected[i][j]);
+                        expectedGated[i][j] = expected[i][j] * u[i][j];
+                    }
+                }
+                double tolerance = type == DType.F32 ? 1e-6 : 0x1p-8;
+                assertClose(device.download(alone), expected, tolerance);
+                assertClose(device.download(gated), expectedGated, tolerance);
+            }
+        }
+    }
+
+    @Test
+    void add_adds_in_fp32() {
+        for (DType type : List.of(DType.F32, compute)) {
+            try (DeviceMatrix a = device.upload(random(5, 19), DType.F32);
+                    DeviceMatrix b = device.upload(random(5, 19), type);
+                    DeviceMatrix sum = forward.add(a, b)) {
+                Matrix left = device.download(a);
+                Matrix right = device.download(b);
+                for (int i = 0; i < left.values().length; i++) {
+                    left.values()[i] += right.values()[i];
+                }
+                assertThat(sum.dtype()).isEqualTo(DType.F32);
+                assertThat(device.download(sum).values()).isEqualTo(left.values());
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1, 5", "300, 40", "100, 577", "2100, 33", "64, 1100"})
+    void gram_sums_outer_products_below_the_diagonal(int tokens, int inputs) {
+        for (DType type : List.of(DType.F32, compute)) {
+            try (DeviceMatrix x = device.upload(random(tokens, inputs), type);
+                    DeviceMatrix rounded = device.upload(device.download(x), compute);
+                    DeviceMatrix gram = device.zeros(inputs, inputs, DType.F32)) {
+                forward.addGram(x, gram);
+                forward.addGram(x, gram);
+                double[][] r = held(device, rounded);
+                double[][] expected = Naive.product(Naive.transposed(r), r);
+                Matrix actual = device.download(gram);
+                for (int i = 0; i < inputs; i++) {
+                    for (int j = 0; j < inputs; j++) {
+                        expected[i][j] = j > i ? 0 : 2 * expected[i][j];
+                        if (j > i) {
+                            actual.values()[i * inputs + j] = 0;
+                        }
+                    }
+                }
+                assertClose(actual, expected, 1e-5);
+            }
+        }
+    }
+
+    @Test
+    void results_do_not_depend_on_what_other_threads_do() throws Exception {
+        AttentionShape shape = new AttentionShape(150, 3, 1, 32, 32, 0.2f, 0);
+        try (DeviceMatrix x = device.upload(random(300, 96), DType.F32);
+                DeviceMatrix k = device.upload(random(300, 32), compute);
+                DeviceMatrix w = device.upload(random(200, 96), compute);
+                DeviceMatrix prepared = forward.prepare(w)) {
+            Callable<List<float[]>> work = () -> {
+                List<float[]> results = new ArrayList<>();
+                try (DeviceMatrix y = forward.linear(x, prepared, null, DType.F32);
+                        DeviceMatrix a = forward.attention(x, k, k, shape, DType.F32);
+                        DeviceMatrix gram = device.zeros(96, 96, DType.F32)) {
+                    forward.addGram(x, gram);
+                    results.add(device.download(y).values());
+                    results.add(device.download(a).values());
+                    results.add(device.download(gram).values());
+                }
+                return results;
+            };
+            List<float[]> alone = work.call();
+            ExecutorService threads = Executors.newFixedThreadPool(4);
+            try {
+                List<Future<List<float[]>>> futures = new ArrayList<>();
+                for (int i = 0; i < 16; i++) {
+                    futures.add(threads.submit(work));
+                }
+                for (Future<List<float[]>> future : futures) {
+                    for (int i = 0; i < alone.size(); i++) {
+                        assertThat(future.get().get(i)).isEqualTo(alone.get(i));
+                    }
+                }
+            } finally {
+                threads.shutdown();
+            }
+        }
+    }
+}

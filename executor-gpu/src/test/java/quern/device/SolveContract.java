@@ -1,0 +1,107 @@
+package quern.device;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.Arrays;
+import org.assertj.core.data.Percentage;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import quern.tensor.DType;
+import quern.tensor.Matrix;
+
+/** The kernels of the solve. */
+abstract class SolveContract extends DeviceFixture {
+    /** A well-conditioned positive definite matrix; what lies above the diagonal is not to be read. */
+    private Matrix hessian(int n) {
+        double[][] x = Naive.of(random(2 * n, n));
+        double[][] h = Naive.product(Naive.transposed(x), x);
+        Matrix m = Matrix.zeros(n, n);
+        for (int i = 0; i < n; i++) {
+            for (int j = 0; j < n; j++) {
+                m.values()[i * n + j] = j > i ? Float.NaN : (float) h[i][j] / n;
+            }
+        }
+        return m;
+    }
+
+    private static double[][] mirrored(Matrix lower) {
+        double[][] h = Naive.of(lower);
+        for (int i = 0; i < h.length; i++) {
+            for (int j = i + 1; j < h.length; j++) {
+                h[i][j] = h[j][i];
+            }
+        }
+        return h;
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 63, 64, 65, 200})
+    void factor_is_upper_and_its_square_is_the_hessian(int n) {
+        Matrix h = hessian(n);
+        try (DeviceMatrix r = device.upload(h, DType.F32)) {
+            assertThat(device.solve().factor(r)).isTrue();
+            double[][] upper = held(device, r);
+            for (int i = 0; i < n; i++) {
+                for (int j = 0; j < i; j++) {
+                    assertThat(upper[i][j]).isZero();
+                }
+                assertThat(upper[i][i]).isPositive();
+            }
+            Matrix product = Matrix.zeros(n, n);
+            double[][] square = Naive.product(upper, Naive.transposed(upper));
+            for (int i = 0; i < n * n; i++) {
+                product.values()[i] = (float) square[i / n][i % n];
+            }
+            assertClose(product, mirrored(h), 1e-5);
+
+            double[][] inverse = Naive.inverse(mirrored(h));
+            float[] diagonal = device.solve().inverseDiagonal(r);
+            for (int i = 0; i < n; i++) {
+                assertThat((double) diagonal[i]).isCloseTo(inverse[i][i], Percentage.withPercentage(0.1));
+            }
+        }
+    }
+
+    @Test
+    void a_hessian_that_is_not_positive_definite_is_reported() {
+        for (float bad : new float[] {0, -1, Float.NaN, Float.POSITIVE_INFINITY}) {
+            Matrix h = hessian(70);
+            h.values()[30 * 70 + 30] = bad;
+            try (DeviceMatrix r = device.upload(h, DType.F32)) {
+                assertThat(device.solve().factor(r))
+                        .as("%s on the diagonal", bad)
+                        .isFalse();
+            }
+        }
+    }
+
+    @Test
+    void sweep_and_propagate_reach_the_codes_of_the_definition() {
+        int rows = 300;
+        int n = 90;
+        Solve solve = new Solve(device, random, rows, n);
+        solve.run(0, rows, 32);
+        solve.assertMatchesDefinition();
+    }
+
+    @Test
+    void a_solve_does_not_depend_on_how_rows_are_split() {
+        int rows = 600;
+        int n = 200;
+        Solve solve = new Solve(device, random, rows, n);
+        solve.run(0, rows, 128);
+        byte[] whole = solve.codes();
+        float[] working = solve.working();
+        for (int at : new int[] {1, 7, 256, 300, 599}) {
+            solve.run(0, at, 128);
+            byte[] top = solve.codes();
+            float[] topWorking = solve.working();
+            solve.run(at, rows, 128);
+            assertThat(top).isEqualTo(Arrays.copyOf(whole, at * n));
+            assertThat(topWorking).isEqualTo(Arrays.copyOf(working, at * n));
+            assertThat(solve.codes()).isEqualTo(Arrays.copyOfRange(whole, at * n, rows * n));
+            assertThat(solve.working()).isEqualTo(Arrays.copyOfRange(working, at * n, rows * n));
+        }
+    }
+}
