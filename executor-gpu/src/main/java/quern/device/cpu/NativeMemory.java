@@ -1,9 +1,9 @@
 package quern.device.cpu;
 
+import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.ConcurrentLinkedDeque;
 import java.util.concurrent.atomic.AtomicLong;
 import org.bytedeco.javacpp.Pointer;
 import org.jspecify.annotations.Nullable;
@@ -12,18 +12,20 @@ import quern.device.DeviceException;
 /**
  * Blocks outside of the heap, aligned to a cache line, and how many bytes of them are alive. A forward pass asks for the same
  * few sizes again and again: blocks that were closed are kept for the next that asks for just as much, since memory fresh
- * from the system costs a page fault for every 4 KiB.
+ * from the system costs a page fault for every 4 KiB. Of what is kept, sizes that were not asked for longest go first.
  */
 final class NativeMemory implements AutoCloseable {
     private static final long ALIGNMENT = 64;
     /** Smaller ones are as quick from malloc. */
     private static final long SMALLEST_KEPT = 64 << 10;
     /** What is kept at most. */
-    private static final long MOST_KEPT = 256L << 20;
+    private static final long MOST_KEPT = 128L << 20;
 
     private final AtomicLong live = new AtomicLong();
-    private final AtomicLong kept = new AtomicLong();
-    private final Map<Long, Deque<Pointer>> closed = new ConcurrentHashMap<>();
+    /** By size, the one used last at the end; guarded by itself. */
+    private final Map<Long, Deque<Pointer>> closed = new LinkedHashMap<>(16, 0.75f, true);
+
+    private long kept; // guarded by closed
 
     /** Owned by whoever asked for it. */
     final class Block implements AutoCloseable {
@@ -59,39 +61,54 @@ final class NativeMemory implements AutoCloseable {
             if (!closed) {
                 closed = true;
                 live.addAndGet(-bytes);
-                if (bytes < SMALLEST_KEPT || kept.addAndGet(bytes) > MOST_KEPT) {
-                    if (bytes >= SMALLEST_KEPT) {
-                        kept.addAndGet(-bytes);
-                    }
+                if (bytes < SMALLEST_KEPT) {
                     Pointer.free(allocation);
                 } else {
-                    NativeMemory.this
-                            .closed
-                            .computeIfAbsent(bytes, size -> new ConcurrentLinkedDeque<>())
-                            .push(allocation);
+                    keep(allocation, bytes);
                 }
             }
         }
     }
 
-    private @Nullable Pointer keptBlock(long bytes) {
-        Deque<Pointer> blocks = closed.get(bytes);
-        Pointer block = blocks == null ? null : blocks.poll();
-        if (block != null) {
-            kept.addAndGet(-bytes);
+    private void keep(Pointer block, long bytes) {
+        synchronized (closed) {
+            closed.computeIfAbsent(bytes, size -> new ArrayDeque<>()).push(block);
+            kept += bytes;
+            letGo(MOST_KEPT);
         }
-        return block;
+    }
+
+    private @Nullable Pointer keptBlock(long bytes) {
+        synchronized (closed) {
+            Deque<Pointer> blocks = closed.get(bytes);
+            Pointer block = blocks == null ? null : blocks.poll();
+            if (block != null) {
+                kept -= bytes;
+            }
+            return block;
+        }
+    }
+
+    private void letGo(long most) {
+        var sizes = closed.entrySet().iterator();
+        while (kept > most && sizes.hasNext()) {
+            Map.Entry<Long, Deque<Pointer>> size = sizes.next();
+            while (kept > most && !size.getValue().isEmpty()) {
+                Pointer.free(size.getValue().removeLast());
+                kept -= size.getKey();
+            }
+            if (size.getValue().isEmpty()) {
+                sizes.remove();
+            }
+        }
     }
 
     /** Gives back what is kept; blocks that are alive stay. */
     @Override
     public void close() {
-        closed.forEach((bytes, blocks) -> {
-            for (Pointer block = blocks.poll(); block != null; block = blocks.poll()) {
-                kept.addAndGet(-bytes);
-                Pointer.free(block);
-            }
-        });
+        synchronized (closed) {
+            letGo(0);
+        }
     }
 
     Block allocate(long bytes) {
