@@ -27,6 +27,14 @@ public interface Format {
     @Nullable
     String refuses(Scheme scheme, int outputs, int inputs);
 
+    /**
+     * Whether its loaders also replace modules that hold their weight inputs x outputs (Conv1D). It is stored as that of a linear
+     * then.
+     */
+    default boolean replacesConv1d() {
+        return false;
+    }
+
     /** The tensors that stand for one linear, in the order of {@link #pack}. */
     List<TensorSpec> layout(String linear, int outputs, int inputs, Scheme scheme);
 

@@ -31,20 +31,21 @@ public final class Embedding {
     }
 
     static Embedding open(Model model, long readWhole) throws IOException {
-        boolean small = 4L * model.vocabulary() * model.hiddenSize() <= readWhole;
+        boolean small = 4L * model.vocabulary() * model.config().embeddingSize() <= readWhole;
         return new Embedding(model, small ? floats(model, 0, model.vocabulary()) : null);
     }
 
     private static float[] floats(Model model, int from, int count) throws IOException {
-        ByteBuffer bytes = StoredTensors.bytes(model.tensors(), model.embedding(), from, count, model.hiddenSize());
+        int width = model.config().embeddingSize();
+        ByteBuffer bytes = StoredTensors.bytes(model.tensors(), model.embedding(), from, count, width);
         DType type = StoredTensors.type(model.tensors(), model.embedding());
-        return HalfFloats.toFloats(bytes, type, count * model.hiddenSize());
+        return HalfFloats.toFloats(bytes, type, count * width);
     }
 
-    /** tokens x hidden, what enters the first layer; {@link QuernException} for an id beyond the vocabulary. */
+    /** tokens x columns of the embedding; {@link QuernException} for an id beyond the vocabulary. */
     public Matrix rows(int[] tokens) throws IOException {
-        int hidden = model.hiddenSize();
-        Matrix result = Matrix.zeros(tokens.length, hidden);
+        int width = model.config().embeddingSize();
+        Matrix result = Matrix.zeros(tokens.length, width);
         for (int t = 0; t < tokens.length; t++) {
             int id = tokens[t];
             if (id < 0 || id >= model.vocabulary()) {
@@ -52,9 +53,9 @@ public final class Embedding {
                         + model.vocabulary() + " tokens (use the tokenizer that belongs to the model)");
             }
             if (whole != null) {
-                System.arraycopy(whole, id * hidden, result.values(), t * hidden, hidden);
+                System.arraycopy(whole, id * width, result.values(), t * width, width);
             } else {
-                System.arraycopy(row(id), 0, result.values(), t * hidden, hidden);
+                System.arraycopy(row(id), 0, result.values(), t * width, width);
             }
         }
         return result;

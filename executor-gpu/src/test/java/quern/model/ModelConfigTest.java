@@ -15,9 +15,10 @@ class ModelConfigTest {
         String json = "{\"model_type\": \"" + type + "\", \"hidden_size\": 64, \"intermediate_size\": 96,"
                 + " \"num_hidden_layers\": 4, \"num_attention_heads\": 4, \"num_key_value_heads\": 2,"
                 + " \"vocab_size\": 128" + more + "}";
-        Fields fields = Fields.read(new MemoryStore().put("config.json", json.getBytes(StandardCharsets.UTF_8)));
-        Architecture architecture = Architectures.of(fields);
-        return ModelConfig.of(fields.withDefaults(architecture.defaults()), architecture);
+        MemoryStore store = new MemoryStore().put("config.json", json.getBytes(StandardCharsets.UTF_8));
+        Fields fields = Fields.read(store);
+        Architecture architecture = Architectures.of(fields, store);
+        return ModelConfig.of(fields.of(architecture), architecture);
     }
 
     @ParameterizedTest(name = "{0} {1}: {2}")

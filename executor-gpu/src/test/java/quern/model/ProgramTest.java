@@ -24,7 +24,7 @@ class ProgramTest {
             delimiter = '|',
             quoteCharacter = '"',
             value = {
-                "x = sum(x, x) | f.yaml:7: operation 'sum' is not one of norm, head_norm, linear, rotary, attention, activate, add",
+                "x = sum(x, x) | f.yaml:7: operation 'sum' is not one of norm, head_norm, each_head_norm, linear, rotary, positions, attention, activate, scale, add",
                 "x = add(x, y) | f.yaml:7: 'y' is used before it is given a value",
                 "x = add(x) | f.yaml:7: 'add' takes 2 value(s), not 1",
                 "x = norm(x) | f.yaml:7: 'norm' takes 1 value(s) and a module, not 0",
@@ -49,7 +49,7 @@ class ProgramTest {
         String yaml = String.join(
                 "\n",
                 "model_types: [t]",
-                "names: {embedding: e, layer: l, norm: n, head: h}",
+                "names: {embedding: e, layer: l, head: h}",
                 "layer: |",
                 "  a = norm(x, ln)",
                 "  x = nothing(a)");
