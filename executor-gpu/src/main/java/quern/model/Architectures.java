@@ -15,7 +15,25 @@ import quern.store.Checkpoint;
 
 /** The registry of model families: one line each. */
 public final class Architectures {
-    private static final List<String> FAMILIES = List.of("exaone4", "llama", "mistral", "qwen2", "qwen3", "smollm3");
+    private static final List<String> FAMILIES = List.of(
+            "bloom",
+            "cohere",
+            "cohere2",
+            "exaone4",
+            "falcon",
+            "gemma2",
+            "gemma3_text",
+            "glm4",
+            "gpt2",
+            "gpt_neox",
+            "llama",
+            "mistral",
+            "opt",
+            "phi3",
+            "qwen2",
+            "qwen3",
+            "smollm3",
+            "starcoder2");
 
     private static final Pattern IN_LAYER = Pattern.compile(".*?\\.\\d+\\.(.*)\\.weight");
 
