@@ -306,19 +306,22 @@ public final class Architecture {
         return modules;
     }
 
-    /** Whether this module has a bias: by the longest prefix of its name that {@code biases} has. */
+    /**
+     * Whether this module has a bias: a linear by the longest prefix of its name that {@code biases} has, a norm by its whole name,
+     * else as all norms of whole rows.
+     */
     boolean hasBias(String module, Operation operation, Fields config) {
-        Map<String, JsonNode> biases = content.biases();
-        for (String prefix = module; biases != null; prefix = prefix.substring(0, prefix.lastIndexOf('.'))) {
+        Map<String, JsonNode> biases = content.biases() == null ? Map.of() : content.biases();
+        if (operation != Operation.LINEAR) {
+            JsonNode rule = biases.get(module);
+            return Condition.holds(rule == null && operation == Operation.NORM ? norm().bias() : rule, config);
+        }
+        for (String prefix = module; ; prefix = prefix.substring(0, prefix.lastIndexOf('.'))) {
             JsonNode rule = biases.get(prefix);
-            if (rule != null) {
+            if (rule != null || prefix.indexOf('.') < 0) {
                 return Condition.holds(rule, config);
             }
-            if (prefix.indexOf('.') < 0) {
-                break;
-            }
         }
-        return operation == Operation.NORM && Condition.holds(norm().bias(), config);
     }
 
     /** Whether norms have a weight. */

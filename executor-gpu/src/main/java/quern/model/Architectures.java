@@ -26,13 +26,17 @@ public final class Architectures {
             "glm4",
             "gpt2",
             "gpt_neox",
+            "granite",
             "llama",
             "mistral",
+            "olmo2",
             "opt",
+            "phi",
             "phi3",
             "qwen2",
             "qwen3",
             "smollm3",
+            "stablelm",
             "starcoder2");
 
     private static final Pattern IN_LAYER = Pattern.compile(".*?\\.\\d+\\.(.*)\\.weight");
@@ -59,6 +63,11 @@ public final class Architectures {
         return List.copyOf(BY_TYPE.keySet());
     }
 
+    /** One for each file. */
+    static List<Architecture> all() {
+        return BY_TYPE.values().stream().distinct().toList();
+    }
+
     /** @param store with the tensors, whose names tell which family one that is not known resembles */
     static Architecture of(Fields config, BlobStore store) {
         String type = config.text("model_type");
@@ -70,11 +79,11 @@ public final class Architectures {
         if (config.has("auto_map")) {
             throw new QuernException("Cannot open the model " + config.location() + ": its model_type " + shown
                     + " needs custom code, which is never run (use a model of a type that is known: "
-                    + String.join(", ", modelTypes()) + ")");
+                    + String.join(", ", FAMILIES) + ")");
         }
         throw new QuernException("Cannot open the model " + config.location() + ": its model_type " + shown
                 + " is not known, nearest is " + nearest(type, store) + " (known are "
-                + String.join(", ", modelTypes()) + "; CONTRIBUTING.md tells how to add one)");
+                + String.join(", ", FAMILIES) + "; CONTRIBUTING.md tells how to add one)");
     }
 
     /** By the names of its tensors where there are any, else by its own. */

@@ -10,6 +10,7 @@ import com.fasterxml.jackson.core.json.JsonReadFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
@@ -41,6 +42,10 @@ final class Fields {
             .enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
             .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .build();
+
+    /** What counts where it stands outside of the language model's part. */
+    private static final List<String> OF_THE_WHOLE =
+            List.of("tie_word_embeddings", "dtype", "torch_dtype", "quantization_config");
 
     private final String location;
     private final JsonNode json;
@@ -82,12 +87,29 @@ final class Fields {
             if (!json.isObject()) {
                 throw refused(store.location(), "it is not a JSON object", "download the model again");
             }
-            return new Fields(store.location(), json);
+            return new Fields(store.location(), languageModel(json));
         } catch (JsonProcessingException e) {
             throw refused(store.location(), notJson(e), "download the model again");
         } catch (CharacterCodingException e) {
             throw refused(store.location(), "it is not UTF-8", "download the model again");
         }
+    }
+
+    /** Where a language model is a part of a larger one (of images, of sound), its config is a part, too. */
+    private static JsonNode languageModel(JsonNode json) {
+        if (!json.path("text_config").isObject()) {
+            return json;
+        }
+        ObjectNode text = json.get("text_config").deepCopy();
+        for (String key : OF_THE_WHOLE) {
+            if (json.has(key)) {
+                text.set(key, json.get(key));
+            }
+        }
+        if (!text.has("model_type") && json.has("model_type")) {
+            text.set("model_type", json.get("model_type"));
+        }
+        return text;
     }
 
     private static String notJson(JsonProcessingException e) {

@@ -2,6 +2,7 @@ package quern.model;
 
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
@@ -203,7 +204,10 @@ public final class Model {
         return sites;
     }
 
-    /** The linears of the model that are not in its layers and are kept as they are, in no particular order. */
+    /**
+     * What is not in the layers, is kept as it is, and is a linear, or may be one: the head, projections, and every matrix of
+     * what else the checkpoint holds, such as an image encoder.
+     */
     public List<Linear> linearsOutside() {
         List<Linear> outside = new ArrayList<>();
         for (Section section : List.of(before(), after())) {
@@ -212,7 +216,23 @@ public final class Model {
         if (!config.tied()) {
             outside.add(new Linear(stored(architecture.names().head()), config.vocabulary(), config.embeddingSize()));
         }
+        String inside = root(stored(architecture.names().layer()));
+        tensors.names().stream()
+                .filter(name -> !name.startsWith(inside) && name.endsWith(".weight") && !name.equals(head()))
+                .map(tensors::spec)
+                .filter(spec -> spec.shape().size() == 2)
+                .sorted(Comparator.comparing(TensorSpec::name))
+                .forEach(spec -> outside.add(new Linear(
+                        spec.name().substring(0, spec.name().length() - ".weight".length()),
+                        Math.toIntExact(spec.shape().get(0)),
+                        Math.toIntExact(spec.shape().get(1)))));
         return outside;
+    }
+
+    /** What the names of the language model begin with: all before its layers. */
+    private static String root(String layers) {
+        String list = layers.replace(".{layer}", "");
+        return list.substring(0, list.lastIndexOf('.') + 1);
     }
 
     /** The weight of a linear as the checkpoint's values stand for it, outputs x inputs. */

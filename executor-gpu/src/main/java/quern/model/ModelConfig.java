@@ -169,9 +169,9 @@ public record ModelConfig(
         switch (name) {
             case "silu", "swish":
                 return Activation.SILU;
-            case "gelu":
+            case "gelu", "gelu_python":
                 return Activation.GELU_ERF;
-            case "gelu_new", "gelu_pytorch_tanh", "gelu_fast":
+            case "gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast", "gelu_accurate":
                 return Activation.GELU_TANH;
             case "relu":
                 return Activation.RELU;

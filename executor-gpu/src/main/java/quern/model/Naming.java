@@ -21,7 +21,12 @@ record Naming(String from, String to, String outside) {
             return PLAIN;
         }
         String root = embedding.substring(0, dot + 1);
-        return List.of(PLAIN, new Naming(root, "", "")).stream()
+        return List.of(
+                        PLAIN,
+                        new Naming(root, "", ""),
+                        new Naming(root, "language_model." + root, "language_model."),
+                        new Naming(root, root + "language_model.", ""))
+                .stream()
                 .filter(naming -> tensors.contains(naming.stored(embedding + ".weight")))
                 .findFirst()
                 .orElse(PLAIN);

@@ -34,7 +34,7 @@
  *     all but each nth where that list is absent; {@code only_sliding}. Left out: all layers. And how: {@code interleaved};
  *     {@code columns}, the key of how many columns of a head turn; {@code sliding_theta}, the key of the base of sliding layers;
  *     {@code types}, other names of scalings</td></tr>
- * <tr><td>{@code biases}</td><td>for a module or a prefix of modules: whether there is a bias. Left
+ * <tr><td>{@code biases}</td><td>for a linear, a prefix of linears or one norm: whether there is a bias. Left
  *     out: none. A bias that is stored and not said, or said and not stored, is refused</td></tr>
  * <tr><td>{@code fused}</td><td>for a linear that holds several: {@link quern.model.Fused}</td></tr>
  * <tr><td>{@code transposed}</td><td>true where the linears of layers are stored inputs x outputs</td></tr>

@@ -9,6 +9,9 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.TestFactory;
 import quern.QuernException;
@@ -19,8 +22,8 @@ import quern.tensor.DType;
 import quern.tensor.Matrix;
 
 /**
- * What every family must pass: the activations that transformers computed for a tiny model of it. The models are not part of
- * this repository; {@code quern.architectures} names the folder.
+ * What every family must pass: the activations that transformers computed for a tiny model of it. Some models are resources of this
+ * test; {@code quern.architectures} names a folder with more.
  */
 class ArchitectureContractTest {
     /** Of max(1, |reference|), in F32. */
@@ -77,6 +80,43 @@ class ArchitectureContractTest {
                         }
                         assertThat(sites).isEqualTo(reference.sites(layer));
                     }
+                }))
+                .toList();
+    }
+
+    @TestFactory
+    List<DynamicTest> what_is_no_linear_of_a_layer_is_kept() {
+        return known(true).stream()
+                .map(reference -> dynamicTest(reference.name(), () -> {
+                    Model model = Model.open(reference.model("config.json"));
+                    Set<String> kept = new TreeSet<>(model.tensors().names());
+                    for (int layer = 0; layer < model.layers(); layer++) {
+                        model.sites(layer).stream()
+                                .flatMap(site -> site.linears().stream())
+                                .forEach(linear -> kept.removeAll(List.of(linear.weight(), linear.bias())));
+                    }
+                    assertThat(kept)
+                            .containsExactlyInAnyOrderElementsOf(
+                                    References.texts(reference.facts().get("keep")));
+                }))
+                .toList();
+    }
+
+    @TestFactory
+    List<DynamicTest> transposed_linears_are_those_of_the_reference() {
+        return known(true).stream()
+                .map(reference -> dynamicTest(reference.name(), () -> {
+                    Model model = Model.open(reference.model("config.json"));
+                    List<String> transposed = IntStream.range(0, model.layers())
+                            .boxed()
+                            .flatMap(layer -> model.sites(layer).stream())
+                            .flatMap(site -> site.linears().stream())
+                            .filter(Linear::transposed)
+                            .map(Linear::name)
+                            .toList();
+                    assertThat(transposed)
+                            .containsExactlyInAnyOrderElementsOf(
+                                    References.texts(reference.facts().get("transposed")));
                 }))
                 .toList();
     }
