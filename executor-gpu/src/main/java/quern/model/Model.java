@@ -2,8 +2,9 @@ package quern.model;
 
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.Comparator;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
@@ -205,28 +206,27 @@ public final class Model {
     }
 
     /**
-     * What is not in the layers, is kept as it is, and is a linear, or may be one: the head, projections, and every matrix of
-     * what else the checkpoint holds, such as an image encoder.
+     * What is not in the layers and is kept as it is, though a loader might take it for a linear to replace: the head and
+     * projections by their full names, and for what stands beside the language model, such as an image encoder, {@code name.*}.
      */
-    public List<Linear> linearsOutside() {
-        List<Linear> outside = new ArrayList<>();
+    public List<String> keptOutside() {
+        Set<String> kept = new LinkedHashSet<>();
         for (Section section : List.of(before(), after())) {
-            section.linears().forEach(outside::addAll);
+            section.linears().forEach(site -> site.forEach(linear -> kept.add(linear.name())));
         }
         if (!config.tied()) {
-            outside.add(new Linear(stored(architecture.names().head()), config.vocabulary(), config.embeddingSize()));
+            kept.add(stored(architecture.names().head()));
         }
         String inside = root(stored(architecture.names().layer()));
         tensors.names().stream()
                 .filter(name -> !name.startsWith(inside) && name.endsWith(".weight") && !name.equals(head()))
-                .map(tensors::spec)
-                .filter(spec -> spec.shape().size() == 2)
-                .sorted(Comparator.comparing(TensorSpec::name))
-                .forEach(spec -> outside.add(new Linear(
-                        spec.name().substring(0, spec.name().length() - ".weight".length()),
-                        Math.toIntExact(spec.shape().get(0)),
-                        Math.toIntExact(spec.shape().get(1)))));
-        return outside;
+                .filter(name -> tensors.spec(name).shape().size() == 2)
+                .map(name -> name.substring(0, name.length() - ".weight".length()))
+                .map(module -> module.replaceFirst("^model\\.", ""))
+                .map(module -> module.replaceFirst("\\..*", ".*"))
+                .sorted()
+                .forEach(kept::add);
+        return List.copyOf(kept);
     }
 
     /** What the names of the language model begin with: all before its layers. */

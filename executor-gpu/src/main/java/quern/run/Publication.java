@@ -13,7 +13,6 @@ import java.util.Map;
 import java.util.TreeMap;
 import quern.format.Format;
 import quern.format.Formats;
-import quern.model.Linear;
 import quern.model.Model;
 import quern.plan.Plan;
 import quern.store.BlobStore;
@@ -114,10 +113,7 @@ public final class Publication {
     /** Linears that loaders would replace if nobody told them. Every one of them knows lm_head. */
     private List<String> kept() {
         List<String> kept = new ArrayList<>(plan.kept());
-        model.linearsOutside().stream()
-                .map(Linear::name)
-                .filter(name -> !name.equals("lm_head"))
-                .forEach(kept::add);
+        model.keptOutside().stream().filter(name -> !name.equals("lm_head")).forEach(kept::add);
         return kept;
     }
 

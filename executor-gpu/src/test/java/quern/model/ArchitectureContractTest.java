@@ -12,8 +12,11 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.TestFactory;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import quern.QuernException;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
@@ -119,6 +122,36 @@ class ArchitectureContractTest {
                                     References.texts(reference.facts().get("transposed")));
                 }))
                 .toList();
+    }
+
+    /** Published checkpoints lack the first part of names, or have more in front. */
+    @ParameterizedTest(name = "{0}: {1} -> {2}")
+    @CsvSource(
+            delimiter = '|',
+            nullValues = "-",
+            value = {
+                "gpt2-by-layer | transformer. | - | h.0.attn.c_attn",
+                "bloom-post | transformer. | - | h.0.self_attention.query_key_value",
+                "opt-after | model. | - | decoder.layers.0.self_attn.q_proj",
+                "qwen2_5_vl | model. | model.language_model. | model.language_model.layers.0.self_attn.q_proj",
+                "llama-dynamic | - | language_model. | language_model.model.layers.0.self_attn.q_proj",
+            })
+    void names_may_begin_otherwise(String name, @Nullable String from, @Nullable String to, String first)
+            throws IOException {
+        References reference = References.own().stream()
+                .filter(r -> r.name().equals(name))
+                .findFirst()
+                .orElseThrow();
+        Model model = Model.open(
+                Models.renamed(reference.model("config.json"), from == null ? "" : from, to == null ? "" : to));
+        assertThat(model.sites(0).get(0).linears().get(0).name()).isEqualTo(first);
+        try (Device device = Devices.open("java");
+                DecoderLayer layer = DecoderLayer.load(model, 0, Weights.stored(model), device);
+                Entry entry = Entry.load(model, device);
+                DeviceMatrix x = entry.forward(reference.tokens(0), reference.tokens(0).length);
+                DeviceMatrix y = layer.forward(x, x.rows(), null)) {
+            close(device, device.download(y), reference.matrix("0.hidden.1"), "what leaves layer 0");
+        }
     }
 
     @TestFactory

@@ -49,7 +49,7 @@ class ModelTest {
             quoteCharacter = '`',
             value = {
                 "`llama` | `lama` | Cannot open the model memory: its model_type 'lama' is not known, nearest is llama (known are ",
-                "`vocab_size` | `words` | Cannot read config.json of memory: 'vocab_size' is missing (",
+                "`model_type` | `kind` | Cannot read config.json of memory: 'model_type' is missing (",
                 "`num_hidden_layers\": 2` | `num_hidden_layers\": 0` | Cannot read config.json of memory: 'num_hidden_layers' is 0 (it should be a number from 1 to 10000)",
                 "`num_hidden_layers\": 2` | `num_hidden_layers\": \"2\"` | Cannot read config.json of memory: 'num_hidden_layers' is \"2\" (it should be a whole number)",
                 "`num_hidden_layers\": 2` | `num_hidden_layers\": 1e99` | Cannot read config.json of memory: 'num_hidden_layers' is 1.0E99 (it should be a number from 1 to 10000)",

@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.io.TempDir;
 import quern.QuernException;
@@ -18,16 +19,21 @@ import quern.device.Devices;
 import quern.evaluate.Evaluation;
 import quern.evaluate.Score;
 import quern.evaluate.Subject;
+import quern.format.Formats;
 import quern.model.Model;
 import quern.model.References;
 import quern.plan.Plan;
 import quern.plan.Planner;
+import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
+import quern.scheme.Scheme;
 import quern.store.LocalStore;
+import quern.tensor.DType;
 
 /** Families whose linears are fused, transposed, biased or outside of the layers, from the plan to the checkpoint and back. */
 class FamilyRunTest {
     private static final int LENGTH = 16;
+    private static final Scheme SCHEME = new Scheme(4, 32, true, false, ColumnOrder.OFF, DType.F16);
 
     @TempDir
     Path folder;
@@ -54,6 +60,34 @@ class FamilyRunTest {
                             .isBetween(1e-12, 2e-3);
                 }))
                 .toList();
+    }
+
+    @Test
+    void what_stands_beside_the_language_model_is_named_to_loaders() throws IOException {
+        assertThat(kept("gemma3-whole")).containsExactly("vision_tower.*");
+        assertThat(kept("qwen2_5_vl")).containsExactly("lm_head", "visual.*");
+        assertThat(kept("opt-after")).containsExactly("model.decoder.project_in", "model.decoder.project_out");
+        assertThat(kept("gpt_neox-sequential")).containsExactly("embed_out");
+        assertThat(kept("granite")).isEmpty();
+        assertThat(ignored("gemma3-whole")).isEqualTo(List.of("lm_head", "re:(.*\\.)?vision_tower\\..*"));
+    }
+
+    private static List<String> kept(String name) throws IOException {
+        return Model.open(new LocalStore(folderOf(name))).keptOutside();
+    }
+
+    private static Object ignored(String name) throws IOException {
+        return Formats.named("compressed-tensors")
+                .quantizationConfig(Recipe.DEFAULT, SCHEME, List.of(), kept(name))
+                .get("ignore");
+    }
+
+    private static Path folderOf(String name) {
+        return References.own().stream()
+                .filter(reference -> reference.name().equals(name))
+                .findFirst()
+                .orElseThrow()
+                .folder();
     }
 
     @TestFactory
