@@ -35,6 +35,16 @@ public interface ForwardKernels {
     DeviceMatrix rmsNorm(DeviceMatrix x, DeviceMatrix weight, int width, float eps, float offset, DType to);
 
     /**
+     * Layer normalization of each run of {@code width} columns: (x - mean) / sqrt(variance + eps) * weight + bias.
+     *
+     * @param x tokens x (k * width)
+     * @param weight 1 x width, or 1 x (k * width), F32
+     * @param bias as wide as the weight, or none
+     */
+    DeviceMatrix layerNorm(
+            DeviceMatrix x, DeviceMatrix weight, @Nullable DeviceMatrix bias, int width, float eps, DType to);
+
+    /**
      * Rotary position embedding of rows that hold heads of {@code headDim} columns: in each head, the pair (i, i + half) of
      * the first 2 * half columns (or (2i, 2i+1) if interleaved) is turned by the angle whose cosine and sine stand at
      * [position][i] of the tables; further columns stay.
@@ -46,20 +56,38 @@ public interface ForwardKernels {
     DeviceMatrix rotary(DeviceMatrix x, DeviceMatrix cos, DeviceMatrix sin, int headDim, boolean interleaved, DType to);
 
     /**
-     * Causal softmax attention of each sequence by itself.
+     * Causal softmax attention of each sequence by itself, over scores q . k * scale, then capped, then with the bias.
      *
      * @param q (sequences * length) x (heads * headDim)
      * @param k (sequences * length) x (kvHeads * headDim)
      * @param v (sequences * length) x (kvHeads * valueDim)
+     * @param bias heads x length, F32: what a key's position adds to its scores, or none
      * @return (sequences * length) x (heads * valueDim)
      */
-    DeviceMatrix attention(DeviceMatrix q, DeviceMatrix k, DeviceMatrix v, AttentionShape shape, DType to);
+    DeviceMatrix attention(
+            DeviceMatrix q,
+            DeviceMatrix k,
+            DeviceMatrix v,
+            @Nullable DeviceMatrix bias,
+            AttentionShape shape,
+            DType to);
+
+    /** Attention without a bias. */
+    default DeviceMatrix attention(DeviceMatrix q, DeviceMatrix k, DeviceMatrix v, AttentionShape shape, DType to) {
+        return attention(q, k, v, null, shape, to);
+    }
 
     /** activation(gate) * up, element by element; up may be absent. */
     DeviceMatrix activate(Activation activation, DeviceMatrix gate, @Nullable DeviceMatrix up, DType to);
 
     /** a + b, F32. */
     DeviceMatrix add(DeviceMatrix a, DeviceMatrix b);
+
+    /** x times a number. */
+    DeviceMatrix scale(DeviceMatrix x, float factor, DType to);
+
+    /** Row i of the result is row {@code index[i]} of the matrix, of the same type. */
+    DeviceMatrix rows(DeviceMatrix matrix, int[] index);
 
     /**
      * gram += xT x, rounded as the compute type and summed in fp32. Only the lower triangle (column <= row) is defined
@@ -74,8 +102,15 @@ public interface ForwardKernels {
      * @param length tokens of a sequence
      * @param scale what scores are multiplied by
      * @param window a token sees itself and the window - 1 tokens before it; 0 for all
+     * @param cap a score s becomes cap * tanh(s / cap); 0 for none
      */
-    record AttentionShape(int length, int heads, int kvHeads, int headDim, int valueDim, float scale, int window) {}
+    record AttentionShape(
+            int length, int heads, int kvHeads, int headDim, int valueDim, float scale, int window, float cap) {
+        /** Without a cap. */
+        public AttentionShape(int length, int heads, int kvHeads, int headDim, int valueDim, float scale, int window) {
+            this(length, heads, kvHeads, headDim, valueDim, scale, window, 0);
+        }
+    }
 
     /** Activation functions by their exact definitions. */
     enum Activation {

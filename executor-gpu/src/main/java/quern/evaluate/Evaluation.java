@@ -8,7 +8,7 @@ import quern.QuernException;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
 import quern.model.DecoderLayer;
-import quern.model.Embedding;
+import quern.model.Entry;
 import quern.model.Head;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
@@ -61,10 +61,13 @@ public final class Evaluation {
 
     /** What leaves the last layer, tokens x hidden for each window. */
     private static List<Matrix> hidden(Subject subject, List<int[]> windows, Device device) throws IOException {
-        Embedding embedding = Embedding.open(subject.model());
         List<Matrix> hidden = new ArrayList<>();
-        for (int[] window : windows) {
-            hidden.add(embedding.rows(window));
+        try (Entry entry = Entry.load(subject.model(), device)) {
+            for (int[] window : windows) {
+                try (DeviceMatrix x = entry.forward(window, window.length)) {
+                    hidden.add(device.download(x));
+                }
+            }
         }
         for (int l = 0; l < subject.model().layers(); l++) {
             try (DecoderLayer layer = DecoderLayer.load(subject.model(), l, subject.weights(), device)) {

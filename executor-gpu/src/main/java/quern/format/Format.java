@@ -27,6 +27,14 @@ public interface Format {
     @Nullable
     String refuses(Scheme scheme, int outputs, int inputs);
 
+    /**
+     * Whether its loaders also replace modules that hold their weight inputs x outputs (Conv1D). It is stored as that of a linear
+     * then.
+     */
+    default boolean replacesConv1d() {
+        return false;
+    }
+
     /** The tensors that stand for one linear, in the order of {@link #pack}. */
     List<TensorSpec> layout(String linear, int outputs, int inputs, Scheme scheme);
 
@@ -40,7 +48,8 @@ public interface Format {
      * The {@code quantization_config} block of {@code config.json}.
      *
      * @param quantized full names of the linears that are quantized
-     * @param kept full names of the linears inside the layers that are not
+     * @param kept full names of linears that are not; {@code name.*} for all that is in a module of this name, which stands beside
+     *     the language model, and which a loader may have in a module of its own
      */
     Map<String, Object> quantizationConfig(Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept);
 

@@ -2,6 +2,7 @@ package quern.model;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.dataformat.yaml.YAMLFactory;
@@ -9,8 +10,14 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.function.Predicate;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -18,11 +25,17 @@ import org.jspecify.annotations.Nullable;
  * fields mean.
  */
 public final class Architecture {
-    private static final ObjectMapper YAML = new ObjectMapper(new YAMLFactory());
+    private static final ObjectMapper YAML =
+            new ObjectMapper(new YAMLFactory()).enable(DeserializationFeature.ACCEPT_SINGLE_VALUE_AS_ARRAY);
+    private static final Pattern LAST_ARGUMENT = Pattern.compile(",\\s*([\\w.]+)(\\[\\w+])?\\s*\\)");
+    private static final Set<Operation> ALONE =
+            Set.of(Operation.NORM, Operation.LINEAR, Operation.SCALE, Operation.POSITIONS);
 
     private final String file;
+    private final String source;
     private final Content content;
-    private final Program program;
+    private final Map<String, List<Formula>> derived = new LinkedHashMap<>();
+    private final List<Condition> refused;
 
     /** The fields of the file; one that is not here is refused by the reader. */
     record Content(
@@ -30,22 +43,67 @@ public final class Architecture {
             List<String> modelTypes,
 
             @JsonProperty(required = true) Names names,
+            @Nullable Map<String, List<String>> keys,
             @Nullable Map<String, JsonNode> defaults,
+            @Nullable Map<String, List<String>> derived,
+            @Nullable List<String> refused,
             @Nullable Norm norm,
+            @Nullable Attention attention,
+            @Nullable Logits logits,
+            @Nullable Positions positions,
             @Nullable Sliding sliding,
             @Nullable Rotary rotary,
             @Nullable Map<String, JsonNode> biases,
-            @JsonProperty(required = true) String layer) {}
+            @Nullable Map<String, Fused> fused,
+            boolean transposed,
+            @Nullable String before,
+            @JsonProperty(required = true) String layer,
+            @Nullable String after) {}
 
     /** Module names; {@code {layer}} stands for the layer's number. */
     record Names(
             @JsonProperty(required = true) String embedding,
             @JsonProperty(required = true) String layer,
-            @JsonProperty(required = true) String norm,
             @JsonProperty(required = true) String head) {}
 
-    /** @param offset 1 where stored norm weights are offsets from one */
-    record Norm(float offset) {}
+    /**
+     * @param layer whether the mean is taken away first: LayerNorm rather than RMSNorm
+     * @param eps the key of epsilon
+     * @param offset 1 where stored norm weights are offsets from one
+     * @param weight whether norms have a weight; true if left out
+     * @param bias whether norms of whole rows have a bias
+     */
+    record Norm(
+            boolean layer,
+            @Nullable String eps,
+            float offset,
+            @Nullable JsonNode weight,
+            @Nullable JsonNode bias) {}
+
+    /**
+     * @param scale the key of what scores are multiplied by; 1 / sqrt(head_dim) if left out
+     * @param byLayer whether that is divided by the layer's number, from 1
+     * @param cap the key of what scores are capped at
+     * @param alibi whether a key's position times a slope is added
+     * @param alibiScaled whether the scale holds for that, too
+     * @param alibiRounded whether it is rounded to bf16
+     */
+    record Attention(
+            @Nullable String scale,
+            @JsonProperty("by_layer") @Nullable JsonNode byLayer,
+            @Nullable String cap,
+            @Nullable JsonNode alibi,
+            @JsonProperty("alibi_scaled") boolean alibiScaled,
+            @JsonProperty("alibi_rounded") boolean alibiRounded) {}
+
+    /** Keys of what logits are multiplied by, divided by and capped at. */
+    record Logits(
+            @Nullable String scale,
+            @Nullable String divisor,
+            @Nullable String cap) {}
+
+    /** @param offset rows of the table of learned positions before that of the first */
+    record Positions(int offset) {}
 
     /**
      * Which layers have a window, where {@code layer_types} does not say it.
@@ -62,21 +120,37 @@ public final class Architecture {
             @Nullable String pattern) {}
 
     /**
-     * Which layers have rotary positions; all of them where this is left out.
+     * Rotary positions: which layers have them, all where nothing is said, and how.
      *
      * @param flags the key of a list with 1 for each layer that has them, 0 for each that has not
      * @param interval where that list is absent, the key of a number n: all have them but each nth
-     * @param onlySliding where some layers slide, only these have them
+     * @param onlySliding whether only sliding layers have them
+     * @param interleaved whether neighbours are a pair, rather than columns half a head apart
+     * @param columns the key of how many columns of a head turn; else it is partial_rotary_factor of them
+     * @param slidingTheta the key of the base in layers that slide; scaling is for the others then
+     * @param types other names of scalings
      */
     record Rotary(
             @Nullable String flags,
             @Nullable String interval,
-            @JsonProperty("only_sliding") boolean onlySliding) {}
+            @JsonProperty("only_sliding") @Nullable JsonNode onlySliding,
+            boolean interleaved,
+            @Nullable String columns,
+            @JsonProperty("sliding_theta") @Nullable String slidingTheta,
+            @Nullable Map<String, String> types) {}
 
-    private Architecture(String file, Content content, Program program) {
+    private Architecture(String file, String source, Content content) {
         this.file = file;
+        this.source = source;
         this.content = content;
-        this.program = program;
+        if (content.derived() != null) {
+            content.derived()
+                    .forEach((key, formulas) -> derived.put(
+                            key, formulas.stream().map(Formula::parse).toList()));
+        }
+        refused = content.refused() == null
+                ? List.of()
+                : content.refused().stream().map(Condition::parse).toList();
     }
 
     /** Reads the resource of this family. */
@@ -103,9 +177,50 @@ public final class Architecture {
                             + e.getOriginalMessage(),
                     e);
         }
+        Architecture architecture = new Architecture(file, text, content);
+        // A slip should show when the file is read, not when a config first comes that way.
+        for (boolean way : new boolean[] {true, false}) {
+            architecture.programs(condition -> Condition.parse(condition) != null && way);
+        }
+        return architecture;
+    }
+
+    /** What is done to tokens before the first layer, in a layer, and before the head. */
+    record Programs(Program before, Program layer, Program after) {}
+
+    Programs programs(Predicate<String> holds) {
+        Programs programs = new Programs(
+                program("before", content.before(), holds),
+                program("layer", content.layer(), holds),
+                program("after", content.after(), holds));
+        for (Program outside : List.of(programs.before(), programs.after())) {
+            outside.steps().stream()
+                    .filter(step -> !ALONE.contains(step.operation()))
+                    .forEach(step -> {
+                        throw outside.refused(
+                                step.line(), "'" + step.operation().word() + "' is for layers only");
+                    });
+        }
+        return programs;
+    }
+
+    Programs programs(Fields config) {
+        return programs(condition -> Condition.parse(condition).holds(config));
+    }
+
+    private Program program(String field, @Nullable String text, Predicate<String> holds) {
+        String chosen = text == null ? "" : Branches.chosen(text, holds);
+        if (chosen.isBlank() && !field.equals("layer")) {
+            return Program.none(file);
+        }
         // A literal block begins on the line after its key and keeps its lines.
-        int key = text.lines().map(line -> line.startsWith("layer:")).toList().indexOf(true);
-        return new Architecture(file, content, Program.parse(file, key + 2, content.layer()));
+        List<String> lines = source.lines().toList();
+        int key = lines.stream()
+                .map(line -> line.startsWith(field + ":"))
+                .toList()
+                .indexOf(true);
+        boolean block = lines.get(key).endsWith("|");
+        return Program.parse(file, key + (block ? 2 : 1), chosen);
     }
 
     /** The file it was read from. */
@@ -122,12 +237,39 @@ public final class Architecture {
         return content.names();
     }
 
+    /** For a key that Quern asks for, the names that it has in the family's configs. */
+    Map<String, List<String>> keys() {
+        return content.keys() == null ? Map.of() : content.keys();
+    }
+
     Map<String, JsonNode> defaults() {
         return content.defaults() == null ? Map.of() : content.defaults();
     }
 
-    float normOffset() {
-        return content.norm() == null ? 0 : content.norm().offset();
+    /** For a key what it follows from: the first formula whose condition holds. */
+    Map<String, List<Formula>> derived() {
+        return derived;
+    }
+
+    /** What a config must not say. */
+    List<Condition> refused() {
+        return refused;
+    }
+
+    Norm norm() {
+        return content.norm() == null ? new Norm(false, null, 0, null, null) : content.norm();
+    }
+
+    Attention attention() {
+        return content.attention() == null ? new Attention(null, null, null, null, false, false) : content.attention();
+    }
+
+    Logits logits() {
+        return content.logits() == null ? new Logits(null, null, null) : content.logits();
+    }
+
+    int positionOffset() {
+        return content.positions() == null ? 0 : content.positions().offset();
     }
 
     @Nullable
@@ -140,8 +282,14 @@ public final class Architecture {
         return content.rotary();
     }
 
-    Program program() {
-        return program;
+    @Nullable
+    Fused fused(String module) {
+        return content.fused() == null ? null : content.fused().get(module);
+    }
+
+    /** Whether the linears of layers are stored inputs x outputs. */
+    boolean transposed() {
+        return content.transposed();
     }
 
     /** The full name of a module of a layer. */
@@ -149,20 +297,37 @@ public final class Architecture {
         return content.names().layer().replace("{layer}", Integer.toString(layer)) + "." + module;
     }
 
-    /** Whether this linear has a bias, by the longest prefix of its name that {@code biases} has. */
-    boolean hasBias(String module, Fields config) {
-        Map<String, JsonNode> biases = content.biases();
-        if (biases == null) {
-            return false;
+    /** The modules that a layer of the family may have. */
+    Set<String> modules() {
+        Set<String> modules = new TreeSet<>();
+        Matcher argument = LAST_ARGUMENT.matcher(content.layer());
+        while (argument.find()) {
+            modules.add(argument.group(1));
+        }
+        return modules;
+    }
+
+    /**
+     * Whether this module has a bias: a linear by the longest prefix of its name that {@code biases} has, a norm by its whole name,
+     * else as all norms of whole rows.
+     */
+    boolean hasBias(String module, Operation operation, Fields config) {
+        Map<String, JsonNode> biases = content.biases() == null ? Map.of() : content.biases();
+        if (operation != Operation.LINEAR) {
+            JsonNode rule = biases.get(module);
+            return Condition.holds(rule == null && operation == Operation.NORM ? norm().bias() : rule, config);
         }
         for (String prefix = module; ; prefix = prefix.substring(0, prefix.lastIndexOf('.'))) {
             JsonNode rule = biases.get(prefix);
-            if (rule != null) {
-                return rule.isBoolean() ? rule.asBoolean() : config.bool(rule.asText());
-            }
-            if (prefix.indexOf('.') < 0) {
-                return false;
+            if (rule != null || prefix.indexOf('.') < 0) {
+                return Condition.holds(rule, config);
             }
         }
+    }
+
+    /** Whether norms have a weight. */
+    boolean hasNormWeight(Fields config) {
+        JsonNode rule = norm().weight();
+        return rule == null || Condition.holds(rule, config);
     }
 }

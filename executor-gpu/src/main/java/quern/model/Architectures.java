@@ -1,14 +1,45 @@
 package quern.model;
 
+import java.io.IOException;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import quern.QuernException;
+import quern.store.BlobStore;
+import quern.store.Checkpoint;
 
 /** The registry of model families: one line each. */
 public final class Architectures {
-    private static final List<String> FAMILIES = List.of("exaone4", "llama", "mistral", "qwen2", "qwen3", "smollm3");
+    private static final List<String> FAMILIES = List.of(
+            "bloom",
+            "cohere",
+            "cohere2",
+            "exaone4",
+            "falcon",
+            "gemma2",
+            "gemma3_text",
+            "glm4",
+            "gpt2",
+            "gpt_neox",
+            "granite",
+            "llama",
+            "mistral",
+            "olmo2",
+            "opt",
+            "phi",
+            "phi3",
+            "qwen2",
+            "qwen3",
+            "smollm3",
+            "stablelm",
+            "starcoder2");
+
+    private static final Pattern IN_LAYER = Pattern.compile(".*?\\.\\d+\\.(.*)\\.weight");
 
     private static final Map<String, Architecture> BY_TYPE = load();
 
@@ -32,7 +63,13 @@ public final class Architectures {
         return List.copyOf(BY_TYPE.keySet());
     }
 
-    static Architecture of(Fields config) {
+    /** One for each file. */
+    static List<Architecture> all() {
+        return BY_TYPE.values().stream().distinct().toList();
+    }
+
+    /** @param store with the tensors, whose names tell which family one that is not known resembles */
+    static Architecture of(Fields config, BlobStore store) {
         String type = config.text("model_type");
         Architecture architecture = BY_TYPE.get(type);
         if (architecture != null) {
@@ -42,13 +79,46 @@ public final class Architectures {
         if (config.has("auto_map")) {
             throw new QuernException("Cannot open the model " + config.location() + ": its model_type " + shown
                     + " needs custom code, which is never run (use a model of a type that is known: "
-                    + String.join(", ", modelTypes()) + ")");
+                    + String.join(", ", FAMILIES) + ")");
         }
-        String nearest = modelTypes().stream()
-                .min(Comparator.comparingInt(known -> distance(known, type)))
-                .orElseThrow();
         throw new QuernException("Cannot open the model " + config.location() + ": its model_type " + shown
-                + " is not known (known are " + String.join(", ", modelTypes()) + "; nearest is " + nearest + ")");
+                + " is not known, nearest is " + nearest(type, store) + " (known are "
+                + String.join(", ", FAMILIES) + "; CONTRIBUTING.md tells how to add one)");
+    }
+
+    /** By the names of its tensors where there are any, else by its own. */
+    private static String nearest(String type, BlobStore store) {
+        Set<String> modules = modules(store);
+        return BY_TYPE.entrySet().stream()
+                .max(Comparator.<Map.Entry<String, Architecture>>comparingDouble(
+                                known -> resemblance(known.getValue().modules(), modules))
+                        .thenComparing(known -> -distance(known.getKey(), type)))
+                .orElseThrow()
+                .getKey();
+    }
+
+    /** How much of two sets is in both. */
+    private static double resemblance(Set<String> a, Set<String> b) {
+        Set<String> both = new TreeSet<>(a);
+        both.retainAll(b);
+        return (double) both.size() / Math.max(1, a.size() + b.size() - both.size());
+    }
+
+    /** The names of the modules within a layer; none where the tensors cannot be read. */
+    private static Set<String> modules(BlobStore store) {
+        Set<String> modules = new TreeSet<>();
+        try {
+            for (String name : Checkpoint.open(store).names()) {
+                Matcher weight = IN_LAYER.matcher(name);
+                if (weight.matches()) {
+                    modules.add(weight.group(1));
+                }
+            }
+        } catch (IOException | QuernException e) {
+            // What is wrong with the tensors is not what is told here.
+            return Set.of();
+        }
+        return modules;
     }
 
     /** Levenshtein distance; of a long text only its beginning. */

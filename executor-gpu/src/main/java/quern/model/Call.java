@@ -6,7 +6,7 @@ import quern.device.ForwardKernels;
 import quern.device.ForwardKernels.AttentionShape;
 import quern.tensor.DType;
 
-/** What an {@link Operation} is given to compute one step of one layer. */
+/** What an {@link Operation} is given to compute one step. */
 interface Call {
     Step step();
 
@@ -17,22 +17,35 @@ interface Call {
     /** tokens x columns. */
     DeviceMatrix operand(int i);
 
-    /** The module's weight: prepared for a linear, 1 x columns F32 for a norm. */
+    /** The module's weight: prepared for a linear, 1 x columns F32 for a norm, a table for positions. */
     DeviceMatrix weight();
 
     /** 1 x outputs F32. */
     @Nullable
     DeviceMatrix bias();
 
+    /** The number of the key that stands in the module's place. */
+    float number();
+
+    /** Tokens of a sequence. */
+    int length();
+
     RotaryTables tables();
 
     AttentionShape attention();
+
+    /** heads x length, or none. */
+    @Nullable
+    DeviceMatrix scoreBias();
 
     /** The type of the result. */
     DType to();
 
     /** Operand 0 normed over runs of {@code width} columns. */
     default DeviceMatrix norm(int width) {
-        return kernels().rmsNorm(operand(0), weight(), width, config().normEps(), config().normOffset(), to());
+        ModelConfig.Norm norm = config().norm();
+        return norm.layer()
+                ? kernels().layerNorm(operand(0), weight(), bias(), width, norm.eps(), to())
+                : kernels().rmsNorm(operand(0), weight(), width, norm.eps(), norm.offset(), to());
     }
 }

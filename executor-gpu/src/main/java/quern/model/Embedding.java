@@ -28,7 +28,7 @@ public final class Embedding {
         return new Embedding(model);
     }
 
-    /** tokens x hidden, what enters the first layer; {@link QuernException} for an id beyond the vocabulary. */
+    /** tokens x columns of the embedding; {@link QuernException} for an id beyond the vocabulary. */
     public Matrix rows(int[] tokens) throws IOException {
         long[] wanted = new long[tokens.length]; // id and place, by id
         for (int t = 0; t < tokens.length; t++) {
@@ -39,10 +39,10 @@ public final class Embedding {
             wanted[t] = (long) tokens[t] << 32 | t;
         }
         Arrays.sort(wanted);
-        int hidden = model.hiddenSize();
+        int width = model.config().embeddingSize();
         DType type = StoredTensors.type(model.tensors(), model.embedding());
-        int row = hidden * type.bytes();
-        Matrix result = Matrix.zeros(tokens.length, hidden);
+        int row = width * type.bytes();
+        Matrix result = Matrix.zeros(tokens.length, width);
         for (int at = 0, end; at < wanted.length; at = end) {
             int first = id(wanted[at]);
             end = at + 1;
@@ -52,11 +52,11 @@ public final class Embedding {
                 end++;
             }
             int count = id(wanted[end - 1]) - first + 1;
-            ByteBuffer bytes = StoredTensors.bytes(model.tensors(), model.embedding(), first, count, hidden);
+            ByteBuffer bytes = StoredTensors.bytes(model.tensors(), model.embedding(), first, count, width);
             int start = bytes.position();
             for (int k = at; k < end; k++) {
                 bytes.position(start + (id(wanted[k]) - first) * row);
-                HalfFloats.toFloats(bytes, type, result.values(), (int) wanted[k] * hidden, hidden);
+                HalfFloats.toFloats(bytes, type, result.values(), (int) wanted[k] * width, width);
             }
         }
         return result;

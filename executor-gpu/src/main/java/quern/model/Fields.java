@@ -10,11 +10,15 @@ import com.fasterxml.jackson.core.json.JsonReadFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.file.NoSuchFileException;
+import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.store.BlobStore;
@@ -39,14 +43,28 @@ final class Fields {
             .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
             .build();
 
+    /** What counts where it stands outside of the language model's part. */
+    private static final List<String> OF_THE_WHOLE =
+            List.of("tie_word_embeddings", "dtype", "torch_dtype", "quantization_config");
+
     private final String location;
     private final JsonNode json;
-    private final Map<String, JsonNode> defaults;
+    /** For a key the names that the family's configs have for it, if not its own. */
+    private final Map<String, List<String>> spellings;
 
-    Fields(String location, JsonNode json, Map<String, JsonNode> defaults) {
+    private final Map<String, JsonNode> defaults;
+    private final Map<String, JsonNode> derived = new HashMap<>();
+
+    private Fields(
+            String location, JsonNode json, Map<String, List<String>> spellings, Map<String, JsonNode> defaults) {
         this.location = location;
         this.json = json;
+        this.spellings = spellings;
         this.defaults = defaults;
+    }
+
+    private Fields(String location, JsonNode json) {
+        this(location, json, Map.of(), Map.of());
     }
 
     static Fields read(BlobStore store) throws IOException {
@@ -69,12 +87,29 @@ final class Fields {
             if (!json.isObject()) {
                 throw refused(store.location(), "it is not a JSON object", "download the model again");
             }
-            return new Fields(store.location(), json, Map.of());
+            return new Fields(store.location(), languageModel(json));
         } catch (JsonProcessingException e) {
             throw refused(store.location(), notJson(e), "download the model again");
         } catch (CharacterCodingException e) {
             throw refused(store.location(), "it is not UTF-8", "download the model again");
         }
+    }
+
+    /** Where a language model is a part of a larger one (of images, of sound), its config is a part, too. */
+    private static JsonNode languageModel(JsonNode json) {
+        if (!json.path("text_config").isObject()) {
+            return json;
+        }
+        ObjectNode text = json.get("text_config").deepCopy();
+        for (String key : OF_THE_WHOLE) {
+            if (json.has(key)) {
+                text.set(key, json.get(key));
+            }
+        }
+        if (!text.has("model_type") && json.has("model_type")) {
+            text.set("model_type", json.get("model_type"));
+        }
+        return text;
     }
 
     private static String notJson(JsonProcessingException e) {
@@ -84,8 +119,24 @@ final class Fields {
         return "it is not valid JSON at line " + e.getLocation().getLineNr();
     }
 
-    Fields withDefaults(Map<String, JsonNode> familyDefaults) {
-        return new Fields(location, json, familyDefaults);
+    /** As the family reads them: its names of keys, its defaults, and what follows from other keys. */
+    Fields of(Architecture family) {
+        Fields fields = new Fields(location, json, family.keys(), family.defaults());
+        family.derived()
+                .forEach((key, formulas) -> formulas.stream()
+                        .map(formula -> formula.value(fields))
+                        .filter(Objects::nonNull)
+                        .findFirst()
+                        .ifPresent(value -> fields.derived.put(key, value)));
+        for (Condition condition : family.refused()) {
+            if (condition.holds(fields)) {
+                throw refused(
+                        location,
+                        condition.shown(fields),
+                        "models of type " + fields.text("model_type") + " are read without that");
+            }
+        }
+        return fields;
     }
 
     String location() {
@@ -95,24 +146,30 @@ final class Fields {
     /** The field, else its default, else null; never a JSON null. */
     @Nullable
     JsonNode find(String key) {
-        JsonNode value = json.has(key) ? json.get(key) : defaults.get(key);
+        JsonNode value = derived.get(key);
+        if (value == null) {
+            String spelled = spelled(key);
+            value = json.has(spelled) ? json.get(spelled) : defaults.get(key);
+        }
         return value == null || value.isNull() ? null : value;
+    }
+
+    /** The name by which the config has a key; the first of those that it could have where it has none. */
+    private String spelled(String key) {
+        List<String> names = spellings.getOrDefault(key, List.of(key));
+        return names.stream().filter(json::has).findFirst().orElse(names.get(0));
     }
 
     /** The object of this name as fields of their own, without defaults; empty where it is absent or null. */
     Fields object(String key) {
         JsonNode value = find(key);
         if (value == null) {
-            return new Fields(location, JSON.createObjectNode(), Map.of());
+            return new Fields(location, JSON.createObjectNode());
         }
         if (!value.isObject()) {
             throw wrong(key, value, "an object");
         }
-        return new Fields(location, value, Map.of());
-    }
-
-    boolean isEmpty() {
-        return json.isEmpty();
+        return new Fields(location, value);
     }
 
     boolean has(String key) {
@@ -161,6 +218,50 @@ final class Fields {
         return value != null && value.asBoolean();
     }
 
+    /** Whether the field is true, or a number other than zero. */
+    boolean holds(String key) {
+        JsonNode value = find(key);
+        if (value == null || value.isBoolean()) {
+            return value != null && value.asBoolean();
+        }
+        if (!value.isNumber()) {
+            throw wrong(key, value, "true or false");
+        }
+        return value.asDouble() != 0;
+    }
+
+    /** Whether the field is this text, or this number however it is written. */
+    boolean equal(String key, String wanted) {
+        JsonNode value = find(key);
+        if (value == null) {
+            return false;
+        }
+        String text = value.asText();
+        return text.equals(wanted)
+                || value.isNumber() && text.replaceFirst("\\.0$", "").equals(wanted.replaceFirst("\\.0$", ""));
+    }
+
+    /** A field and its value, for a sentence. */
+    String shown(String key) {
+        JsonNode value = find(key);
+        return "'" + spelled(key) + "' is " + (value == null ? "not there" : abbreviated(value.toString()));
+    }
+
+    /** Numbers, as many as {@code count}. */
+    double[] numbers(String key, int count) {
+        JsonNode value = need(key);
+        double[] numbers = new double[count];
+        boolean fits = value.isArray() && value.size() == count;
+        for (int i = 0; fits && i < count; i++) {
+            numbers[i] = value.get(i).asDouble();
+            fits = value.get(i).isNumber() && Double.isFinite(numbers[i]) && numbers[i] > 0;
+        }
+        if (!fits) {
+            throw wrong(key, value, "a list of " + count + " numbers above zero");
+        }
+        return numbers;
+    }
+
     String text(String key) {
         JsonNode value = need(key);
         if (!value.isTextual()) {
@@ -176,7 +277,7 @@ final class Fields {
     private JsonNode need(String key) {
         JsonNode value = find(key);
         if (value == null) {
-            throw refused(location, "'" + key + "' is missing", "add it, or download the model again");
+            throw refused(location, "'" + spelled(key) + "' is missing", "add it, or download the model again");
         }
         return value;
     }
@@ -186,7 +287,7 @@ final class Fields {
     }
 
     QuernException wrong(String key, String value, String wanted) {
-        return refused(location, "'" + key + "' is " + value, "it should be " + wanted);
+        return refused(location, "'" + spelled(key) + "' is " + value, "it should be " + wanted);
     }
 
     private static QuernException refused(String location, String reason, String remedy) {

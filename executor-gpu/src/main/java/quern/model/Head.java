@@ -9,7 +9,10 @@ import quern.device.DeviceMatrix;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
 
-/** What turns the last layer's output into logits: the final norm and the head, on a device. Safe for several threads. */
+/**
+ * What turns the last layer's output into logits: the final norm or whatever the family has there, and the head, on a device.
+ * Safe for several threads.
+ */
 public final class Head implements AutoCloseable {
     /** Bytes of a block of the head's rows while it is read; the whole may be more than a buffer holds. */
     private static final long BLOCK = 128L << 20;
@@ -18,13 +21,16 @@ public final class Head implements AutoCloseable {
 
     private final Model model;
     private final Device device;
-    private final List<DeviceMatrix> held = new ArrayList<>();
-    /** Runs of rows of the head, ready for use; together vocabulary x hidden. */
+    private final Block after;
+    /** Runs of rows of the head, ready for use; together vocabulary x the embedding's columns. */
     private final List<DeviceMatrix> blocks = new ArrayList<>();
+    /** For each of them its outputs' biases, where the head has some. */
+    private final List<DeviceMatrix> biases = new ArrayList<>();
 
-    private Head(Model model, Device device) {
+    private Head(Model model, Device device) throws IOException {
         this.model = model;
         this.device = device;
+        this.after = Block.load(model.after(), Weights.stored(model), device.computeType(), device);
     }
 
     public static Head load(Model model, Device device) throws IOException {
@@ -42,15 +48,17 @@ public final class Head implements AutoCloseable {
     }
 
     private void load() throws IOException {
-        int hidden = model.hiddenSize();
-        held.add(StoredTensors.matrix(model.tensors(), model.finalNorm(), 1, hidden, device));
-        int step = (int) Math.max(1, BLOCK / (4L * hidden));
+        int width = model.config().embeddingSize();
+        String bias = model.headBias();
+        int step = (int) Math.max(1, BLOCK / (4L * width));
         for (int from = 0; from < model.vocabulary(); from += step) {
             int rows = Math.min(step, model.vocabulary() - from);
-            try (DeviceMatrix stored = StoredTensors.rows(model.tensors(), model.head(), from, rows, hidden, device)) {
-                DeviceMatrix block = device.forward().prepare(stored);
-                held.add(block);
-                blocks.add(block);
+            try (DeviceMatrix stored = StoredTensors.rows(model.tensors(), model.head(), from, rows, width, device)) {
+                blocks.add(device.forward().prepare(stored));
+            }
+            if (bias != null) {
+                float[] all = StoredTensors.floats(model.tensors(), bias);
+                biases.add(device.upload(new Matrix(1, rows, Arrays.copyOfRange(all, from, from + rows)), DType.F32));
             }
         }
     }
@@ -70,19 +78,29 @@ public final class Head implements AutoCloseable {
         int width = model.hiddenSize();
         Matrix rows = new Matrix(to - from, width, Arrays.copyOfRange(hidden.values(), from * width, to * width));
         Matrix logits = Matrix.zeros(to - from, model.vocabulary());
-        ModelConfig config = model.config();
-        try (DeviceMatrix x = device.upload(rows, DType.F32);
-                DeviceMatrix normed = device.forward()
-                        .rmsNorm(x, held.get(0), width, config.normEps(), config.normOffset(), device.computeType())) {
-            int column = 0;
-            for (DeviceMatrix block : blocks) {
-                try (DeviceMatrix y = device.forward().linear(normed, block, null, DType.F32)) {
-                    copyColumns(device.download(y), logits, column);
-                    column += y.cols();
+        try (DeviceMatrix x = device.upload(rows, DType.F32)) {
+            // Without a step there is nothing to run: what leaves the last layer is what the head reads.
+            if (model.after().program().steps().isEmpty()) {
+                project(x, logits);
+            } else {
+                try (DeviceMatrix normed = after.run(x, x.rows(), null)) {
+                    project(normed, logits);
                 }
             }
         }
+        model.config().logits().apply(logits.values());
         return logits;
+    }
+
+    private void project(DeviceMatrix x, Matrix logits) {
+        int column = 0;
+        for (int i = 0; i < blocks.size(); i++) {
+            DeviceMatrix bias = biases.isEmpty() ? null : biases.get(i);
+            try (DeviceMatrix y = device.forward().linear(x, blocks.get(i), bias, DType.F32)) {
+                copyColumns(device.download(y), logits, column);
+                column += y.cols();
+            }
+        }
     }
 
     private static void copyColumns(Matrix part, Matrix whole, int column) {
@@ -127,8 +145,10 @@ public final class Head implements AutoCloseable {
 
     @Override
     public void close() {
-        held.forEach(DeviceMatrix::close);
-        held.clear();
+        after.close();
+        blocks.forEach(DeviceMatrix::close);
+        biases.forEach(DeviceMatrix::close);
         blocks.clear();
+        biases.clear();
     }
 }

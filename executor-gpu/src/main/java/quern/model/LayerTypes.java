@@ -45,13 +45,10 @@ final class LayerTypes {
     /** For each layer whether it has rotary positions. */
     static List<Boolean> rotary(Fields config, Architecture architecture, List<String> layerTypes) {
         Architecture.Rotary rule = architecture.rotary();
-        boolean sliding = window(config, architecture) > 0;
+        boolean onlySliding = rule != null && Condition.holds(rule.onlySliding(), config);
         List<Boolean> rotary = new ArrayList<>();
         for (int layer = 0; layer < layerTypes.size(); layer++) {
-            boolean excluded = rule != null
-                    && rule.onlySliding()
-                    && sliding
-                    && !layerTypes.get(layer).equals(SLIDING);
+            boolean excluded = onlySliding && !layerTypes.get(layer).equals(SLIDING);
             rotary.add(!excluded && (rule == null || flagged(config, rule, layer, layerTypes.size())));
         }
         return rotary;

@@ -2,13 +2,16 @@ package quern.model;
 
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.store.BlobStore;
 import quern.store.Checkpoint;
 import quern.tensor.DType;
+import quern.tensor.Matrix;
 import quern.tensor.TensorSource;
 import quern.tensor.TensorSpec;
 
@@ -22,6 +25,8 @@ public final class Model {
     private final Architecture architecture;
     private final ModelConfig config;
     private final TensorSource tensors;
+    private final Naming naming;
+    private final Architecture.Programs programs;
     private final Widths widths;
 
     private Model(BlobStore store, Fields fields, Architecture architecture, ModelConfig config, TensorSource tensors) {
@@ -30,7 +35,9 @@ public final class Model {
         this.architecture = architecture;
         this.config = config;
         this.tensors = tensors;
-        this.widths = Widths.of(architecture.program(), config);
+        this.naming = Naming.of(architecture.names().embedding(), tensors.names());
+        this.programs = architecture.programs(fields);
+        this.widths = Widths.of(programs.layer(), config, config.hiddenSize(), config.hiddenSize());
     }
 
     /** Opens a model to quantize: every weight is there in full precision. {@link QuernException} if it cannot be used. */
@@ -54,39 +61,61 @@ public final class Model {
 
     private static Model unchecked(BlobStore store) throws IOException {
         Fields given = Fields.read(store);
-        Architecture architecture = Architectures.of(given);
-        Fields fields = given.withDefaults(architecture.defaults());
+        Architecture architecture = Architectures.of(given, store);
+        Fields fields = given.of(architecture);
         ModelConfig config = ModelConfig.of(fields, architecture);
         return new Model(store, fields, architecture, config, Checkpoint.open(store));
     }
 
     private void check(boolean weightsElsewhere) {
-        need(embedding(), List.of((long) config.vocabulary(), (long) config.hiddenSize()));
-        need(finalNorm(), List.of((long) config.hiddenSize()));
-        need(head(), List.of((long) config.vocabulary(), (long) config.hiddenSize()));
+        need(embedding(), List.of((long) config.vocabulary(), (long) config.embeddingSize()));
+        check(before(), false);
+        check(after(), false);
+        need(head(), List.of((long) config.vocabulary(), (long) config.embeddingSize()));
+        String bias = headBias();
+        if (bias != null) {
+            need(bias, List.of((long) config.vocabulary()));
+        }
         for (int layer = 0; layer < config.layers(); layer++) {
-            for (Step step : architecture.program().steps()) {
-                if (!step.module().isEmpty()) {
-                    check(layer, step, weightsElsewhere);
-                }
+            check(layer(layer), weightsElsewhere);
+        }
+    }
+
+    private void check(Section section, boolean weightsElsewhere) {
+        section.checkParts();
+        for (Step step : section.program().steps()) {
+            if (step.operation() == Operation.LINEAR) {
+                check(section.linear(step.module()), hasBias(step), weightsElsewhere);
+            } else if (step.operation() == Operation.SCALE) {
+                number(step.module());
+            } else {
+                check(section, step);
             }
         }
     }
 
-    private void check(int layer, Step step, boolean weightsElsewhere) {
-        String module = architecture.inLayer(layer, step.module());
-        List<Long> shape = step.operation().weightShape(step, widths, config);
-        if (step.operation() != Operation.LINEAR) {
-            need(module + ".weight", shape);
-            return;
+    private void check(Section section, Step step) {
+        boolean weighted = !step.operation().isNorm() || hasNormWeight();
+        for (Operation.Stored stored : section.weights(step)) {
+            String module = section.module(stored.module());
+            if (weighted) {
+                need(module + ".weight", stored.shape());
+            }
+            if (hasBias(step)) {
+                need(module + ".bias", stored.shape());
+            }
         }
-        Linear linear = linear(layer, step);
+    }
+
+    private void check(Linear linear, boolean biased, boolean weightsElsewhere) {
+        long outputs = linear.outputs();
+        long inputs = linear.inputs();
         if (!weightsElsewhere || tensors.names().contains(linear.weight())) {
-            need(linear.weight(), shape);
+            need(linear.weight(), linear.transposed() ? List.of(inputs, outputs) : List.of(outputs, inputs));
         }
         boolean stored = tensors.names().contains(linear.bias());
-        if (hasBias(step)) {
-            need(linear.bias(), List.of(shape.get(0)));
+        if (biased) {
+            need(linear.bias(), List.of(outputs));
         } else if (stored && !weightsElsewhere) {
             throw refused(
                     "there is a tensor '" + linear.bias() + "', and config.json says that this linear has no bias",
@@ -166,48 +195,112 @@ public final class Model {
     /** The sites of a layer in the order of the forward pass. */
     public List<Site> sites(int layer) {
         List<Site> sites = new ArrayList<>();
-        for (List<Step> steps : architecture.program().sites()) {
+        Section section = layer(layer);
+        List<List<Step>> steps = section.program().sites();
+        List<List<Linear>> linears = section.linears();
+        for (int i = 0; i < steps.size(); i++) {
             sites.add(new Site(
-                    layer,
-                    steps.get(0).module(),
-                    widths.of(steps.get(0).operand(0)),
-                    steps.stream().map(step -> linear(layer, step)).toList()));
+                    layer, steps.get(i).get(0).module(), linears.get(i).get(0).inputs(), linears.get(i)));
         }
         return sites;
     }
 
-    /** The bias tensor of a linear, or null where the family or the config has none. */
-    public @Nullable String biasOf(Linear linear) {
-        // Not by the tensors: a quantized checkpoint may store a bias of zeros where the model has none.
-        for (Step step : architecture.program().steps()) {
-            if (step.operation() == Operation.LINEAR && linear.name().endsWith("." + step.module()) && hasBias(step)) {
-                return linear.bias();
-            }
+    /**
+     * What is not in the layers and is kept as it is, though a loader might take it for a linear to replace: the head and
+     * projections by their full names, and for what stands beside the language model, such as an image encoder, {@code name.*}.
+     */
+    public List<String> keptOutside() {
+        Set<String> kept = new LinkedHashSet<>();
+        for (Section section : List.of(before(), after())) {
+            section.linears().forEach(site -> site.forEach(linear -> kept.add(linear.name())));
         }
-        return null;
+        if (!config.tied()) {
+            kept.add(stored(architecture.names().head()));
+        }
+        String inside = root(stored(architecture.names().layer()));
+        tensors.names().stream()
+                .filter(name -> !name.startsWith(inside) && name.endsWith(".weight") && !name.equals(head()))
+                .filter(name -> tensors.spec(name).shape().size() == 2)
+                .map(name -> name.substring(0, name.length() - ".weight".length()))
+                .map(module -> module.replaceFirst("^model\\.", ""))
+                .map(module -> module.replaceFirst("\\..*", ".*"))
+                .sorted()
+                .forEach(kept::add);
+        return List.copyOf(kept);
+    }
+
+    /** What the names of the language model begin with: all before its layers. */
+    private static String root(String layers) {
+        String list = layers.replace(".{layer}", "");
+        return list.substring(0, list.lastIndexOf('.') + 1);
+    }
+
+    /** The weight of a linear as the checkpoint's values stand for it, outputs x inputs. */
+    public Matrix weight(Linear linear) throws IOException {
+        TensorSpec spec = tensors.spec(linear.weight());
+        return StoredTensors.weight(tensors.read(linear.weight()), spec.dtype(), linear);
+    }
+
+    /** The linear of a layer that has this name. */
+    public Linear linear(int layer, String name) {
+        return sites(layer).stream()
+                .flatMap(site -> site.linears().stream())
+                .filter(linear -> linear.name().equals(name))
+                .findFirst()
+                .orElseThrow(() -> new IllegalArgumentException("Layer " + layer + " has no linear " + name));
+    }
+
+    Section layer(int layer) {
+        boolean turns = config.ropes().get(layer) != Rope.NONE;
+        Program program = programs.layer();
+        return new Section(this, layer, turns ? program : program.without(Operation.ROTARY), widths);
+    }
+
+    /** From the rows of the embedding to what enters the first layer. */
+    Section before() {
+        return outside(programs.before(), config.embeddingSize(), config.hiddenSize());
+    }
+
+    /** From what leaves the last layer to what the head reads. */
+    Section after() {
+        return outside(programs.after(), config.hiddenSize(), config.embeddingSize());
+    }
+
+    private Section outside(Program program, int from, int to) {
+        return new Section(this, Section.OUTSIDE, program, Widths.of(program, config, from, to));
+    }
+
+    /** A module's name as the checkpoint has it. */
+    String stored(String module) {
+        return naming.stored(module);
     }
 
     boolean hasBias(Step step) {
-        return architecture.hasBias(step.module(), fields);
+        return architecture.hasBias(step.module(), step.operation(), fields);
     }
 
-    Linear linear(int layer, Step step) {
-        return new Linear(
-                architecture.inLayer(layer, step.module()), widths.of(step.result()), widths.of(step.operand(0)));
+    boolean hasNormWeight() {
+        return architecture.hasNormWeight(fields);
     }
 
-    /** The tensor of the token embedding, vocabulary x hidden. */
+    float number(String key) {
+        return (float) fields.positive(key);
+    }
+
+    /** The tensor of the token embedding, vocabulary x its columns. */
     public String embedding() {
-        return architecture.names().embedding() + ".weight";
+        return stored(architecture.names().embedding()) + ".weight";
     }
 
-    /** The tensor of the norm before the head, hidden. */
-    public String finalNorm() {
-        return architecture.names().norm() + ".weight";
-    }
-
-    /** The tensor of the head, vocabulary x hidden; the embedding's if tied. */
+    /** The tensor of the head, shaped like the embedding; the embedding itself if tied. */
     public String head() {
-        return config.tied() ? embedding() : architecture.names().head() + ".weight";
+        return config.tied() ? embedding() : stored(architecture.names().head()) + ".weight";
+    }
+
+    /** The tensor of the head's bias, or null where it has none. */
+    @Nullable
+    String headBias() {
+        String head = architecture.names().head();
+        return architecture.hasBias(head, Operation.LINEAR, fields) ? stored(head) + ".bias" : null;
     }
 }

@@ -11,23 +11,27 @@ import quern.tensor.DType;
 /**
  * What {@code config.json} says of a model, in one spelling: the sizes, and for each layer its window and rotary positions.
  *
+ * @param embeddingSize columns of the embedding and of the head; the layers' are hiddenSize
  * @param intermediateSize columns between the MLP's linears
  * @param heads query heads
  * @param kvHeads key and value heads, a divisor of {@code heads}
  * @param headDim columns of a head
  * @param maxPositions longest sequence
- * @param normEps epsilon of the norms
- * @param normOffset 1 where stored norm weights are offsets from one
- * @param attentionScale what scores are multiplied by
+ * @param positionOffset rows of the table of learned positions before the first
+ * @param attentionScales for each layer what scores are multiplied by
+ * @param attentionCap what scores are capped at; 0 for nothing
+ * @param alibi what the position of a key adds to its scores, or none
  * @param tied whether the embedding is the head, too
  * @param windows for each layer: how many tokens a token sees, itself included; 0 for all
  * @param ropes for each layer
+ * @param interleaved whether neighbours turn together, rather than columns half a head apart
  * @param declaredType {@code dtype} or {@code torch_dtype}, where it names a type that we know
  * @param quantization {@code quantization_config} of a model that is quantized
  */
 public record ModelConfig(
         String modelType,
         int hiddenSize,
+        int embeddingSize,
         int intermediateSize,
         int layers,
         int heads,
@@ -35,20 +39,48 @@ public record ModelConfig(
         int headDim,
         int vocabulary,
         int maxPositions,
-        float normEps,
-        float normOffset,
+        int positionOffset,
+        Norm norm,
         Activation activation,
-        float attentionScale,
+        List<Float> attentionScales,
+        float attentionCap,
+        @Nullable Alibi alibi,
+        Logits logits,
         boolean tied,
         List<Integer> windows,
         List<Rope> ropes,
+        boolean interleaved,
         @Nullable DType declaredType,
         @Nullable Map<String, Object> quantization) {
     private static final int MAX_SIZE = 1 << 20;
     private static final int MAX_LAYERS = 10_000;
     private static final int MAX_TOKENS = 1 << 28;
 
+    /**
+     * @param layer LayerNorm rather than RMSNorm
+     * @param offset 1 where stored weights are offsets from one
+     */
+    record Norm(boolean layer, float eps, float offset) {}
+
+    /**
+     * What becomes of logits.
+     *
+     * @param factor what they are multiplied by
+     * @param cap then l becomes cap * tanh(l / cap); 0 for nothing
+     */
+    record Logits(float factor, float cap) {
+        void apply(float[] logits) {
+            for (int i = 0; factor != 1 && i < logits.length; i++) {
+                logits[i] *= factor;
+            }
+            for (int i = 0; cap != 0 && i < logits.length; i++) {
+                logits[i] = cap * (float) Math.tanh(logits[i] / cap);
+            }
+        }
+    }
+
     public ModelConfig {
+        attentionScales = List.copyOf(attentionScales);
         windows = List.copyOf(windows);
         ropes = List.copyOf(ropes);
     }
@@ -71,17 +103,26 @@ public record ModelConfig(
         int maxPositions = config.integer("max_position_embeddings", 1, MAX_TOKENS);
         List<String> layerTypes = LayerTypes.of(config, architecture, layers);
         int window = LayerTypes.window(config, architecture);
+        Architecture.Attention attention = architecture.attention();
+        float scale = attention.scale() == null || !config.has(attention.scale())
+                ? (float) (1 / Math.sqrt(headDim))
+                : (float) config.positive(attention.scale());
+        boolean byLayer = Condition.holds(attention.byLayer(), config);
+        List<Float> scales = new ArrayList<>();
         List<Integer> windows = new ArrayList<>();
-        List<Rope> ropes = new ArrayList<>();
-        List<Boolean> rotary = LayerTypes.rotary(config, architecture, layerTypes);
         for (int layer = 0; layer < layers; layer++) {
-            String type = layerTypes.get(layer);
-            windows.add(type.equals(LayerTypes.SLIDING) ? window : 0);
-            ropes.add(rotary.get(layer) ? rope(config, type, headDim, maxPositions) : Rope.NONE);
+            scales.add(byLayer ? scale / (layer + 1) : scale);
+            windows.add(layerTypes.get(layer).equals(LayerTypes.SLIDING) ? window : 0);
         }
+        boolean alibi = Condition.holds(attention.alibi(), config);
+        Architecture.Norm norm = architecture.norm();
+        Architecture.Rotary rotary = architecture.rotary();
         return new ModelConfig(
                 config.text("model_type"),
                 hidden,
+                architecture.keys().containsKey("embedding_size")
+                        ? config.integer("embedding_size", 1, MAX_SIZE, hidden)
+                        : hidden,
                 config.integer("intermediate_size", 1, MAX_SIZE),
                 layers,
                 heads,
@@ -89,36 +130,38 @@ public record ModelConfig(
                 headDim,
                 config.integer("vocab_size", 1, MAX_TOKENS),
                 maxPositions,
-                (float) config.positive("rms_norm_eps"),
-                architecture.normOffset(),
+                architecture.positionOffset(),
+                new Norm(
+                        norm.layer(),
+                        (float) config.positive(norm.eps() == null ? "rms_norm_eps" : norm.eps()),
+                        norm.offset()),
                 activation(config, "hidden_act"),
-                (float) (1 / Math.sqrt(headDim)),
+                scales,
+                (float) cap(config, attention.cap()),
+                alibi ? new Alibi(heads, attention.alibiScaled() ? scale : 1, attention.alibiRounded()) : null,
+                logits(config, architecture.logits()),
                 config.bool("tie_word_embeddings"),
                 windows,
-                ropes,
+                Ropes.of(config, architecture, layerTypes, headDim, maxPositions),
+                rotary != null && rotary.interleaved(),
                 declaredType(config),
                 config.has("quantization_config")
                         ? config.object("quantization_config").toMap()
                         : null);
     }
 
-    /** New configs have {@code rope_parameters}, perhaps by layer type; older ones {@code rope_theta} and {@code rope_scaling}. */
-    private static Rope rope(Fields config, String layerType, int headDim, int maxPositions) {
-        Fields parameters = config.object(config.has("rope_parameters") ? "rope_parameters" : "rope_scaling");
-        if (parameters.has(layerType)) {
-            parameters = parameters.object(layerType);
-        }
-        double theta = parameters.has("rope_theta") ? parameters.positive("rope_theta") : config.positive("rope_theta");
-        Fields holder = parameters.has("partial_rotary_factor") ? parameters : config;
-        double partial = holder.positive("partial_rotary_factor", 1);
-        int rotated = (int) (headDim * partial);
-        if (rotated > headDim || rotated < 2 || rotated % 2 != 0) {
-            throw config.wrong(
-                    holder.has("partial_rotary_factor") ? "partial_rotary_factor" : "head_dim",
-                    holder.has("partial_rotary_factor") ? Double.toString(partial) : Integer.toString(headDim),
-                    "such that an even number of columns of a head turns");
-        }
-        return Rope.of(theta, parameters, rotated, maxPositions);
+    float attentionScale(int layer) {
+        return attentionScales.get(layer);
+    }
+
+    private static Logits logits(Fields config, Architecture.Logits keys) {
+        double factor = keys.scale() == null ? 1 : config.positive(keys.scale(), 1);
+        double divisor = keys.divisor() == null ? 1 : config.positive(keys.divisor(), 1);
+        return new Logits((float) (factor / divisor), (float) cap(config, keys.cap()));
+    }
+
+    private static double cap(Fields config, @Nullable String key) {
+        return key == null || !config.has(key) ? 0 : config.positive(key);
     }
 
     private static Activation activation(Fields config, String key) {
@@ -126,9 +169,9 @@ public record ModelConfig(
         switch (name) {
             case "silu", "swish":
                 return Activation.SILU;
-            case "gelu":
+            case "gelu", "gelu_python":
                 return Activation.GELU_ERF;
-            case "gelu_new", "gelu_pytorch_tanh", "gelu_fast":
+            case "gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast", "gelu_accurate":
                 return Activation.GELU_TANH;
             case "relu":
                 return Activation.RELU;

@@ -2,12 +2,14 @@ package quern.model;
 
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
+import quern.QuernException;
 import quern.device.DeviceMatrix;
 
 /**
- * The building blocks of a layer: each is an operation that an architecture file can name. It says what it knows of the
- * widths (columns) of its values, which weight it needs, and how a device computes it.
+ * The building blocks of a program: each is an operation that an architecture file can name. It says what it knows of the
+ * widths (columns) of its values, which weights it needs, and how a device computes it.
  */
 enum Operation {
     /** {@code y = norm(x, module)}: whole rows by the family's norm. */
@@ -18,8 +20,8 @@ enum Operation {
         }
 
         @Override
-        List<Long> weightShape(Step step, Widths widths, ModelConfig config) {
-            return List.of((long) widths.of(step.operand(0)));
+        List<Stored> weights(Step step, Widths widths, ModelConfig config) {
+            return List.of(new Stored(step.module(), List.of((long) widths.of(step.operand(0)))));
         }
 
         @Override
@@ -36,8 +38,8 @@ enum Operation {
         }
 
         @Override
-        List<Long> weightShape(Step step, Widths widths, ModelConfig config) {
-            return List.of((long) config.headDim());
+        List<Stored> weights(Step step, Widths widths, ModelConfig config) {
+            return List.of(new Stored(step.module(), List.of((long) config.headDim())));
         }
 
         @Override
@@ -46,16 +48,39 @@ enum Operation {
         }
     },
 
-    /** {@code y = linear(x, module)}: x wT, and the bias where the family has one. */
+    /**
+     * {@code y = each_head_norm(x, module)}: each head by itself with a weight of its own; one tensor, heads x head_dim, or one
+     * for each head where the module's name has <code>{head}</code>.
+     */
+    EACH_HEAD_NORM(1, 1, true) {
+        @Override
+        void bind(Step step, Widths widths, ModelConfig config) {
+            widths.same(step.operand(0), step.result());
+        }
+
+        @Override
+        List<Stored> weights(Step step, Widths widths, ModelConfig config) {
+            int heads = widths.of(step.operand(0)) / config.headDim();
+            if (!step.module().contains("{head}")) {
+                return List.of(new Stored(step.module(), List.of((long) heads, (long) config.headDim())));
+            }
+            return IntStream.range(0, heads)
+                    .mapToObj(head -> new Stored(
+                            step.module().replace("{head}", Integer.toString(head)), List.of((long) config.headDim())))
+                    .toList();
+        }
+
+        @Override
+        DeviceMatrix compute(Call call) {
+            return call.norm(call.config().headDim());
+        }
+    },
+
+    /** {@code y = linear(x, module)} or {@code y = linear(x, module[part])}: x wT, and the bias where the family has one. */
     LINEAR(1, 1, true) {
         @Override
         void bind(Step step, Widths widths, ModelConfig config) {
             // Both widths come from the neighbours: that is what makes a wrong weight show.
-        }
-
-        @Override
-        List<Long> weightShape(Step step, Widths widths, ModelConfig config) {
-            return List.of((long) widths.of(step.result()), (long) widths.of(step.operand(0)));
         }
 
         @Override
@@ -80,8 +105,38 @@ enum Operation {
                             tables.cos(),
                             tables.sin(),
                             call.config().headDim(),
-                            false,
+                            call.config().interleaved(),
                             call.to());
+        }
+    },
+
+    /** {@code y = positions(x, module)}: x and the learned row of each position, from a table. */
+    POSITIONS(1, 1, true) {
+        @Override
+        void bind(Step step, Widths widths, ModelConfig config) {
+            widths.same(step.operand(0), step.result());
+        }
+
+        @Override
+        List<Stored> weights(Step step, Widths widths, ModelConfig config) {
+            long rows = (long) config.maxPositions() + config.positionOffset();
+            return List.of(new Stored(step.module(), List.of(rows, (long) widths.of(step.operand(0)))));
+        }
+
+        @Override
+        DeviceMatrix compute(Call call) {
+            int most = call.config().maxPositions();
+            if (call.length() > most) {
+                throw new QuernException("Cannot run a sequence of " + call.length() + " tokens: the model has " + most
+                        + " positions (use shorter sequences)");
+            }
+            int offset = call.config().positionOffset();
+            int[] rows = IntStream.range(0, call.operand(0).rows())
+                    .map(row -> row % call.length() + offset)
+                    .toArray();
+            try (DeviceMatrix positions = call.kernels().rows(call.weight(), rows)) {
+                return call.kernels().add(call.operand(0), positions);
+            }
         }
     },
 
@@ -98,7 +153,13 @@ enum Operation {
         @Override
         DeviceMatrix compute(Call call) {
             return call.kernels()
-                    .attention(call.operand(0), call.operand(1), call.operand(2), call.attention(), call.to());
+                    .attention(
+                            call.operand(0),
+                            call.operand(1),
+                            call.operand(2),
+                            call.scoreBias(),
+                            call.attention(),
+                            call.to());
         }
     },
 
@@ -116,6 +177,19 @@ enum Operation {
         DeviceMatrix compute(Call call) {
             DeviceMatrix up = call.step().operands().size() == 2 ? call.operand(1) : null;
             return call.kernels().activate(call.config().activation(), call.operand(0), up, call.to());
+        }
+    },
+
+    /** {@code y = scale(x, key)}: times the number that the config has there. */
+    SCALE(1, 1, true) {
+        @Override
+        void bind(Step step, Widths widths, ModelConfig config) {
+            widths.same(step.operand(0), step.result());
+        }
+
+        @Override
+        DeviceMatrix compute(Call call) {
+            return call.kernels().scale(call.operand(0), call.number(), call.to());
         }
     },
 
@@ -143,17 +217,25 @@ enum Operation {
         this.module = module;
     }
 
+    /** A weight as it must stand in the checkpoint. */
+    record Stored(String module, List<Long> shape) {}
+
     /** Tells the widths of values that this step decides or ties to each other. */
     abstract void bind(Step step, Widths widths, ModelConfig config);
 
-    /** The shape of the module's {@code weight}; only asked of operations with a module. */
-    List<Long> weightShape(Step step, Widths widths, ModelConfig config) {
-        throw new IllegalStateException(this + " has no weight");
+    /** The weights that it needs, one after the other; those of a linear are found from its neighbours. */
+    List<Stored> weights(Step step, Widths widths, ModelConfig config) {
+        return List.of();
     }
 
     abstract DeviceMatrix compute(Call call);
 
-    /** Whether its last argument is the name of a module with tensors. */
+    /** Whether it is one of the norms. */
+    boolean isNorm() {
+        return this == NORM || this == HEAD_NORM || this == EACH_HEAD_NORM;
+    }
+
+    /** Whether its last argument is the name of a module with tensors, or of a key. */
     boolean takesModule() {
         return module;
     }

@@ -3,11 +3,13 @@ package quern.model;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -17,11 +19,16 @@ import java.util.regex.Pattern;
  */
 record Program(String file, List<Step> steps, int result) {
     private static final Pattern LINE = Pattern.compile("(\\w+)\\s*=\\s*(\\w+)\\s*\\(([^()]*)\\)");
-    private static final Pattern MODULE = Pattern.compile("\\w+(\\.\\w+)*");
+    private static final Pattern MODULE = Pattern.compile("(\\w+(?:\\.(?:\\w+|\\{head}))*)(?:\\[(\\w+)])?");
     private static final String STREAM = "x";
 
     Program {
         steps = List.copyOf(steps);
+    }
+
+    /** What leaves all as it is. */
+    static Program none(String file) {
+        return new Program(file, List.of(), 0);
     }
 
     /**
@@ -71,11 +78,15 @@ record Program(String file, List<Step> steps, int result) {
         List<String> given = new ArrayList<>(
                 Arrays.stream(arguments.split(",")).map(String::strip).toList());
         String module = "";
+        String part = "";
         if (operation.takesModule()) {
-            module = given.remove(given.size() - 1);
-            if (!MODULE.matcher(module).matches()) {
-                throw refused(file, line, "'" + module + "' is not the name of a module");
+            String name = given.remove(given.size() - 1);
+            Matcher parts = MODULE.matcher(name);
+            if (!parts.matches()) {
+                throw refused(file, line, "'" + name + "' is not the name of a module");
             }
+            module = parts.group(1);
+            part = parts.group(2) == null ? "" : parts.group(2);
         }
         String objection = operation.refuses(given.size());
         if (objection != null) {
@@ -89,7 +100,7 @@ record Program(String file, List<Step> steps, int result) {
             }
             operands.add(value);
         }
-        return new Step(line, operation, operands, module, result);
+        return new Step(line, operation, operands, module, part, result);
     }
 
     /** A result that nobody reads is a slip of the pen. */
@@ -120,18 +131,32 @@ record Program(String file, List<Step> steps, int result) {
         return last;
     }
 
-    /** Whether the value is a term of a sum, which is kept in F32. */
-    boolean isAdded(int value) {
-        return steps.stream()
-                .anyMatch(step ->
-                        step.operation() == Operation.ADD && step.operands().contains(value));
+    boolean has(Operation operation) {
+        return steps.stream().anyMatch(step -> step.operation() == operation);
     }
 
-    /** Linears that read the same value, in order of first use. */
+    /** Whether the value is a term of a sum, perhaps after scaling, which is kept in F32. */
+    boolean isAdded(int value) {
+        return steps.stream()
+                .filter(step -> step.operands().contains(value))
+                .anyMatch(step -> switch (step.operation()) {
+                    case ADD, POSITIONS -> true;
+                    case SCALE -> step.result() == result || isAdded(step.result());
+                    default -> false;
+                });
+    }
+
+    /** The steps that use this module; several if it is fused. */
+    List<Step> of(String module) {
+        return steps.stream().filter(step -> step.module().equals(module)).toList();
+    }
+
+    /** Linears that read the same value, in order of first use; of a fused one only the first part. */
     List<List<Step>> sites() {
         Map<Integer, List<Step>> byInput = new LinkedHashMap<>();
+        Set<String> seen = new HashSet<>();
         for (Step step : steps) {
-            if (step.operation() == Operation.LINEAR) {
+            if (step.operation() == Operation.LINEAR && seen.add(step.module())) {
                 byInput.computeIfAbsent(step.operand(0), v -> new ArrayList<>()).add(step);
             }
         }
@@ -149,7 +174,7 @@ record Program(String file, List<Step> steps, int result) {
             if (step.operation() == operation) {
                 renamed.put(step.result(), operands.get(0));
             } else {
-                kept.add(new Step(step.line(), step.operation(), operands, step.module(), step.result()));
+                kept.add(new Step(step.line(), step.operation(), operands, step.module(), step.part(), step.result()));
             }
         }
         return new Program(file, kept, renamed.getOrDefault(result, result));

@@ -2,6 +2,7 @@ package quern.model;
 
 import java.util.Set;
 import java.util.function.DoubleUnaryOperator;
+import java.util.function.IntFunction;
 import java.util.function.IntToDoubleFunction;
 import quern.tensor.Matrix;
 
@@ -9,27 +10,35 @@ import quern.tensor.Matrix;
  * Rotary position embedding of one layer: how fast each pair of columns turns with the position.
  *
  * @param inverseFrequencies angle per position of each pair, half of the rotated columns of a head
+ * @param longest tokens of the longest sequence that they hold for
+ * @param beyond of a longer sequence of so many tokens, all of its positions included
  * @param magnitude what cosines and sines are multiplied by
  * @param theta the base, for messages
  */
-record Rope(double[] inverseFrequencies, double magnitude, double theta) {
+record Rope(double[] inverseFrequencies, int longest, IntFunction<double[]> beyond, double magnitude, double theta) {
     /** Of a layer without rotary positions. */
     static final Rope NONE = new Rope(new double[0], 1, 1);
 
-    private static final Set<String> KNOWN = Set.of("default", "linear", "llama3", "yarn");
+    private static final Set<String> KNOWN = Set.of("default", "dynamic", "linear", "llama3", "longrope", "yarn");
+
+    /** The same for sequences of every length. */
+    private Rope(double[] inverseFrequencies, double magnitude, double theta) {
+        this(inverseFrequencies, Integer.MAX_VALUE, length -> inverseFrequencies, magnitude, theta);
+    }
 
     /**
      * @param theta the base of the frequencies
      * @param scaling {@code rope_parameters}, or {@code rope_scaling} of older configs; may be empty
+     * @param type of the scaling
      * @param rotated columns of a head that turn, even
+     * @param config of the model
      * @param maxPositions {@code max_position_embeddings}
      */
-    static Rope of(double theta, Fields scaling, int rotated, int maxPositions) {
-        double[] plain = new double[rotated / 2];
-        for (int i = 0; i < plain.length; i++) {
-            plain[i] = Math.pow(theta, -2.0 * i / rotated);
-        }
-        String type = scaling.text("rope_type", scaling.text("type", "default"));
+    static Rope of(double theta, Fields scaling, String type, int rotated, Fields config, int maxPositions) {
+        double[] plain = plain(theta, rotated);
+        // Where a config has this beside the scaling, that is what counts.
+        String key = "original_max_position_embeddings";
+        double original = (config.has(key) ? config : scaling).positive(key, maxPositions);
         switch (type) {
             case "default":
                 return new Rope(plain, 1, theta);
@@ -37,9 +46,13 @@ record Rope(double[] inverseFrequencies, double magnitude, double theta) {
                 double factor = scaling.positive("factor");
                 return new Rope(each(plain, i -> plain[i] / factor), 1, theta);
             case "llama3":
-                return new Rope(llama3(plain, scaling), 1, theta);
+                return new Rope(llama3(plain, scaling, original), 1, theta);
             case "yarn":
-                return yarn(theta, plain, scaling, rotated, maxPositions);
+                return yarn(theta, plain, scaling, rotated, original, maxPositions);
+            case "dynamic":
+                return dynamic(theta, plain, scaling, rotated, maxPositions);
+            case "longrope":
+                return longrope(theta, plain, scaling, original, maxPositions);
             default:
                 throw scaling.wrong(
                         "rope_type",
@@ -48,15 +61,47 @@ record Rope(double[] inverseFrequencies, double magnitude, double theta) {
         }
     }
 
+    private static double[] plain(double theta, int rotated) {
+        double[] plain = new double[rotated / 2];
+        for (int i = 0; i < plain.length; i++) {
+            plain[i] = Math.pow(theta, -2.0 * i / rotated);
+        }
+        return plain;
+    }
+
+    /** A sequence beyond the known positions gets a larger base, as if all frequencies but the fastest were interpolated (NTK). */
+    private static Rope dynamic(double theta, double[] plain, Fields scaling, int rotated, int maxPositions) {
+        double factor = scaling.positive("factor");
+        IntFunction<double[]> beyond = length -> {
+            double stretch = factor * length / maxPositions - (factor - 1);
+            return plain(theta * Math.pow(stretch, rotated / (rotated - 2.0)), rotated);
+        };
+        return new Rope(plain, maxPositions, beyond, 1, theta);
+    }
+
+    /** LongRoPE (Ding et al. 2024): a factor for each pair, other ones beyond the original length. */
+    private static Rope longrope(double theta, double[] plain, Fields scaling, double original, int maxPositions) {
+        double[] near = scaling.numbers("short_factor", plain.length);
+        double[] far = scaling.numbers("long_factor", plain.length);
+        double factor = scaling.positive("factor", maxPositions / original);
+        double magnitude = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(original));
+        double[] stretched = each(plain, i -> plain[i] / far[i]);
+        return new Rope(
+                each(plain, i -> plain[i] / near[i]),
+                (int) original,
+                length -> stretched,
+                scaling.positive("attention_factor", magnitude),
+                theta);
+    }
+
     /**
      * Llama 3.1: frequencies that turned often within the original length stay, slow ones are divided by the factor, those
      * between are blended.
      */
-    private static double[] llama3(double[] plain, Fields scaling) {
+    private static double[] llama3(double[] plain, Fields scaling, double original) {
         double factor = scaling.positive("factor");
         double low = scaling.positive("low_freq_factor");
         double high = scaling.positive("high_freq_factor");
-        double original = scaling.positive("original_max_position_embeddings");
         if (high <= low) {
             throw scaling.wrong("high_freq_factor", Double.toString(high), "above low_freq_factor, " + low);
         }
@@ -68,9 +113,9 @@ record Rope(double[] inverseFrequencies, double magnitude, double theta) {
     }
 
     /** YaRN (Peng et al. 2023), section 3.2 and 3.3, with the magnitudes that DeepSeek added. */
-    private static Rope yarn(double theta, double[] plain, Fields scaling, int rotated, int maxPositions) {
-        double factor = scaling.positive("factor");
-        double original = scaling.positive("original_max_position_embeddings", maxPositions);
+    private static Rope yarn(
+            double theta, double[] plain, Fields scaling, int rotated, double original, int maxPositions) {
+        double factor = scaling.positive("factor", maxPositions / original);
         double first = pairThatTurns(scaling.positive("beta_fast", 32), theta, rotated, original);
         double last = pairThatTurns(scaling.positive("beta_slow", 1), theta, rotated, original);
         if (!scaling.has("truncate") || scaling.bool("truncate")) {
@@ -118,12 +163,12 @@ record Rope(double[] inverseFrequencies, double magnitude, double theta) {
     }
 
     private Matrix table(int length, DoubleUnaryOperator f) {
-        int half = inverseFrequencies.length;
+        double[] frequencies = length <= longest ? inverseFrequencies : beyond.apply(length);
+        int half = frequencies.length;
         Matrix table = Matrix.zeros(length, half);
         for (int position = 0; position < length; position++) {
             for (int i = 0; i < half; i++) {
-                table.values()[position * half + i] =
-                        (float) (f.applyAsDouble(position * inverseFrequencies[i]) * magnitude);
+                table.values()[position * half + i] = (float) (f.applyAsDouble(position * frequencies[i]) * magnitude);
             }
         }
         return table;

@@ -7,10 +7,16 @@ import java.util.List;
  *
  * @param line in its file, for messages
  * @param module name within the layer, empty for operations without one
+ * @param part of a fused linear, empty for the whole
  */
-record Step(int line, Operation operation, List<Integer> operands, String module, int result) {
+record Step(int line, Operation operation, List<Integer> operands, String module, String part, int result) {
     Step {
         operands = List.copyOf(operands);
+    }
+
+    /** What its tensors are kept under. */
+    String key() {
+        return part.isEmpty() ? module : module + "[" + part + "]";
     }
 
     int operand(int i) {

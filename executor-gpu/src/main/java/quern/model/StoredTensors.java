@@ -6,6 +6,8 @@ import quern.QuernException;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
 import quern.tensor.DType;
+import quern.tensor.HalfFloats;
+import quern.tensor.Matrix;
 import quern.tensor.TensorSource;
 
 /** Float tensors of a checkpoint on their way to a device. All that passes here is known to be finite. */
@@ -22,6 +24,38 @@ final class StoredTensors {
     static DeviceMatrix rows(TensorSource tensors, String name, int from, int rows, int cols, Device device)
             throws IOException {
         return device.upload(bytes(tensors, name, from, rows, cols), type(tensors, name), rows, cols, DType.F32);
+    }
+
+    /** All elements of a tensor. */
+    static float[] floats(TensorSource tensors, String name) throws IOException {
+        int count = Math.toIntExact(tensors.spec(name).elements());
+        return HalfFloats.toFloats(bytes(tensors, name, 0, 1, count), type(tensors, name), count);
+    }
+
+    /** The weight of a linear as it is used, outputs x inputs, F32. */
+    static DeviceMatrix weight(TensorSource tensors, Linear linear, Device device) throws IOException {
+        if (!linear.transposed()) {
+            return matrix(tensors, linear.weight(), linear.outputs(), linear.inputs(), device);
+        }
+        ByteBuffer bytes = bytes(tensors, linear.weight(), 0, linear.inputs(), linear.outputs());
+        return device.upload(weight(bytes, type(tensors, linear.weight()), linear), DType.F32);
+    }
+
+    /** The same on the heap, from the tensor's bytes. */
+    static Matrix weight(ByteBuffer bytes, DType type, Linear linear) {
+        int outputs = linear.outputs();
+        int inputs = linear.inputs();
+        float[] values = HalfFloats.toFloats(bytes, type, outputs * inputs);
+        if (!linear.transposed()) {
+            return new Matrix(outputs, inputs, values);
+        }
+        Matrix weight = Matrix.zeros(outputs, inputs);
+        for (int i = 0; i < inputs; i++) {
+            for (int o = 0; o < outputs; o++) {
+                weight.values()[o * inputs + i] = values[i * outputs + o];
+            }
+        }
+        return weight;
     }
 
     /** The bytes of rows [from, from + rows), all finite. */

@@ -11,7 +11,6 @@ public interface Weights {
 
     /** The weights as they stand in the model's checkpoint. */
     static Weights stored(Model model) {
-        return (linear, device) ->
-                StoredTensors.matrix(model.tensors(), linear.weight(), linear.outputs(), linear.inputs(), device);
+        return (linear, device) -> StoredTensors.weight(model.tensors(), linear, device);
     }
 }

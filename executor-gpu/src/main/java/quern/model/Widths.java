@@ -14,10 +14,14 @@ final class Widths {
         this.widths = new int[program.values()];
     }
 
-    static Widths of(Program program, ModelConfig config) {
+    /**
+     * @param from columns of what enters
+     * @param to columns of what leaves
+     */
+    static Widths of(Program program, ModelConfig config, int from, int to) {
         Widths widths = new Widths(program);
-        widths.bind(0, config.hiddenSize());
-        widths.bind(program.result(), config.hiddenSize());
+        widths.bind(0, from);
+        widths.bind(program.result(), to);
         int[] before;
         // What a line ties together may be known only further down; each round settles at least one value.
         do {

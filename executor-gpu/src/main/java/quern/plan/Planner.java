@@ -134,6 +134,11 @@ public final class Planner {
                 for (Linear linear : all.get(i).linears()) {
                     if (skip.stream().anyMatch(p -> p.matcher(linear.name()).find())) {
                         kept.add(linear.name());
+                    } else if (linear.transposed() && !format.replacesConv1d()) {
+                        throw new QuernException(
+                                ("Cannot write %s as %s: it is a Conv1D, and the loaders of that format "
+                                                + "replace nn.Linear only (use format gptq)")
+                                        .formatted(linear.name(), format.name()));
                     } else {
                         linears.add(new Plan.LinearPlan(linear.name(), linear.outputs(), linear.inputs()));
                     }

@@ -146,7 +146,7 @@ final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoClosea
             int[] ids = sequences.subList(at, Math.min(at + batch, sequences.size())).stream()
                     .flatMapToInt(Arrays::stream)
                     .toArray();
-            batches.add(bench.device().upload(bench.embedding().rows(ids), DType.F32));
+            batches.add(bench.entry().forward(ids, bench.plan().calibration().length()));
         }
         return batches;
     }

@@ -98,8 +98,7 @@ public final class Publication {
                 .flatMap(s -> s.linears().stream())
                 .map(Plan.LinearPlan::name)
                 .toList();
-        Map<String, Object> quantization =
-                format.quantizationConfig(plan.recipe(), plan.scheme(), quantized, plan.kept());
+        Map<String, Object> quantization = format.quantizationConfig(plan.recipe(), plan.scheme(), quantized, kept());
         for (Map.Entry<String, Object> side : format.sideFiles(quantization).entrySet()) {
             json(side.getKey(), side.getValue());
             written.add(side.getKey());
@@ -109,6 +108,13 @@ public final class Publication {
         json("config.json", config);
         written.add("config.json");
         return written;
+    }
+
+    /** Linears that loaders would replace if nobody told them. Every one of them knows lm_head. */
+    private List<String> kept() {
+        List<String> kept = new ArrayList<>(plan.kept());
+        model.keptOutside().stream().filter(name -> !name.equals("lm_head")).forEach(kept::add);
+        return kept;
     }
 
     /** The source's files that belong beside the weights: tokenizer, generation config, templates, licence, model card. */

@@ -20,7 +20,6 @@ import quern.plan.Plan;
 import quern.scheme.QuantizedLinear;
 import quern.store.Checkpoint;
 import quern.store.SafetensorsWriter;
-import quern.tensor.HalfFloats;
 import quern.tensor.Matrix;
 import quern.tensor.TensorSource;
 import quern.tensor.TensorSpec;
@@ -44,7 +43,8 @@ public final class Tasks {
         try (Method.Solver solver = watch.time(
                 Phase.SOLVE, () -> bench.method().solver(plan.recipe(), plan.scheme(), hessian, bench.device()))) {
             for (Plan.LinearPlan linear : site.linears()) {
-                Matrix weight = watch.time(Phase.LOAD, () -> weight(bench, linear));
+                Matrix weight = watch.time(
+                        Phase.LOAD, () -> bench.model().weight(bench.model().linear(site.layer(), linear.name())));
                 Method.Outcome outcome = watch.time(Phase.SOLVE, () -> solver.quantize(linear.name(), weight));
                 QuantizedLinear quantized = outcome.quantized();
                 specs.addAll(bench.format().layout(linear.name(), linear.outputs(), linear.inputs(), plan.scheme()));
@@ -67,14 +67,6 @@ public final class Tasks {
                         specs,
                         (spec, out) -> SafetensorsWriter.copy(buffers.get(specs.indexOf(spec)), out)));
         return new SiteManifest(site.layer(), site.index(), file, sha, hessian == null ? 0 : hessian.tokens(), linears);
-    }
-
-    private static Matrix weight(Workbench bench, Plan.LinearPlan linear) throws IOException {
-        String name = linear.name() + ".weight";
-        TensorSource tensors = bench.model().tensors();
-        float[] values =
-                HalfFloats.toFloats(tensors.read(name), tensors.spec(name).dtype(), linear.outputs() * linear.inputs());
-        return new Matrix(linear.outputs(), linear.inputs(), values);
     }
 
     /** What one shard's task wrote. */

@@ -20,7 +20,6 @@ import quern.scheme.QuantizedLinear;
 import quern.scheme.Scheme;
 import quern.store.BlobStore;
 import quern.store.Checkpoint;
-import quern.tensor.HalfFloats;
 import quern.tensor.Matrix;
 import quern.tensor.TensorSource;
 import quern.tensor.TensorSpec;
@@ -61,7 +60,7 @@ public final class Verification {
             findings.addAll(linear(
                     bench.format(),
                     bench.plan().scheme(),
-                    new Linear(linear.name(), linear.outputs(), linear.inputs()),
+                    bench.model().linear(site.layer(), linear.name()),
                     written,
                     bench.model()));
         }
@@ -81,12 +80,7 @@ public final class Verification {
         if (source == null) {
             return grid(linear.name(), quantized);
         }
-        TensorSource tensors = source.tensors();
-        float[] values = HalfFloats.toFloats(
-                tensors.read(linear.weight()),
-                tensors.spec(linear.weight()).dtype(),
-                linear.outputs() * linear.inputs());
-        return compare(linear.name(), quantized, new Matrix(linear.outputs(), linear.inputs(), values));
+        return compare(linear.name(), quantized, source.weight(linear));
     }
 
     /** Whether the codes stand for this weight, within what the scheme can do. */

@@ -11,7 +11,7 @@ import quern.format.Format;
 import quern.format.Formats;
 import quern.method.Method;
 import quern.method.Methods;
-import quern.model.Embedding;
+import quern.model.Entry;
 import quern.model.Model;
 import quern.plan.Plan;
 import quern.store.BlobStore;
@@ -26,7 +26,7 @@ public final class Workbench {
     private final Model model;
     private final BlobStore output;
     private final Device device;
-    private final Embedding embedding;
+    private final Entry entry;
 
     private Workbench(Plan plan, StoreOpener stores) throws IOException {
         this.plan = plan;
@@ -38,7 +38,7 @@ public final class Workbench {
                             + "bytes would come out (plan again on this kind of machine)")
                     .formatted(plan.id(), device.type(), plan.deviceType()));
         }
-        this.embedding = Embedding.open(model);
+        this.entry = Entry.load(model, device);
     }
 
     /** The workbench of this process for a plan; opened at the first call. */
@@ -56,6 +56,7 @@ public final class Workbench {
     public static void release(Plan plan) {
         Workbench bench = OPEN.remove(plan.output() + "#" + plan.id());
         if (bench != null) {
+            bench.entry.close();
             bench.device.close();
         }
     }
@@ -88,7 +89,7 @@ public final class Workbench {
         return Methods.named(plan.recipe().method());
     }
 
-    Embedding embedding() {
-        return embedding;
+    Entry entry() {
+        return entry;
     }
 }

@@ -78,6 +78,57 @@ abstract class ForwardContract extends SolveContract {
     }
 
     @ParameterizedTest
+    @CsvSource({"1, 1, 64, true, true", "9, 3, 40, true, true", "9, 3, 40, false, false", "9, 3, 40, false, true"})
+    void layer_norm_takes_the_mean_away_first(int rows, int runs, int width, boolean shared, boolean biased) {
+        int weights = shared ? width : runs * width;
+        for (DType from : List.of(DType.F32, compute)) {
+            for (DType type : List.of(DType.F32, compute)) {
+                try (DeviceMatrix x = device.upload(random(rows, runs * width), from);
+                        DeviceMatrix w = device.upload(random(1, weights), DType.F32);
+                        DeviceMatrix b = device.upload(random(1, weights), DType.F32);
+                        DeviceMatrix y = forward.layerNorm(x, w, biased ? b : null, width, 1e-3f, type)) {
+                    assertThat(y.dtype()).isEqualTo(type);
+                    double[][] bias = biased ? held(device, b) : new double[1][weights];
+                    assertClose(
+                            device.download(y),
+                            Naive.layerNorm(held(device, x), held(device, w), bias, width, 1e-3f),
+                            type == DType.F32 ? 1e-5 : 0x1p-8);
+                }
+            }
+        }
+    }
+
+    @Test
+    void scale_multiplies() {
+        for (DType type : List.of(DType.F32, compute)) {
+            try (DeviceMatrix x = device.upload(random(5, 19), type);
+                    DeviceMatrix y = forward.scale(x, 0.22f, DType.F32)) {
+                double[][] expected = held(device, x);
+                for (double[] row : expected) {
+                    for (int j = 0; j < row.length; j++) {
+                        row[j] *= 0.22f;
+                    }
+                }
+                assertClose(device.download(y), expected, 1e-6);
+            }
+        }
+    }
+
+    @Test
+    void rows_are_gathered_in_the_order_asked_for() {
+        int[] index = {4, 5, 6, 0, 2, 2, 1};
+        for (DType type : List.of(DType.F32, compute)) {
+            try (DeviceMatrix x = device.upload(random(7, 19), type);
+                    DeviceMatrix y = forward.rows(x, index)) {
+                assertThat(y.dtype()).isEqualTo(type);
+                for (int i = 0; i < index.length; i++) {
+                    assertThat(held(device, y)[i]).isEqualTo(held(device, x)[index[i]]);
+                }
+            }
+        }
+    }
+
+    @ParameterizedTest
     @CsvSource({
         "1, 1, 2, 1, false",
         "10, 3, 64, 32, false",
@@ -121,7 +172,37 @@ abstract class ForwardContract extends SolveContract {
                 assertThat(y.dtype()).isEqualTo(type);
                 assertClose(
                         device.download(y),
-                        Naive.attention(held(device, q), held(device, k), held(device, v), shape),
+                        Naive.attention(
+                                held(device, q), held(device, k), held(device, v), new double[heads][length], shape),
+                        tolerance());
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "5, 4, 2, 16, 0, 0, true",
+        "130, 6, 3, 16, 0, 3, false",
+        "300, 2, 2, 24, 7, 0, true",
+        "140, 4, 1, 32, 0, 2, true"
+    })
+    void scores_may_be_capped_and_biased_by_the_keys_position(
+            int length, int heads, int kvHeads, int headDim, int window, float cap, boolean biased) {
+        AttentionShape shape = new AttentionShape(length, heads, kvHeads, headDim, headDim, 0.5f, window, cap);
+        for (DType type : List.of(DType.F32, compute)) {
+            try (DeviceMatrix q = device.upload(random(2 * length, heads * headDim), type);
+                    DeviceMatrix k = device.upload(random(2 * length, kvHeads * headDim), type);
+                    DeviceMatrix v = device.upload(random(2 * length, kvHeads * headDim), type);
+                    DeviceMatrix bias = device.upload(random(heads, length), DType.F32);
+                    DeviceMatrix y = forward.attention(q, k, v, biased ? bias : null, shape, type)) {
+                assertClose(
+                        device.download(y),
+                        Naive.attention(
+                                held(device, q),
+                                held(device, k),
+                                held(device, v),
+                                biased ? held(device, bias) : new double[heads][length],
+                                shape),
                         tolerance());
             }
         }

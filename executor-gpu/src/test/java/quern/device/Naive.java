@@ -57,6 +57,27 @@ final class Naive {
         return y;
     }
 
+    static double[][] layerNorm(double[][] x, double[][] weight, double[][] bias, int width, double eps) {
+        double[][] y = new double[x.length][x[0].length];
+        for (int i = 0; i < x.length; i++) {
+            for (int from = 0; from < x[0].length; from += width) {
+                double mean = 0;
+                double squares = 0;
+                for (int j = from; j < from + width; j++) {
+                    mean += x[i][j] / width;
+                }
+                for (int j = from; j < from + width; j++) {
+                    squares += (x[i][j] - mean) * (x[i][j] - mean);
+                }
+                for (int j = from; j < from + width; j++) {
+                    int at = weight[0].length == width ? j - from : j;
+                    y[i][j] = (x[i][j] - mean) / Math.sqrt(squares / width + eps) * weight[0][at] + bias[0][at];
+                }
+            }
+        }
+        return y;
+    }
+
     static double[][] rotary(double[][] x, double[][] cos, double[][] sin, int headDim, boolean interleaved) {
         double[][] y = new double[x.length][];
         int half = cos[0].length;
@@ -75,7 +96,7 @@ final class Naive {
         return y;
     }
 
-    static double[][] attention(double[][] q, double[][] k, double[][] v, AttentionShape s) {
+    static double[][] attention(double[][] q, double[][] k, double[][] v, double[][] bias, AttentionShape s) {
         double[][] out = new double[q.length][s.heads() * s.valueDim()];
         for (int t = 0; t < q.length; t++) {
             int position = t % s.length();
@@ -88,7 +109,9 @@ final class Naive {
                     for (int i = 0; i < s.headDim(); i++) {
                         score += q[t][h * s.headDim() + i] * k[t - back][kv * s.headDim() + i];
                     }
-                    double weight = Math.exp(score * s.scale());
+                    double scaled = score * s.scale();
+                    double capped = s.cap() == 0 ? scaled : s.cap() * Math.tanh(scaled / s.cap());
+                    double weight = Math.exp(capped + bias[h][position - back]);
                     sum += weight;
                     for (int i = 0; i < s.valueDim(); i++) {
                         mixed[i] += weight * v[t - back][kv * s.valueDim() + i];

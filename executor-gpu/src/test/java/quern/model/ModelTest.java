@@ -50,15 +50,15 @@ class ModelTest {
             delimiter = '|',
             quoteCharacter = '`',
             value = {
-                "`llama` | `lama` | Cannot open the model memory: its model_type 'lama' is not known (known are ",
-                "`vocab_size` | `words` | Cannot read config.json of memory: 'vocab_size' is missing (",
+                "`llama` | `lama` | Cannot open the model memory: its model_type 'lama' is not known, nearest is llama (known are ",
+                "`model_type` | `kind` | Cannot read config.json of memory: 'model_type' is missing (",
                 "`num_hidden_layers\": 2` | `num_hidden_layers\": 0` | Cannot read config.json of memory: 'num_hidden_layers' is 0 (it should be a number from 1 to 10000)",
                 "`num_hidden_layers\": 2` | `num_hidden_layers\": \"2\"` | Cannot read config.json of memory: 'num_hidden_layers' is \"2\" (it should be a whole number)",
                 "`num_hidden_layers\": 2` | `num_hidden_layers\": 1e99` | Cannot read config.json of memory: 'num_hidden_layers' is 1.0E99 (it should be a number from 1 to 10000)",
                 "`num_key_value_heads\": 2` | `num_key_value_heads\": 3` | Cannot read config.json of memory: 'num_key_value_heads' is 3 (it should be a divisor of the 4 heads)",
                 "`num_attention_heads\": 4` | `num_attention_heads\": 6` | Cannot read config.json of memory: 'num_attention_heads' is 6 (it should be a divisor of hidden_size, which is 16)",
                 "`rms_norm_eps\": 1e-5` | `rms_norm_eps\": NaN` | Cannot read config.json of memory: 'rms_norm_eps' is \"NaN\" (it should be a number above zero)",
-                "`{\"model` | `{\"rope_scaling\": {\"type\": \"dynamic\"}, \"model` | Cannot read config.json of memory: 'rope_type' is 'dynamic' (it should be one of default, linear, llama3, yarn)",
+                "`{\"model` | `{\"rope_scaling\": {\"type\": \"spiral\"}, \"model` | Cannot read config.json of memory: 'rope_type' is 'spiral' (it should be one of default, dynamic, linear, llama3, longrope, yarn)",
                 "`{\"model` | `{\"rope_scaling\": 8, \"model` | Cannot read config.json of memory: 'rope_scaling' is 8 (it should be an object)",
                 "`{\"model` | `{\"hidden_act\": \"mish\", \"model` | Cannot read config.json of memory: 'hidden_act' is 'mish' (it should be one of ",
                 "`{\"model` | `{\"head_dim\": 5, \"model` | Cannot read config.json of memory: 'head_dim' is 5 (it should be such that an even number",
@@ -83,9 +83,9 @@ class ModelTest {
     }
 
     @Test
-    void the_nearest_known_type_is_offered() {
+    void of_the_types_with_the_most_modules_in_common_the_nearest_name_is_offered() {
         assertThatThrownBy(() -> Model.open(withConfig("\"llama\"", "\"qwen-3\"")))
-                .hasMessageContaining("nearest is qwen3");
+                .hasMessageContaining("nearest is qwen2 (known are ");
     }
 
     @Test

@@ -8,11 +8,14 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.stream.Stream;
+import quern.store.Checkpoint;
 import quern.store.MemoryStore;
 import quern.store.SafetensorsWriter;
 import quern.tensor.DType;
@@ -72,6 +75,27 @@ public final class Models {
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
+    }
+
+    /** The model with what its tensors' names begin with exchanged. */
+    static MemoryStore renamed(MemoryStore model, String from, String to) throws IOException {
+        Checkpoint tensors = Checkpoint.open(model);
+        List<TensorSpec> specs = new ArrayList<>();
+        Map<String, String> names = new HashMap<>();
+        for (String name : tensors.names()) {
+            String other = name.startsWith(from) ? to + name.substring(from.length()) : name;
+            names.put(other, name);
+            TensorSpec spec = tensors.spec(name);
+            long[] shape = spec.shape().stream().mapToLong(Long::longValue).toArray();
+            specs.add(TensorSpec.of(other, spec.dtype(), shape));
+        }
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        SafetensorsWriter.write(
+                out,
+                specs,
+                Map.of(),
+                (spec, bytes) -> SafetensorsWriter.copy(tensors.read(names.get(spec.name())), bytes));
+        return model.put("model.safetensors", out.toByteArray());
     }
 
     /** A small random llama. */

@@ -92,7 +92,7 @@ class MutatedConfigTest {
                     assertThat(e.getMessage())
                             .startsWith("Cannot ")
                             .doesNotContain("\n")
-                            .hasSizeLessThan(400);
+                            .hasSizeLessThan(600);
                 } catch (RuntimeException e) {
                     throw new AssertionError(
                             "seed " + seed + ", config " + new String(config, StandardCharsets.UTF_8), e);

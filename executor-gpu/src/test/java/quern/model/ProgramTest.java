@@ -3,7 +3,9 @@ package quern.model;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -24,7 +26,7 @@ class ProgramTest {
             delimiter = '|',
             quoteCharacter = '"',
             value = {
-                "x = sum(x, x) | f.yaml:7: operation 'sum' is not one of norm, head_norm, linear, rotary, attention, activate, add",
+                "x = sum(x, x) | f.yaml:7: operation 'sum' is not one of norm, head_norm, each_head_norm, linear, rotary, positions, attention, activate, scale, add",
                 "x = add(x, y) | f.yaml:7: 'y' is used before it is given a value",
                 "x = add(x) | f.yaml:7: 'add' takes 2 value(s), not 1",
                 "x = norm(x) | f.yaml:7: 'norm' takes 1 value(s) and a module, not 0",
@@ -49,7 +51,7 @@ class ProgramTest {
         String yaml = String.join(
                 "\n",
                 "model_types: [t]",
-                "names: {embedding: e, layer: l, norm: n, head: h}",
+                "names: {embedding: e, layer: l, head: h}",
                 "layer: |",
                 "  a = norm(x, ln)",
                 "  x = nothing(a)");
@@ -61,6 +63,52 @@ class ProgramTest {
         assertThatThrownBy(() -> Architecture.parse("t.yaml", "model_types: [t]\nmodel_typos: [u]"))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageStartingWith("t.yaml:2: ");
+    }
+
+    @Test
+    void lines_below_an_if_count_where_it_holds() {
+        String text = String.join(
+                "\n", "a", "if one:", "  b", "  if two:", "    c", "  else:   # not two", "    d", "else:", "  e", "f");
+        assertThat(chosen(text, Set.of("one", "two")))
+                .containsExactly("a", "", "  b", "", "    c", "", "", "", "", "f");
+        assertThat(chosen(text, Set.of("one"))).containsExactly("a", "", "  b", "", "", "", "    d", "", "", "f");
+        assertThat(chosen(text, Set.of("two"))).containsExactly("a", "", "", "", "", "", "", "", "  e", "f");
+    }
+
+    private static List<String> chosen(String text, Set<String> holding) {
+        return Branches.chosen(text, holding::contains).lines().toList();
+    }
+
+    @Test
+    void an_else_without_an_if_is_refused() {
+        assertThatThrownBy(() -> Branches.chosen("a\nelse:\n  b", condition -> true))
+                .hasMessage("there is an 'else:' without an 'if'");
+    }
+
+    @ParameterizedTest
+    @CsvSource({"a or b", "a = ", "not a b", "a and"})
+    void a_condition_that_cannot_be_read_is_refused(String text) {
+        assertThatThrownBy(() -> Condition.parse(text))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("does not read 'key', 'not key' or 'key = value'");
+    }
+
+    @Test
+    void every_way_through_every_familys_file_is_a_program() {
+        for (Architecture family : Architectures.all()) {
+            Set<String> conditions = new LinkedHashSet<>();
+            family.programs(condition -> {
+                conditions.add(condition);
+                return false;
+            });
+            List<String> all = List.copyOf(conditions);
+            for (int way = 0; way < 1 << all.size(); way++) {
+                int bits = way;
+                Architecture.Programs programs =
+                        family.programs(condition -> (bits >> all.indexOf(condition) & 1) == 1);
+                assertThat(programs.layer().sites()).as(family.file()).hasSizeGreaterThan(2);
+            }
+        }
     }
 
     @Test

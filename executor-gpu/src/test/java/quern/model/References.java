@@ -1,11 +1,10 @@
 package quern.model;
 
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
-
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -20,10 +19,24 @@ import quern.tensor.Matrix;
 import quern.tensor.TensorSpec;
 
 /** A folder with a tiny model and what its forward pass must give: {@code reference.json}, {@code reference.safetensors}. */
-record References(String name, Path folder, JsonNode facts, Checkpoint tensors) {
+public record References(String name, Path folder, JsonNode facts, Checkpoint tensors) {
+    /** Ours, and those of the folder that {@code quern.architectures} names, where it is there. */
     static List<References> all() {
-        Path root = Path.of(System.getProperty("quern.architectures", "../../shared/data/architectures"));
-        assumeTrue(Files.isDirectory(root), () -> "there is no " + root + " (set -Dquern.architectures)");
+        Path more = Path.of(System.getProperty("quern.architectures", "../../shared/data/architectures"));
+        return Stream.concat(own().stream(), Files.isDirectory(more) ? in(more).stream() : Stream.of())
+                .toList();
+    }
+
+    /** Those of this repository, which {@code src/test/python/references.py} made. */
+    public static List<References> own() {
+        try {
+            return in(Path.of(References.class.getResource("/architectures").toURI()));
+        } catch (URISyntaxException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private static List<References> in(Path root) {
         try (Stream<Path> folders = Files.list(root)) {
             return folders.filter(f -> Files.exists(f.resolve("reference.json")))
                     .sorted()

@@ -25,6 +25,11 @@ final class Address extends Pointer {
         return new Address(address + bytes);
     }
 
+    /** Copies so many bytes from here to there. */
+    void copyTo(Address there, long bytes) {
+        Pointer.memcpy(there, this, bytes);
+    }
+
     /** The same place for functions that want floats. */
     FloatPointer floats() {
         return new FloatPointer(this);

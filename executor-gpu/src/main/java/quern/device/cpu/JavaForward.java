@@ -75,6 +75,34 @@ final class JavaForward implements ForwardKernels {
     }
 
     @Override
+    public DeviceMatrix layerNorm(
+            DeviceMatrix x, DeviceMatrix weight, @Nullable DeviceMatrix bias, int width, float eps, DType to) {
+        JavaDevice.checked(to);
+        HeapMatrix in = JavaDevice.own(x);
+        float[] w = JavaDevice.own(weight).values();
+        float[] b = bias == null ? new float[w.length] : JavaDevice.own(bias).values();
+        HeapMatrix result = HeapMatrix.zeros(in.rows(), in.cols());
+        for (int at = 0; at < in.values().length; at += width) {
+            double mean = 0;
+            for (int i = 0; i < width; i++) {
+                mean += in.values()[at + i] / (double) width;
+            }
+            double variance = 0;
+            for (int i = 0; i < width; i++) {
+                double d = in.values()[at + i] - mean;
+                variance += d * d / width;
+            }
+            double inverse = 1 / Math.sqrt(variance + eps);
+            int weightAt = at % w.length;
+            for (int i = 0; i < width; i++) {
+                double unit = (in.values()[at + i] - mean) * inverse;
+                result.values()[at + i] = (float) (unit * w[weightAt + i] + b[weightAt + i]);
+            }
+        }
+        return result;
+    }
+
+    @Override
     public DeviceMatrix rotary(
             DeviceMatrix x, DeviceMatrix cos, DeviceMatrix sin, int headDim, boolean interleaved, DType to) {
         JavaDevice.checked(to);
@@ -89,13 +117,31 @@ final class JavaForward implements ForwardKernels {
     }
 
     @Override
-    public DeviceMatrix attention(DeviceMatrix q, DeviceMatrix k, DeviceMatrix v, AttentionShape shape, DType to) {
+    public DeviceMatrix attention(
+            DeviceMatrix q,
+            DeviceMatrix k,
+            DeviceMatrix v,
+            @Nullable DeviceMatrix bias,
+            AttentionShape shape,
+            DType to) {
         JavaDevice.checked(to);
+        float[] added = bias == null
+                ? new float[shape.heads() * shape.length()]
+                : JavaDevice.own(bias).values();
         HeapMatrix result = HeapMatrix.zeros(q.rows(), shape.heads() * shape.valueDim());
         double[] weights = new double[shape.length()];
         for (int row = 0; row < q.rows(); row++) {
             for (int head = 0; head < shape.heads(); head++) {
-                attend(JavaDevice.own(q), JavaDevice.own(k), JavaDevice.own(v), shape, row, head, weights, result);
+                attend(
+                        JavaDevice.own(q),
+                        JavaDevice.own(k),
+                        JavaDevice.own(v),
+                        added,
+                        shape,
+                        row,
+                        head,
+                        weights,
+                        result);
             }
         }
         return result;
@@ -105,6 +151,7 @@ final class JavaForward implements ForwardKernels {
             HeapMatrix q,
             HeapMatrix k,
             HeapMatrix v,
+            float[] bias, // heads x length
             AttentionShape shape,
             int row,
             int head,
@@ -122,7 +169,9 @@ final class JavaForward implements ForwardKernels {
                 score += (double) q.values()[row * q.cols() + head * d + j]
                         * k.values()[(firstRow + i) * k.cols() + kvHead * d + j];
             }
-            weights[i] = score * shape.scale();
+            double scaled = score * shape.scale();
+            double capped = shape.cap() == 0 ? scaled : shape.cap() * StrictMath.tanh(scaled / shape.cap());
+            weights[i] = capped + bias[head * shape.length() + position - keys + 1 + i];
             highest = Math.max(highest, weights[i]);
         }
         double sum = 0;
@@ -159,6 +208,25 @@ final class JavaForward implements ForwardKernels {
         HeapMatrix result = new HeapMatrix(JavaDevice.own(a).matrix().copy());
         float[] other = JavaDevice.own(b).values();
         Products.axpy(1, other, 0, result.values(), 0, other.length);
+        return result;
+    }
+
+    @Override
+    public DeviceMatrix scale(DeviceMatrix x, float factor, DType to) {
+        JavaDevice.checked(to);
+        HeapMatrix in = JavaDevice.own(x);
+        HeapMatrix result = HeapMatrix.zeros(in.rows(), in.cols());
+        Products.axpy(factor, in.values(), 0, result.values(), 0, in.values().length);
+        return result;
+    }
+
+    @Override
+    public DeviceMatrix rows(DeviceMatrix matrix, int[] index) {
+        HeapMatrix in = JavaDevice.own(matrix);
+        HeapMatrix result = HeapMatrix.zeros(index.length, in.cols());
+        for (int i = 0; i < index.length; i++) {
+            in.read(index[i], 0, in.cols(), result.values(), i * in.cols());
+        }
         return result;
     }
 

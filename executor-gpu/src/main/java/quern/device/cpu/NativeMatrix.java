@@ -50,6 +50,10 @@ final class NativeMatrix implements FloatRows {
         return Layout.rows(dtype, rows, cols);
     }
 
+    long rowBytes() {
+        return (long) cols * dtype.bytes();
+    }
+
     long elements() {
         return (long) rows * cols;
     }

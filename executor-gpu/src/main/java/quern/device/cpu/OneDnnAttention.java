@@ -4,8 +4,10 @@ import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_DST;
 import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_SRC;
 import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_WEIGHTS;
 
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import quern.device.ForwardKernels.AttentionShape;
 import quern.tensor.DType;
 
@@ -23,12 +25,18 @@ final class OneDnnAttention {
         this.device = device;
     }
 
-    NativeMatrix run(NativeMatrix q, NativeMatrix k, NativeMatrix v, AttentionShape shape, DType to) {
+    NativeMatrix run(
+            NativeMatrix q,
+            NativeMatrix k,
+            NativeMatrix v,
+            @Nullable NativeMatrix bias,
+            AttentionShape shape,
+            DType to) {
         NativeMatrix result = device.allocate(q.rows(), shape.heads() * shape.valueDim(), to);
         for (int from = 0; from < shape.length(); from += TILE) {
             int rows = Math.min(TILE, shape.length() - from);
             int firstKey = shape.window() == 0 ? 0 : Math.max(0, from - shape.window() + 1);
-            try (Tile tile = new Tile(shape, from, rows, firstKey, to)) {
+            try (Tile tile = new Tile(shape, from, rows, firstKey, bias, to)) {
                 for (int sequence = 0; sequence < q.rows(); sequence += shape.length()) {
                     for (int kvHead = 0; kvHead < shape.kvHeads(); kvHead++) {
                         tile.run(q, k, v, sequence, kvHead, result);
@@ -45,7 +53,9 @@ final class OneDnnAttention {
         private final int firstKey;
         private final AttentionShape shape;
         private final int group;
-        private final NativeMatrix mask; // rows x keys
+        /** By key head: (group * rows) x keys; without a bias one of rows x keys for all. */
+        private final List<NativeMatrix> masks = new ArrayList<>();
+
         private final NativeMemory.Block scores; // group x rows x keys, F32
         private final NativeMemory.Block weights; // group x rows x keys, compute type
         private final Operations.Product scoreOperation;
@@ -53,7 +63,7 @@ final class OneDnnAttention {
         private final Primitive softmax;
         private final Primitive combine;
 
-        Tile(AttentionShape shape, int from, int rows, int firstKey, DType to) {
+        Tile(AttentionShape shape, int from, int rows, int firstKey, @Nullable NativeMatrix bias, DType to) {
             this.shape = shape;
             this.from = from;
             this.firstKey = firstKey;
@@ -61,7 +71,9 @@ final class OneDnnAttention {
             int keys = from + rows - firstKey;
             DType compute = device.computeType();
             long elements = (long) group * rows * keys;
-            mask = mask(rows, keys);
+            for (int kvHead = 0; kvHead < (bias == null ? 1 : shape.kvHeads()); kvHead++) {
+                masks.add(mask(rows, keys, bias, kvHead * group));
+            }
             scores = device.memory().allocate(elements * DType.F32.bytes());
             weights = device.memory().allocate(elements * compute.bytes());
 
@@ -81,7 +93,8 @@ final class OneDnnAttention {
                     false,
                     false,
                     shape.scale(),
-                    Layout.of(DType.F32, List.of(1L, (long) rows, (long) keys), dense),
+                    shape.cap(),
+                    Layout.of(DType.F32, List.of(bias == null ? 1L : group, (long) rows, (long) keys), dense),
                     false);
             score = device.oneDnn().primitive(scoreOperation);
             softmax = device.oneDnn().primitive(new Operations.Softmax(scoreLayout, weightLayout));
@@ -96,15 +109,19 @@ final class OneDnnAttention {
                                     to, List.of((long) group, (long) rows, dv), List.of(dv, shape.heads() * dv, 1L))));
         }
 
-        /** Zero where a query sees a key, minus infinity elsewhere. */
-        private NativeMatrix mask(int rows, int keys) {
-            NativeMatrix result = device.allocate(rows, keys, DType.F32);
+        /** The bias, or zero, where a query sees a key; minus infinity elsewhere. */
+        private NativeMatrix mask(int rows, int keys, @Nullable NativeMatrix bias, int head) {
+            NativeMatrix result = device.allocate((bias == null ? 1 : group) * rows, keys, DType.F32);
             float[] row = new float[keys];
-            for (int r = 0; r < rows; r++) {
-                int position = from + r;
+            for (int r = 0; r < result.rows(); r++) {
+                int position = from + r % rows;
                 int first = shape.window() == 0 ? 0 : Math.max(0, position - shape.window() + 1);
                 Arrays.fill(row, Float.NEGATIVE_INFINITY);
-                Arrays.fill(row, first - firstKey, position + 1 - firstKey, 0);
+                if (bias == null) {
+                    Arrays.fill(row, first - firstKey, position + 1 - firstKey, 0);
+                } else {
+                    bias.read(head + r / rows, first, position + 1 - first, row, first - firstKey);
+                }
                 result.write(r, 0, keys, row, 0);
             }
             return result;
@@ -117,7 +134,9 @@ final class OneDnnAttention {
                     new Primitive.Arg(DNNL_ARG_SRC, q.address(sequence + from, (long) head * shape.headDim())),
                     new Primitive.Arg(
                             DNNL_ARG_WEIGHTS, k.address(sequence + firstKey, (long) kvHead * shape.headDim())),
-                    new Primitive.Arg(scoreOperation.maskArgument(), mask.address()),
+                    new Primitive.Arg(
+                            scoreOperation.maskArgument(),
+                            masks.get(masks.size() == 1 ? 0 : kvHead).address()),
                     new Primitive.Arg(DNNL_ARG_DST, scores.address()));
             softmax.run(
                     device.oneDnn(),
@@ -133,7 +152,7 @@ final class OneDnnAttention {
 
         @Override
         public void close() {
-            mask.close();
+            masks.forEach(NativeMatrix::close);
             scores.close();
             weights.close();
         }

@@ -3,6 +3,7 @@ package quern.device.cpu;
 import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_BIAS;
 import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_DST;
 import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_SCALE;
+import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_SHIFT;
 import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_SRC;
 import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_SRC_0;
 import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_SRC_1;
@@ -11,6 +12,7 @@ import static org.bytedeco.dnnl.global.dnnl.dnnl_binary_add;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_binary_mul;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_eltwise_gelu_erf;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_eltwise_gelu_tanh;
+import static org.bytedeco.dnnl.global.dnnl.dnnl_eltwise_linear;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_eltwise_relu;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_eltwise_swish;
 
@@ -62,6 +64,7 @@ final class OneDnnForward implements ForwardKernels {
                             true,
                             bias != null,
                             1,
+                            0,
                             null,
                             false));
             List<Primitive.Arg> args = new ArrayList<>(
@@ -78,30 +81,66 @@ final class OneDnnForward implements ForwardKernels {
     public DeviceMatrix rmsNorm(DeviceMatrix x, DeviceMatrix weight, int width, float eps, float offset, DType to) {
         NativeMatrix in = CpuDevice.own(x);
         try (NativeMatrix scale = shifted(CpuDevice.own(weight), offset)) {
-            if (scale.cols() == width) {
-                return normalized(in, scale, eps, to);
-            }
-            // oneDNN knows one weight for all runs: a weight for each is a product of its own.
-            float[] ones = new float[width];
-            Arrays.fill(ones, 1);
-            NativeMatrix result = device.allocate(in.rows(), in.cols(), to);
-            try (NativeMatrix one = device.allocate(1, width, DType.F32)) {
-                one.write(0, 0, width, ones, 0);
-                try (NativeMatrix unit = normalized(in, one, eps, DType.F32)) {
-                    binary(dnnl_binary_mul, unit, scale, result);
-                }
-            }
-            return result;
+            return normalized(in, scale, null, width, eps, true, to);
         }
     }
 
-    private NativeMatrix normalized(NativeMatrix in, NativeMatrix scale, float eps, DType to) {
+    @Override
+    public DeviceMatrix layerNorm(
+            DeviceMatrix x, DeviceMatrix weight, @Nullable DeviceMatrix bias, int width, float eps, DType to) {
+        NativeMatrix shift = bias == null ? null : CpuDevice.own(bias);
+        return normalized(CpuDevice.own(x), CpuDevice.own(weight), shift, width, eps, false, to);
+    }
+
+    private NativeMatrix normalized(
+            NativeMatrix in,
+            NativeMatrix scale,
+            @Nullable NativeMatrix shift,
+            int width,
+            float eps,
+            boolean rms,
+            DType to) {
+        if (scale.cols() == width) {
+            return sharing(in, scale, shift, eps, rms, to);
+        }
+        // oneDNN knows one weight for all runs: a weight for each is a product of its own.
+        float[] ones = new float[width];
+        Arrays.fill(ones, 1);
+        NativeMatrix result = device.allocate(in.rows(), in.cols(), to);
+        try (NativeMatrix one = device.allocate(1, width, DType.F32)) {
+            one.write(0, 0, width, ones, 0);
+            try (NativeMatrix unit = sharing(in, one, null, eps, rms, DType.F32)) {
+                if (shift == null) {
+                    binary(dnnl_binary_mul, unit, scale, result);
+                } else {
+                    try (NativeMatrix scaled = device.allocate(in.rows(), in.cols(), DType.F32)) {
+                        binary(dnnl_binary_mul, unit, scale, scaled);
+                        binary(dnnl_binary_add, scaled, shift, result);
+                    }
+                }
+            }
+        }
+        return result;
+    }
+
+    /** All runs share one weight, as wide as they are. */
+    private NativeMatrix sharing(
+            NativeMatrix in, NativeMatrix scale, @Nullable NativeMatrix shift, float eps, boolean rms, DType to) {
         NativeMatrix result = device.allocate(in.rows(), in.cols(), to);
         long runs = in.elements() / scale.cols();
+        List<Primitive.Arg> args =
+                new ArrayList<>(List.of(arg(DNNL_ARG_SRC, in), arg(DNNL_ARG_SCALE, scale), arg(DNNL_ARG_DST, result)));
+        if (shift != null) {
+            args.add(arg(DNNL_ARG_SHIFT, shift));
+        }
         device.oneDnn()
-                .primitive(new Operations.RmsNorm(
-                        Layout.rows(in.dtype(), runs, scale.cols()), Layout.rows(to, runs, scale.cols()), eps))
-                .run(device.oneDnn(), arg(DNNL_ARG_SRC, in), arg(DNNL_ARG_SCALE, scale), arg(DNNL_ARG_DST, result));
+                .primitive(new Operations.Normalization(
+                        Layout.rows(in.dtype(), runs, scale.cols()),
+                        Layout.rows(to, runs, scale.cols()),
+                        eps,
+                        rms,
+                        shift != null))
+                .run(device.oneDnn(), args.toArray(new Primitive.Arg[0]));
         return result;
     }
 
@@ -148,11 +187,18 @@ final class OneDnnForward implements ForwardKernels {
     }
 
     @Override
-    public DeviceMatrix attention(DeviceMatrix q, DeviceMatrix k, DeviceMatrix v, AttentionShape shape, DType to) {
+    public DeviceMatrix attention(
+            DeviceMatrix q,
+            DeviceMatrix k,
+            DeviceMatrix v,
+            @Nullable DeviceMatrix bias,
+            AttentionShape shape,
+            DType to) {
         try (Operand queries = operand(q);
                 Operand keys = operand(k);
                 Operand values = operand(v)) {
-            return attention.run(queries.matrix(), keys.matrix(), values.matrix(), shape, to);
+            NativeMatrix added = bias == null ? null : CpuDevice.own(bias);
+            return attention.run(queries.matrix(), keys.matrix(), values.matrix(), added, shape, to);
         }
     }
 
@@ -160,14 +206,14 @@ final class OneDnnForward implements ForwardKernels {
     public DeviceMatrix activate(Activation activation, DeviceMatrix gate, @Nullable DeviceMatrix up, DType to) {
         NativeMatrix g = CpuDevice.own(gate);
         NativeMatrix u = up == null ? null : CpuDevice.own(up);
+        return elementwise(function(activation), activation == Activation.SILU ? 1 : 0, g, u, to);
+    }
+
+    private NativeMatrix elementwise(int function, float alpha, NativeMatrix g, @Nullable NativeMatrix u, DType to) {
         NativeMatrix result = device.allocate(g.rows(), g.cols(), to);
         Primitive primitive = device.oneDnn()
                 .primitive(new Operations.Elementwise(
-                        function(activation),
-                        activation == Activation.SILU ? 1 : 0,
-                        g.layout(),
-                        result.layout(),
-                        u == null ? null : u.layout()));
+                        function, alpha, g.layout(), result.layout(), u == null ? null : u.layout()));
         try (NativeMemory.Block zero = device.memory().zeros(DType.F32.bytes())) {
             List<Primitive.Arg> args = new ArrayList<>(List.of(
                     arg(DNNL_ARG_SRC_0, g),
@@ -207,6 +253,25 @@ final class OneDnnForward implements ForwardKernels {
         device.oneDnn()
                 .primitive(new Operations.Binary(kind, a.layout(), b.layout(), result.layout()))
                 .run(device.oneDnn(), arg(DNNL_ARG_SRC_0, a), arg(DNNL_ARG_SRC_1, b), arg(DNNL_ARG_DST, result));
+    }
+
+    @Override
+    public DeviceMatrix scale(DeviceMatrix x, float factor, DType to) {
+        return elementwise(dnnl_eltwise_linear, factor, CpuDevice.own(x), null, to);
+    }
+
+    @Override
+    public DeviceMatrix rows(DeviceMatrix matrix, int[] index) {
+        NativeMatrix in = CpuDevice.own(matrix);
+        NativeMatrix result = device.allocate(index.length, in.cols(), in.dtype());
+        int first = 0;
+        for (int i = 1; i <= index.length; i++) {
+            if (i == index.length || index[i] != index[i - 1] + 1) {
+                in.address(index[first], 0).copyTo(result.address(first, 0), (i - first) * in.rowBytes());
+                first = i;
+            }
+        }
+        return result;
     }
 
     @Override

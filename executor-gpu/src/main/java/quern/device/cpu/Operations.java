@@ -47,7 +47,8 @@ final class Operations {
 
     /**
      * dst = post-ops(src weights + bias), each of the last two dimensions; {@code weights} in the prepared order if
-     * {@code prepared}. Post-ops: times {@code scale} unless 1, plus {@code mask} if given, plus dst if {@code accumulate}.
+     * {@code prepared}. Post-ops: times {@code scale} unless 1, bent to below {@code cap} unless 0, plus {@code mask} if
+     * given, plus dst if {@code accumulate}.
      */
     record Product(
             Layout src,
@@ -56,20 +57,21 @@ final class Operations {
             boolean prepared,
             boolean bias,
             float scale,
+            float cap,
             @Nullable Layout mask,
             boolean accumulate)
             implements OneDnn.Operation {
         static Product of(Layout src, Layout weights, Layout dst) {
-            return new Product(src, weights, dst, false, false, 1, null, false);
+            return new Product(src, weights, dst, false, false, 1, 0, null, false);
         }
 
         Product accumulating() {
-            return new Product(src, weights, dst, prepared, bias, scale, mask, true);
+            return new Product(src, weights, dst, prepared, bias, scale, cap, mask, true);
         }
 
         /** The argument that the mask is passed as. */
         int maskArgument() {
-            return PostOps.argument(scale == 1 ? 0 : 1);
+            return PostOps.argument((scale == 1 ? 0 : 1) + (cap == 0 ? 0 : 3));
         }
 
         @Override
@@ -95,6 +97,9 @@ final class Operations {
             try (PostOps ops = new PostOps()) {
                 if (scale != 1) {
                     ops.scale(scale);
+                }
+                if (cap != 0) {
+                    ops.scale(1 / cap).apply(dnnl_eltwise_tanh, 0).scale(cap);
                 }
                 if (mask != null) {
                     ops.add(mask);
@@ -223,17 +228,21 @@ final class Operations {
         }
     }
 
-    /** dst = src / sqrt(mean(src^2) + eps) * scale over the last dimension; scale is F32, as long as that. */
-    record RmsNorm(Layout src, Layout dst, float eps) implements OneDnn.Operation {
+    /**
+     * Over the last dimension dst = src / sqrt(mean(src^2) + eps) * scale if {@code rms}, else
+     * (src - mean) / sqrt(variance + eps) * scale, + shift if {@code shift}; scale and shift are F32, as long as that.
+     */
+    record Normalization(Layout src, Layout dst, float eps, boolean rms, boolean shift) implements OneDnn.Operation {
         @Override
         public Primitive compile(OneDnn oneDnn) {
             Map<Integer, dnnl_memory_desc> arguments = new LinkedHashMap<>();
             arguments.put(DNNL_ARG_SRC, src.descriptor());
             arguments.put(DNNL_ARG_DST, dst.descriptor());
-            arguments.put(
-                    DNNL_ARG_SCALE,
-                    Layout.of(DType.F32, List.of(src.dims().get(src.dims().size() - 1)), List.of(1L))
-                            .descriptor());
+            Layout row = Layout.of(DType.F32, List.of(src.dims().get(src.dims().size() - 1)), List.of(1L));
+            arguments.put(DNNL_ARG_SCALE, row.descriptor());
+            if (shift) {
+                arguments.put(DNNL_ARG_SHIFT, row.descriptor());
+            }
             dnnl_primitive_desc compiled = new dnnl_primitive_desc();
             try (PostOps ops = new PostOps()) {
                 OneDnn.check(
@@ -245,7 +254,7 @@ final class Operations {
                                 arguments.get(DNNL_ARG_DST),
                                 null,
                                 eps,
-                                dnnl_use_scale | dnnl_rms_norm,
+                                dnnl_use_scale | (rms ? dnnl_rms_norm : 0) | (shift ? dnnl_use_shift : 0),
                                 ops.attributes()),
                         "compile " + this);
             }

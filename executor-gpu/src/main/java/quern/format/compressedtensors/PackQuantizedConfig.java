@@ -38,7 +38,10 @@ final class PackQuantizedConfig {
         group.put("output_activations", null);
 
         List<String> ignore = new ArrayList<>(List.of("lm_head"));
-        ignore.addAll(kept);
+        for (String name : kept) {
+            boolean whole = name.endsWith(".*");
+            ignore.add(whole ? "re:(.*\\.)?" + name.substring(0, name.length() - 2) + "\\..*" : name);
+        }
 
         Map<String, Object> block = new LinkedHashMap<>();
         block.put("quant_method", METHOD);

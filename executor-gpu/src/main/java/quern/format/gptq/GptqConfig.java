@@ -76,7 +76,10 @@ final class GptqConfig {
         }
         Map<String, Object> exceptions = new LinkedHashMap<>();
         for (String name : names) {
-            exceptions.put("-:^" + name.replace(".", "\\.") + "$", Map.of());
+            String whole = name.endsWith(".*") ? name.substring(0, name.length() - 2) : "";
+            exceptions.put(
+                    whole.isEmpty() ? "-:^" + name.replace(".", "\\.") + "$" : "-:^(.*\\.)?" + whole + "\\..*$",
+                    Map.of());
         }
         return exceptions;
     }

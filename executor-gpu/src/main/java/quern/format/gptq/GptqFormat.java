@@ -63,6 +63,11 @@ public final class GptqFormat implements Format {
     }
 
     @Override
+    public boolean replacesConv1d() {
+        return true;
+    }
+
+    @Override
     public List<TensorSpec> layout(String linear, int outputs, int inputs, Scheme scheme) {
         int groups = scheme.groups(inputs);
         return List.of(

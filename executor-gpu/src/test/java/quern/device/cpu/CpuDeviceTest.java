@@ -80,6 +80,10 @@ class CpuDeviceTest {
                 f.linear(x, w, null, DType.F32).close();
                 f.rmsNorm(x, row, 64, 1e-5f, 1, device.computeType()).close();
                 f.rmsNorm(x, row, 32, 1e-5f, 1, device.computeType()).close();
+                f.layerNorm(x, row, row, 64, 1e-5f, device.computeType()).close();
+                f.layerNorm(x, row, row, 32, 1e-5f, device.computeType()).close();
+                f.scale(x, 2, DType.F32).close();
+                f.rows(x, new int[] {3, 4, 1}).close();
                 f.rotary(x, table, table, 32, false, device.computeType()).close();
                 f.attention(x, k, k, shape, DType.F32).close();
                 f.activate(Activation.SILU, x, x, DType.F32).close();

@@ -1,0 +1,128 @@
+package quern.model;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A stretch of a model that is one program: a layer, or what stands before or after the layers. Knows what its modules are called
+ * in the checkpoint and how large they are.
+ */
+final class Section {
+    /** The layer of what is in none. */
+    static final int OUTSIDE = -1;
+
+    private final Model model;
+    private final int layer;
+    private final Program program;
+    private final Widths widths;
+
+    Section(Model model, int layer, Program program, Widths widths) {
+        this.model = model;
+        this.layer = layer;
+        this.program = program;
+        this.widths = widths;
+    }
+
+    Model model() {
+        return model;
+    }
+
+    int layer() {
+        return layer;
+    }
+
+    Program program() {
+        return program;
+    }
+
+    /** The full name of a module, as the checkpoint has it. */
+    String module(String name) {
+        return model.stored(layer == OUTSIDE ? name : model.architecture().inLayer(layer, name));
+    }
+
+    /** Linears that share one input, in the order of the program. */
+    List<List<Linear>> linears() {
+        return program.sites().stream()
+                .map(steps -> steps.stream().map(step -> linear(step.module())).toList())
+                .toList();
+    }
+
+    /** By the number of the result of its first step. */
+    Map<Integer, Site> sites() {
+        Map<Integer, Site> sites = new HashMap<>();
+        if (layer != OUTSIDE) {
+            List<Site> known = model.sites(layer);
+            List<List<Step>> steps = program.sites();
+            for (int i = 0; i < known.size(); i++) {
+                sites.put(steps.get(i).get(0).result(), known.get(i));
+            }
+        }
+        return sites;
+    }
+
+    Linear linear(String module) {
+        List<Step> steps = program.of(module);
+        Fused fused = model.architecture().fused(module);
+        int outputs = widths.of(steps.get(0).result());
+        if (fused != null) {
+            outputs = Arrays.stream(widths(fused, module)).sum();
+        }
+        boolean transposed = layer != OUTSIDE && model.architecture().transposed();
+        return new Linear(module(module), outputs, widths.of(steps.get(0).operand(0)), transposed);
+    }
+
+    /** The rows of the part of a fused linear that this step takes; null if it takes all. */
+    int @Nullable [] rows(Step step) {
+        Fused fused = model.architecture().fused(step.module());
+        return fused == null ? null : fused.rows(step.part(), widths(fused, step.module()), model.config());
+    }
+
+    /** Rows of each part, in order. */
+    private int[] widths(Fused fused, String module) {
+        return fused.parts().stream()
+                .flatMap(part -> program.of(module).stream()
+                        .filter(step -> step.part().equals(part))
+                        .limit(1))
+                .mapToInt(step -> widths.of(step.result()))
+                .toArray();
+    }
+
+    /** The weights of a step that is no linear. */
+    List<Operation.Stored> weights(Step step) {
+        return step.operation().weights(step, widths, model.config());
+    }
+
+    boolean hasBias(Step step) {
+        return model.hasBias(step);
+    }
+
+    float number(Step step) {
+        return model.number(step.module());
+    }
+
+    /** Refuses a program whose fused linears are not those of the family. */
+    void checkParts() {
+        for (Step step : program.steps()) {
+            Fused fused =
+                    step.operation() == Operation.LINEAR ? model.architecture().fused(step.module()) : null;
+            List<String> wanted = fused == null ? List.of("") : fused.parts();
+            List<String> used = new ArrayList<>();
+            if (step.operation() == Operation.LINEAR) {
+                program.of(step.module()).forEach(s -> used.add(s.part()));
+            }
+            if (step.operation() == Operation.LINEAR && !(used.containsAll(wanted) && wanted.containsAll(used))) {
+                throw program.refused(
+                        step.line(), "the parts of '" + step.module() + "' are " + wanted + ", and used are " + used);
+            }
+        }
+    }
+
+    @Override
+    public String toString() {
+        return layer == OUTSIDE ? "What is outside of the layers" : "Layer " + layer;
+    }
+}
