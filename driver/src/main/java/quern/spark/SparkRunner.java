@@ -57,7 +57,8 @@ public final class SparkRunner implements PlanRunner {
     }
 
     @Override
-    public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done) throws IOException {
+    public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left)
+            throws IOException {
         int parts = plan.calibration().parts().size();
         List<Plan.SitePlan> sites = pass.sites(plan);
         Shared<Plan> shared = shared(plan);
@@ -94,8 +95,11 @@ public final class SparkRunner implements PlanRunner {
                         return List.of(bytes(manifest)).iterator();
                     })
                     .setName("quantized sites of " + layers));
-            collect(manifests, done);
+            try (MapSide mapSide = MapSide.watch(spark, left)) {
+                collect(manifests, done);
+            }
         }
+        left.run();
         busy.addTo(watch);
     }
 

@@ -24,7 +24,8 @@ public final class LocalRunner implements PlanRunner {
     }
 
     @Override
-    public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done) throws IOException {
+    public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left)
+            throws IOException {
         List<Plan.Part> parts = plan.calibration().parts();
         List<List<PassTiles.PartTile>> tilesOfPart = new ArrayList<>(Collections.nCopies(parts.size(), List.of()));
         run(
@@ -39,6 +40,7 @@ public final class LocalRunner implements PlanRunner {
                 },
                 watch,
                 (part, tiles) -> tilesOfPart.set(part.index(), tiles));
+        left.run();
         List<Plan.SitePlan> sites = pass.sites(plan);
         run(
                 plan,

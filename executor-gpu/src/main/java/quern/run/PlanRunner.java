@@ -16,8 +16,11 @@ public interface PlanRunner {
     /**
      * Takes every part through a pass, reduces the Hessian of each tapped site in part order, quantizes the site and hands
      * over its manifest as soon as the site is done.
+     *
+     * @param left called, perhaps more than once, when every part has left the pass and what it stores is there; sites may
+     *     still be solved then
      */
-    void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done) throws IOException;
+    void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left) throws IOException;
 
     /** Runs a task for each item, side by side. */
     <I extends Serializable, R extends Serializable> void each(

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CountDownLatch;
 import quern.method.Methods;
 import quern.plan.Plan;
 import quern.store.BlobStore;
@@ -67,11 +68,16 @@ public final class Quantization {
         return new Result(sites, shards, watch);
     }
 
-    /** Every layer is a stage: waves of layers, whose pass with taps also feeds the next wave. */
+    /**
+     * Every layer is a stage: waves of layers, whose pass with taps also feeds the next wave. That begins when it is fed,
+     * while sites of the one before are still solved.
+     */
     private void layerParallel() throws IOException {
         int layers = plan.layers();
         int wave = plan.calibration().wave();
         listener.stage("layers", 0, layers);
+        List<Callable<Boolean>> calls = new ArrayList<>();
+        CountDownLatch fed = new CountDownLatch(0);
         for (int from = 0; from < layers; from += wave) {
             int to = Math.min(from + wave, layers);
             boolean feeds = to < layers;
@@ -79,10 +85,20 @@ public final class Quantization {
                 continue;
             }
             Pass pass = new Pass(from, to, from, -1, feeds ? List.of(to) : List.of(), List.of());
-            runner.calibrate(plan, pass, watch, this::done);
-            if (from > 0) {
-                forgetActivations(from);
-            }
+            CountDownLatch ready = fed;
+            CountDownLatch left = new CountDownLatch(1);
+            fed = left;
+            calls.add(() -> {
+                ready.await();
+                runner.calibrate(plan, pass, watch, this::done, left::countDown);
+                if (pass.from() > 0) {
+                    forgetActivations(pass.from());
+                }
+                return true;
+            });
+        }
+        if (!calls.isEmpty()) {
+            SideBySide.run(calls.size(), calls);
         }
     }
 
@@ -94,7 +110,7 @@ public final class Quantization {
         if (!starts.isEmpty() && !starts.stream().allMatch(this::startIsSettled)) {
             listener.stage("boundary pass", 0, starts.get(starts.size() - 1));
             Pass boundary = new Pass(0, starts.get(starts.size() - 1), plan.layers(), -1, starts, List.of());
-            runner.calibrate(plan, boundary, watch, this::done);
+            runner.calibrate(plan, boundary, watch, this::done, () -> {});
         }
         List<Callable<Boolean>> calls = new ArrayList<>();
         for (Plan.Stage stage : stages) {
@@ -136,7 +152,8 @@ public final class Quantization {
                 int from = stored ? layer : layer - 1;
                 List<Integer> keep = stored ? List.of() : List.of(layer);
                 List<SiteManifest> quantized = log.before(stage, layer, trueSequential ? site : 0);
-                runner.calibrate(plan, new Pass(from, layer + 1, layer, tapped, keep, quantized), watch, this::done);
+                Pass pass = new Pass(from, layer + 1, layer, tapped, keep, quantized);
+                runner.calibrate(plan, pass, watch, this::done, () -> {});
             }
             if (layer - 1 > stage.begin()) {
                 forgetActivations(layer - 1);
