@@ -84,7 +84,8 @@ public final class Publication {
             long bytes = plan.shards().stream().mapToLong(Plan.Shard::bytes).sum();
             json(
                     "model.safetensors.index.json",
-                    Map.of("metadata", Map.of("total_size", bytes), "weight_map", fileOfTensor));
+                    // Sorted: the order of Map.of differs from process to process.
+                    new TreeMap<>(Map.of("metadata", Map.of("total_size", bytes), "weight_map", fileOfTensor)));
             written.add("model.safetensors.index.json");
         }
         for (String file : model.store().list("")) {
