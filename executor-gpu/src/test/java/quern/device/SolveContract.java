@@ -6,6 +6,7 @@ import java.util.Arrays;
 import org.assertj.core.data.Percentage;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
@@ -73,6 +74,27 @@ abstract class SolveContract extends DeviceFixture {
                         .as("%s on the diagonal", bad)
                         .isFalse();
             }
+        }
+    }
+
+    /** One row is where libraries take another way: oneDNN 3.11 wrote beyond its scratch memory there. */
+    @ParameterizedTest
+    @CsvSource({"1, 2048, 64", "1, 2048, 4096", "5, 300, 70"})
+    void a_product_is_added_to_what_is_there(int rows, int inner, int cols) {
+        Matrix a = random(rows, inner);
+        Matrix b = random(inner + 3, cols);
+        Matrix sum = random(rows, cols);
+        try (DeviceMatrix left = device.upload(a, DType.F32);
+                DeviceMatrix right = device.upload(b, DType.F32);
+                DeviceMatrix into = device.upload(sum, DType.F32)) {
+            device.solve().addProduct(left, right, 2, inner + 2, into);
+            double[][] expected = Naive.product(Naive.of(a), Arrays.copyOfRange(Naive.of(b), 2, inner + 2));
+            for (int i = 0; i < rows; i++) {
+                for (int j = 0; j < cols; j++) {
+                    expected[i][j] += sum.at(i, j);
+                }
+            }
+            assertClose(device.download(into), expected, 1e-5);
         }
     }
 

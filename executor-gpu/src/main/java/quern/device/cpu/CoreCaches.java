@@ -10,7 +10,8 @@ import java.util.stream.Collectors;
  * The first- and second-level caches of a core, as Linux tells them.
  *
  * <p>oneDNN's products on AMX tiles cut the inner dimension into chunks that fit the second level
- * ({@code matmul_amx_blocking_params_t}), and each chunk is a sum of its own: there the bits depend on it. Those for AVX2 and
+ * ({@code matmul_amx_blocking_params_t}), and each chunk may be a sum of its own: there the bits may depend on it (read in its
+ * source, not seen: no machine with AMX was at hand). Those for AVX2 and
  * AVX-512 choose their blocks by the shapes alone; with the sizes changed from 16 KiB to 128 KiB and 256 KiB to 8 MiB inside
  * of oneDNN 3.11, products of 15 shapes kept every bit.
  */

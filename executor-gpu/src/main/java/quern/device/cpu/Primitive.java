@@ -25,6 +25,12 @@ import org.bytedeco.dnnl.dnnl_primitive_desc;
  * Compiled code for one operation on fixed shapes. Several threads may run it at once: what a run changes is its own.
  */
 final class Primitive {
+    /**
+     * Room behind the scratch memory that oneDNN asks for: 3.11 writes up to a kilobyte beyond it where a product of one row in
+     * fp32 over more than 1024 inputs is added to what is there.
+     */
+    private static final int BEYOND = 4096;
+
     /** An argument of an operation, by oneDNN's number. */
     record Arg(int number, Address address) {}
 
@@ -57,7 +63,7 @@ final class Primitive {
     void run(OneDnn oneDnn, Arg... given) {
         OneThread.here();
         long scratchBytes = bytes(DNNL_ARG_SCRATCHPAD);
-        try (NativeMemory.Block scratch = oneDnn.memory().allocate(scratchBytes);
+        try (NativeMemory.Block scratch = oneDnn.memory().allocate(scratchBytes + BEYOND);
                 dnnl_exec_arg_t list = new dnnl_exec_arg_t(given.length + 1);
                 OneDnn.Stream stream = oneDnn.stream()) {
             dnnl_memory[] memories = new dnnl_memory[given.length + 1];
