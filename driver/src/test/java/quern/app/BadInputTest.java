@@ -75,7 +75,7 @@ class BadInputTest {
     @Test
     void aModelTypeThatIsNotKnown() throws IOException {
         config(c -> c.put("model_type", "lama"));
-        refused("llama, mistral, qwen2, qwen3", model.toString());
+        refused("nearest is llama (known are bloom, cohere,", model.toString());
     }
 
     @Test

@@ -19,6 +19,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
+import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.store.BlobStore;
@@ -54,6 +56,7 @@ final class Fields {
 
     private final Map<String, JsonNode> defaults;
     private final Map<String, JsonNode> derived = new HashMap<>();
+    private final Set<String> sizesLeftOut = new TreeSet<>();
 
     private Fields(
             String location, JsonNode json, Map<String, List<String>> spellings, Map<String, JsonNode> defaults) {
@@ -149,9 +152,21 @@ final class Fields {
         JsonNode value = derived.get(key);
         if (value == null) {
             String spelled = spelled(key);
-            value = json.has(spelled) ? json.get(spelled) : defaults.get(key);
+            if (json.has(spelled)) {
+                value = json.get(spelled);
+            } else {
+                value = defaults.get(key);
+                if (value != null && value.isIntegralNumber()) {
+                    sizesLeftOut.add(key);
+                }
+            }
         }
         return value == null || value.isNull() ? null : value;
+    }
+
+    /** Whole numbers that were asked for so far and are the family's, not the config's: a suspicion where shapes don't fit. */
+    Set<String> sizesLeftOut() {
+        return sizesLeftOut;
     }
 
     /** The name by which the config has a key; the first of those that it could have where it has none. */

@@ -129,8 +129,11 @@ public final class Model {
         }
         TensorSpec spec = tensors.spec(name);
         if (!spec.shape().equals(shape)) {
+            String leftOut = String.join(", ", fields.sizesLeftOut());
             throw refused(
-                    "tensor '" + name + "' is " + shown(spec.shape()) + ", and config.json calls for " + shown(shape),
+                    "tensor '" + name + "' is " + shown(spec.shape()) + ", and config.json"
+                            + (leftOut.isEmpty() ? "" : ", which leaves out " + leftOut + ",") + " calls for "
+                            + shown(shape),
                     "use the config.json that belongs to the weights");
         }
         if (!StoredTensors.isWeightType(spec.dtype())) {
