@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Quern against GPTQModel and llm-compressor on one machine: the wall clock of whole commands, in turns, and their peak memory.
 #
-#   speed.sh -m MODEL [-n 128] [-l 512] [-b 4] [-g 64] [-r TURNS] [-B BATCH of the peers] [-o OUT]
+#   speed.sh -m MODEL [-n 128] [-l 512] [-b 4] [-g 64] [-r TURNS] [-B BATCH of the peers] [-t TOOLS] [-o OUT]
 #
 # Same model, same tokens (the hashes are compared) and settings, each tool in its own default order of columns. A turn runs
 # each once. Prints a table in Markdown; OUT keeps checkpoints, logs and runs.jsonl. A run during which other processes took more
 # than 5 % of its time is counted and named below the table: run it again on a quiet machine.
 . "$(dirname "$0")/common.sh"
-model= n=128 len=512 bits=4 group=64 turns=3 batch=1 out=
-while getopts m:n:l:b:g:r:B:o: option; do case $option in
+model= n=128 len=512 bits=4 group=64 turns=3 batch=1 tools="quern quern-exact llmcompressor gptqmodel" out=
+while getopts m:n:l:b:g:r:B:t:o: option; do case $option in
   m) model=$OPTARG ;; n) n=$OPTARG ;; l) len=$OPTARG ;; b) bits=$OPTARG ;; g) group=$OPTARG ;; r) turns=$OPTARG ;;
-  B) batch=$OPTARG ;; o) out=$OPTARG ;; *) exit 2 ;;
+  B) batch=$OPTARG ;; t) tools=$OPTARG ;; o) out=$OPTARG ;; *) exit 2 ;;
   esac; done
 model=$(cd "${model:?-m MODEL}" && pwd)
 out=${out:-$(mktemp -d)}
@@ -43,10 +43,13 @@ peer() { # NAME TOOL ORDER
 
 : >"$out/runs.jsonl"
 for turn in $(seq "$turns"); do
-  ours quern
-  ours quern-exact --propagation exact
-  peer llmcompressor llmcompressor static
-  peer gptqmodel gptqmodel gar
+  for tool in $tools; do case $tool in
+    quern) ours quern ;;
+    quern-exact) ours quern-exact --propagation exact ;;
+    llmcompressor) peer llmcompressor llmcompressor static ;;
+    gptqmodel) peer gptqmodel gptqmodel gar ;;
+    *) echo "$0: no such tool: $tool" >&2; exit 2 ;;
+  esac; done
 done
 
 echo "$(basename "$model"), W$bits g$group, $n x $len tokens, batch $batch of the peers; $turns turns; $(machine)"

@@ -3,14 +3,15 @@ package quern.model;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
 import quern.tensor.Matrix;
 
 /**
- * The token embedding: ids to rows. Of the table, which may be gigabytes, what lies near the rows that are asked for is
- * read each time and nothing is kept. Safe for several threads.
+ * The token embedding: ids to rows. A small table is kept as it is stored; of others, which may be gigabytes, what lies near
+ * the rows that are asked for is read each time. Safe for several threads.
  */
 public final class Embedding {
     /** Rows that are not wanted are read too where that is cheaper than another request. */
@@ -18,14 +19,23 @@ public final class Embedding {
 
     private static final long AT_ONCE = 8 << 20;
 
-    private final Model model;
+    private static final long SMALL = 128 << 20;
 
-    private Embedding(Model model) {
+    private final Model model;
+    private final long small;
+    private @Nullable ByteBuffer table;
+
+    private Embedding(Model model, long small) {
         this.model = model;
+        this.small = small;
     }
 
     public static Embedding open(Model model) {
-        return new Embedding(model);
+        return open(model, SMALL);
+    }
+
+    static Embedding open(Model model, long small) {
+        return new Embedding(model, small);
     }
 
     /** tokens x columns of the embedding; {@link QuernException} for an id beyond the vocabulary. */
@@ -51,8 +61,15 @@ public final class Embedding {
                     && (id(wanted[end]) - first) * (long) row < AT_ONCE) {
                 end++;
             }
-            int count = id(wanted[end - 1]) - first + 1;
-            ByteBuffer bytes = StoredTensors.bytes(model.tensors(), model.embedding(), first, count, width);
+            ByteBuffer bytes;
+            if ((long) row * model.vocabulary() <= small) {
+                bytes = table(width);
+                first = 0;
+                end = wanted.length;
+            } else {
+                int count = id(wanted[end - 1]) - first + 1;
+                bytes = StoredTensors.bytes(model.tensors(), model.embedding(), first, count, width);
+            }
             int start = bytes.position();
             for (int k = at; k < end; k++) {
                 bytes.position(start + (id(wanted[k]) - first) * row);
@@ -60,6 +77,13 @@ public final class Embedding {
             }
         }
         return result;
+    }
+
+    private synchronized ByteBuffer table(int width) throws IOException {
+        if (table == null) {
+            table = StoredTensors.bytes(model.tensors(), model.embedding(), 0, model.vocabulary(), width);
+        }
+        return table.duplicate();
     }
 
     private static int id(long wanted) {

@@ -152,10 +152,12 @@ class ModelTest {
                 model.tensors().spec(model.embedding()).dtype(),
                 model.vocabulary() * hidden);
         int[] tokens = {5, 0, 31, 5};
-        float[] rows = Embedding.open(model).rows(tokens).values();
-        for (int t = 0; t < tokens.length; t++) {
-            assertThat(Arrays.copyOfRange(rows, t * hidden, (t + 1) * hidden))
-                    .isEqualTo(Arrays.copyOfRange(table, tokens[t] * hidden, (tokens[t] + 1) * hidden));
+        for (long small : new long[] {0, Long.MAX_VALUE}) {
+            float[] rows = Embedding.open(model, small).rows(tokens).values();
+            for (int t = 0; t < tokens.length; t++) {
+                assertThat(Arrays.copyOfRange(rows, t * hidden, (t + 1) * hidden))
+                        .isEqualTo(Arrays.copyOfRange(table, tokens[t] * hidden, (tokens[t] + 1) * hidden));
+            }
         }
     }
 }
