@@ -40,7 +40,6 @@ public final class LocalRunner implements PlanRunner {
                 },
                 watch,
                 (part, tiles) -> tilesOfPart.set(part.index(), tiles));
-        left.run();
         List<Plan.SitePlan> sites = pass.sites(plan);
         run(
                 plan,
@@ -56,6 +55,7 @@ public final class LocalRunner implements PlanRunner {
                 },
                 watch,
                 (site, manifest) -> done.accept(manifest));
+        left.run(); // not before: another pass beside these solves would take as many threads and as much memory again
     }
 
     @Override
