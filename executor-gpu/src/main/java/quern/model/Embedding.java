@@ -53,6 +53,10 @@ public final class Embedding {
         DType type = StoredTensors.type(model.tensors(), model.embedding());
         int row = width * type.bytes();
         Matrix result = Matrix.zeros(tokens.length, width);
+        if ((long) row * model.vocabulary() <= small) {
+            gather(table(width), type, 0, wanted, result);
+            return result;
+        }
         for (int at = 0, end; at < wanted.length; at = end) {
             int first = id(wanted[at]);
             end = at + 1;
@@ -61,22 +65,21 @@ public final class Embedding {
                     && (id(wanted[end]) - first) * (long) row < AT_ONCE) {
                 end++;
             }
-            ByteBuffer bytes;
-            if ((long) row * model.vocabulary() <= small) {
-                bytes = table(width);
-                first = 0;
-                end = wanted.length;
-            } else {
-                int count = id(wanted[end - 1]) - first + 1;
-                bytes = StoredTensors.bytes(model.tensors(), model.embedding(), first, count, width);
-            }
-            int start = bytes.position();
-            for (int k = at; k < end; k++) {
-                bytes.position(start + (id(wanted[k]) - first) * row);
-                HalfFloats.toFloats(bytes, type, result.values(), (int) wanted[k] * width, width);
-            }
+            int count = id(wanted[end - 1]) - first + 1;
+            ByteBuffer bytes = StoredTensors.bytes(model.tensors(), model.embedding(), first, count, width);
+            gather(bytes, type, first, Arrays.copyOfRange(wanted, at, end), result);
         }
         return result;
+    }
+
+    /** Copies rows to their places; the first of {@code bytes} is that of id {@code first}. */
+    private static void gather(ByteBuffer bytes, DType type, int first, long[] wanted, Matrix result) {
+        int width = result.cols();
+        int start = bytes.position();
+        for (long each : wanted) {
+            bytes.position(start + (id(each) - first) * width * type.bytes());
+            HalfFloats.toFloats(bytes, type, result.values(), (int) each * width, width);
+        }
     }
 
     private synchronized ByteBuffer table(int width) throws IOException {
