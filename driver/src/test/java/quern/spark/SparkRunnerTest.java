@@ -7,6 +7,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.apache.spark.SparkConf;
 import org.apache.spark.api.java.JavaSparkContext;
@@ -17,11 +19,15 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import quern.plan.Plan;
+import quern.run.CalibrationTokens;
 import quern.run.LocalRunner;
+import quern.run.Pass;
 import quern.run.Quantization;
 import quern.run.SiteManifest;
+import quern.run.Stopwatch;
 import quern.run.ToyModel;
 import quern.run.ToyRun;
+import quern.run.Workbench;
 import quern.store.LocalStore;
 
 /** Promise 1: the bytes of a plan depend on nothing but the plan and the type of device. */
@@ -59,6 +65,36 @@ class SparkRunnerTest {
                         .as("%d stages", stages)
                         .isEqualTo(expected);
             }
+        }
+    }
+
+    /** The first site is not accepted before the map side is known to be done: at the end of the job would be too late. */
+    @Test
+    void tellsThatTheMapSideIsDoneWhileSitesAreSolved() throws IOException {
+        Plan plan = ToyRun.plan(source, folder.resolve("left"), ToyRun.recipe(), LAYERS);
+        CountDownLatch left = new CountDownLatch(1);
+        AtomicInteger inTime = new AtomicInteger();
+        try (JavaSparkContext spark = context("local[1]", Map.of())) {
+            CalibrationTokens.write(ToyRun.STORES.open(plan.output()), plan, ToyModel.tokens(24, 32, 1));
+            Pass pass = new Pass(0, 1, 0, -1, List.of(), List.of());
+            new SparkRunner(spark, ToyRun.STORES)
+                    .calibrate(
+                            plan,
+                            pass,
+                            new Stopwatch(),
+                            manifest -> inTime.addAndGet(heard(left) ? 1 : 0),
+                            left::countDown);
+        } finally {
+            Workbench.release(plan);
+        }
+        assertThat(inTime.get()).isEqualTo(plan.sites(0, 1).size());
+    }
+
+    private static boolean heard(CountDownLatch latch) {
+        try {
+            return latch.await(5, TimeUnit.SECONDS);
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
         }
     }
 
