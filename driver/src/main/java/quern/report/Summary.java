@@ -88,7 +88,7 @@ public final class Summary {
         }
         lines.add(
                 report.model().equals("demo")
-                        ? "quern quantize owner/model --out DIR: any Llama, Mistral or Qwen of the Hub, or a folder"
+                        ? "quern quantize owner/model --out DIR: a model of the Hub, or a folder"
                         : "quern verify " + report.output());
         return lines;
     }
