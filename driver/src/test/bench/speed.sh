@@ -4,7 +4,7 @@
 #   speed.sh -m MODEL [-n 128] [-l 512] [-b 4] [-g 64] [-r TURNS] [-B BATCH of the peers] [-t TOOLS] [-o OUT]
 #
 # Same model, same tokens (the hashes are compared) and settings, each tool in its own default order of columns. A turn runs
-# each once. Prints a table in Markdown; OUT keeps checkpoints, logs and runs.jsonl. A run during which other processes took more
+# each once. Prints a table in Markdown; OUT keeps checkpoints, logs and runs.jsonl, to which a later call adds turns. A run during which other processes took more
 # than 5 % of its time is counted and named below the table: run it again on a quiet machine.
 . "$(dirname "$0")/common.sh"
 model= n=128 len=512 bits=4 group=64 turns=3 batch=1 tools="quern quern-exact llmcompressor gptqmodel" out=
@@ -41,8 +41,9 @@ peer() { # NAME TOOL ORDER
   tables run "$at" "turn=$turn" "tool=$1" "tokens=$(tables tokens "$at/results.jsonl")" >>"$out/runs.jsonl"
 }
 
-: >"$out/runs.jsonl"
-for turn in $(seq "$turns"); do
+touch "$out/runs.jsonl"
+before=$(sed -n 's/.*"turn": "\([0-9]*\)".*/\1/p' "$out/runs.jsonl" | sort -n | tail -1)
+for turn in $(seq $((before + 1)) $((before + turns))); do
   for tool in $tools; do case $tool in
     quern) ours quern ;;
     quern-exact) ours quern-exact --propagation exact ;;
@@ -52,6 +53,6 @@ for turn in $(seq "$turns"); do
   esac; done
 done
 
-echo "$(basename "$model"), W$bits g$group, $n x $len tokens, batch $batch of the peers; $turns turns; $(machine)"
+echo "$(basename "$model"), W$bits g$group, $n x $len tokens, batch $batch of the peers; $turn turns; $(machine)"
 echo
 tables speed "$out/runs.jsonl"
