@@ -95,6 +95,12 @@ class LauncherTest {
     }
 
     @Test
+    void another_collector_may_be_asked_for() throws Exception {
+        assertThat(quern(Map.of("JAVA_TOOL_OPTIONS", "-XX:+UseZGC"), "quantize", "demo"))
+                .doesNotContain("-XX:+UseSerialGC");
+    }
+
+    @Test
     void help_and_version_do_not_start_spark() throws Exception {
         for (String[] arguments :
                 new String[][] {{"--help"}, {"--version"}, {"quantize", "--help"}, {"--master", "local", "plan", "-h"}
