@@ -6,9 +6,9 @@
 # -s: the model that shared/data/models/make_smollm2.sh makes. What lies in OUT already is not run again.
 #
 # Variants: quern, quern-exact (layers wait for the quantized layers before them; below 4 bits that is the default),
-# quern-rtn; equal settings are scales by the largest weight, damping 0.01 and exact propagation, in the order of columns of the
-# peer: quern-static, quern-group, quern-off. The peers' defaults are llmcompressor-static (damping 0.01 is its own) and
-# gptqmodel-gar05 (0.05 is its own).
+# quern-rtn. Equal settings are scales by the largest weight, damping 0.01 and exact propagation, in the peer's order of columns:
+# quern-static is llm-compressor's default, llmcompressor-static; quern-group and quern-off are GPTQModel's, gptqmodel-gar and
+# gptqmodel-off, which takes the sites of a layer one after the other. gptqmodel-gar05 is its default, whose damping is 0.05.
 . "$(dirname "$0")/common.sh"
 out= smollm2=
 while getopts o:s: option; do case $option in o) out=$OPTARG ;; s) smollm2=$OPTARG ;; *) exit 2 ;; esac; done
@@ -60,7 +60,8 @@ for name in "$@"; do
     awk '/^<\|endoftext\|>$/ { n++; next } n >= 450' "$shared/data/text/tinystories.valid-sample.txt" >"$evaluation"
   fi
   for order in static group off; do
-    printf 'scales: max\nact-order: "%s"\n' $order >"$out/$order.yaml"
+    [ $order = static ] && sequential=false || sequential=true
+    printf 'scales: max\nact-order: "%s"\ntrue-sequential: %s\n' $order $sequential >"$out/$order.yaml"
   done
   for w in $widths; do
     ours quern
@@ -70,11 +71,11 @@ for name in "$@"; do
     ours quern-off --recipe "$out/off.yaml" --propagation exact
     ours quern-rtn --method rtn
   done
-  peers llmcompressor "$LLMC_PY" static:0.01:static off:0.01:off
+  peers llmcompressor "$LLMC_PY" static:0.01:static
   peers gptqmodel "$GPTQM_PY" gar:0.05:gar05 gar:0.01:gar off:0.01:off
   checkpoints=()
   for variant in quern quern-exact llmcompressor-static gptqmodel-gar05 quern-static quern-group gptqmodel-gar quern-off \
-    llmcompressor-off gptqmodel-off quern-rtn; do
+    gptqmodel-off quern-rtn; do
     for w in $widths; do
       [ ! -e "$out/$name/w$w-$variant/config.json" ] || checkpoints+=("$out/$name/w$w-$variant")
     done
