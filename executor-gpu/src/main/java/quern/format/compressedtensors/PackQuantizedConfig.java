@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
+import quern.format.KeptModules;
 import quern.format.Settings;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Scheme;
@@ -39,8 +40,7 @@ final class PackQuantizedConfig {
 
         List<String> ignore = new ArrayList<>(List.of("lm_head"));
         for (String name : kept) {
-            boolean whole = name.endsWith(".*");
-            ignore.add(whole ? "re:(.*\\.)?" + name.substring(0, name.length() - 2) + "\\..*" : name);
+            ignore.add(KeptModules.isWhole(name) ? "re:" + KeptModules.regex(name) : name);
         }
 
         Map<String, Object> block = new LinkedHashMap<>();

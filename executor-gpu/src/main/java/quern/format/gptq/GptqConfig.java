@@ -11,6 +11,7 @@ import java.util.TreeSet;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
+import quern.format.KeptModules;
 import quern.format.Settings;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
@@ -76,10 +77,7 @@ final class GptqConfig {
         }
         Map<String, Object> exceptions = new LinkedHashMap<>();
         for (String name : names) {
-            String whole = name.endsWith(".*") ? name.substring(0, name.length() - 2) : "";
-            exceptions.put(
-                    whole.isEmpty() ? "-:^" + name.replace(".", "\\.") + "$" : "-:^(.*\\.)?" + whole + "\\..*$",
-                    Map.of());
+            exceptions.put("-:^" + KeptModules.regex(name) + "$", Map.of());
         }
         return exceptions;
     }
