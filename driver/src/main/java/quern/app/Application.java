@@ -69,7 +69,7 @@ public final class Application implements Commands, AutoCloseable {
             String reference = request.against().isPresent()
                     ? sources.locate(request.against().get())
                     : null;
-            Model model = Model.openToEvaluate(spark.stores().open(subject));
+            Model model = Model.open(spark.stores().open(subject));
             int length = request.lengthGiven() ? request.length() : Math.min(request.length(), model.maxPositions());
             TokenWindows windows;
             try (Tokenizer tokenizer = Tokenizer.read(model.store())) {

@@ -16,6 +16,9 @@ final class PlanText {
         long linears = plan.sites().stream().mapToLong(s -> s.linears().size()).sum();
         line(lines, "plan", plan.id());
         line(lines, "from", plan.model());
+        if (plan.lossy() != null) {
+            line(lines, "", lossy(plan.lossy()));
+        }
         line(lines, "to", plan.output());
         line(
                 lines,
@@ -73,6 +76,11 @@ final class PlanText {
                 "about %s on %d tasks at a time (assumes %.0f GFLOP/s for each, as measured here, and nothing waiting for a disk)"
                         .formatted(duration(cost.seconds()), cost.slots(), cost.gflops()));
         return lines;
+    }
+
+    /** What is said of a source that was quantized in this way. */
+    static String lossy(String how) {
+        return "the source was quantized already: " + how + "; errors add up";
     }
 
     static String propagation(Plan plan) {

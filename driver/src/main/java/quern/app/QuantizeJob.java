@@ -168,7 +168,9 @@ final class QuantizeJob {
         Map<String, Long> peaks = Cluster.peakMemory(spark);
         return new Report(
                 settings.name(),
+                model.config().modelType(),
                 settings.source(),
+                plan.lossy() == null ? null : PlanText.lossy(plan.lossy()),
                 settings.output(),
                 plan.recipe(),
                 PlanText.propagation(plan),
@@ -216,8 +218,8 @@ final class QuantizeJob {
     }
 
     private static Report.Size size(Plan plan, Model model, Quantization.Result result) {
-        long before = model.tensors().names().stream()
-                .mapToLong(n -> model.tensors().spec(n).bytes())
+        long before = model.source().stored().names().stream()
+                .mapToLong(n -> model.source().stored().spec(n).bytes())
                 .sum();
         long after =
                 result.shards().stream().mapToLong(Tasks.ShardManifest::bytes).sum();

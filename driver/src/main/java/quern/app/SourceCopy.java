@@ -7,8 +7,8 @@ import quern.plan.ByteCount;
 import quern.plan.Plan;
 import quern.progress.Progress;
 import quern.run.RunFolder;
+import quern.source.Source;
 import quern.store.BlobStore;
-import quern.store.Checkpoint;
 
 /**
  * The source on the run's own storage, for executors that do not see where it is: a model that was fetched from the Hub into
@@ -36,7 +36,7 @@ record SourceCopy(BlobStore source, BlobStore output, Progress progress) {
 
     /** What tasks read: the rest is read here. */
     private List<String> files() throws IOException {
-        List<String> files = new ArrayList<>(Checkpoint.filesOf(source));
+        List<String> files = new ArrayList<>(Source.weightFiles(source));
         for (String file : List.of("model.safetensors.index.json", "config.json")) {
             if (source.exists(file)) {
                 files.add(file);

@@ -34,9 +34,13 @@ final class Sources {
         if (Files.isDirectory(folder)) {
             return folder.toString();
         }
+        if (Files.exists(folder) && name.endsWith(".gguf")) {
+            return folder.toString();
+        }
         if (Files.exists(folder)) {
             throw new QuernException(
-                    "Cannot open the model %s: it is a file (name the folder that holds config.json)".formatted(name));
+                    "Cannot open the model %s: it is a file and not GGUF (name the folder that holds config.json)"
+                            .formatted(name));
         }
         if (!Hub.isId(name)) {
             throw new QuernException(

@@ -19,12 +19,17 @@ public final class LoadGuide {
     /** The kernel that GPTQModel, and so transformers, takes on a CPU knows no larger groups. */
     private static final int LARGEST_CPU_GROUP = 256;
 
+    /** Families whose linears are classes of their own, which transformers 5.22 leaves as they are, random. */
+    private static final Map<String, String> NOT_IN_TRANSFORMERS = Map.of("gpt2", "GPT-2", "falcon", "Falcon");
+
     private final Recipe recipe;
+    private final String modelType;
     private final String path;
     private final List<Report.Linear> linears;
 
-    private LoadGuide(Recipe recipe, String path, List<Report.Linear> linears) {
+    private LoadGuide(Recipe recipe, String modelType, String path, List<Report.Linear> linears) {
         this.recipe = recipe;
+        this.modelType = modelType;
         this.path = path;
         this.linears = linears;
     }
@@ -39,24 +44,26 @@ public final class LoadGuide {
 
     /**
      * @param recipe how the checkpoint was made
+     * @param modelType its family
      * @param output where it stands
      * @param linears those that are quantized
      */
-    public static List<Program> of(Recipe recipe, String output, List<Report.Linear> linears) {
+    public static List<Program> of(Recipe recipe, String modelType, String output, List<Report.Linear> linears) {
         String path = output.replaceFirst("^file:/+", "/").replace("\\", "\\\\").replace("\"", "\\\"");
-        LoadGuide guide = new LoadGuide(recipe, path, linears);
+        LoadGuide guide = new LoadGuide(recipe, modelType, path, linears);
         return recipe.format().startsWith("compressed-tensors") ? guide.compressed() : guide.gptq();
     }
 
     private List<Program> gptq() {
         boolean torch = hasLargeGroups();
         String remark = torch ? "The torch kernel: the one that is taken by itself on a CPU knows no whole rows." : "";
+        String refused = transformersRefuses();
         return List.of(
                 new Program(
                         "transformers",
                         "pip install transformers gptqmodel optimum accelerate",
-                        transformers(torch),
-                        remark),
+                        refused == null ? transformers(torch) : null,
+                        refused == null ? remark : refused + " Use GPTQModel."),
                 new Program(
                         "GPTQModel",
                         "pip install gptqmodel",
@@ -74,12 +81,15 @@ public final class LoadGuide {
         String indexed =
                 "Full act-order is read by compressed-tensors up to 0.18 only; --act-order static needs no index.";
         boolean full = recipe.actOrder() == ColumnOrder.FULL;
+        String refused = transformersRefuses();
         return List.of(
                 new Program(
                         "transformers",
                         "pip install transformers compressed-tensors accelerate",
-                        full ? null : transformers(false),
-                        full ? indexed : ""),
+                        full || refused != null ? null : transformers(false),
+                        refused != null
+                                ? refused + " Quantize with --format gptq and use GPTQModel."
+                                : full ? indexed : ""),
                 vllm(full ? indexed : vllmRefusesAnyFormat(), ""),
                 new Program("GPTQModel", "", null, "It reads the gptq format; quantize with --format gptq to use it."));
     }
@@ -97,6 +107,13 @@ public final class LoadGuide {
                 "pip install vllm",
                 code,
                 refusal == null ? remark + "As a server: vllm serve \"" + path + "\"" : refusal);
+    }
+
+    private @Nullable String transformersRefuses() {
+        String family = NOT_IN_TRANSFORMERS.get(modelType);
+        return family == null
+                ? null
+                : "transformers (5.22) opens quantized checkpoints of " + family + " in neither format.";
     }
 
     private @Nullable String vllmRefusesGptq() {

@@ -30,7 +30,7 @@ final class Page {
                             "report",
                             report,
                             "programs",
-                            LoadGuide.of(report.recipe(), report.output(), report.linears())))
+                            LoadGuide.of(report.recipe(), report.modelType(), report.output(), report.linears())))
                     .replace("<", "\\u003c")
                     .replace("{{", "{\\u007b");
         } catch (JsonProcessingException e) {

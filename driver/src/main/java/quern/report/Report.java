@@ -15,7 +15,9 @@ import quern.scheme.Recipe;
  * The facts of one run. Maps keep their order.
  *
  * @param model what a person calls the model
+ * @param modelType its family, as its config names it
  * @param source where it was read
+ * @param lossy that the source was quantized already, and how, in a sentence; none where it was not
  * @param output where the checkpoint stands
  * @param recipe what was done
  * @param propagation {@code exact}, {@code staged 5}, ...
@@ -30,11 +32,24 @@ import quern.scheme.Recipe;
  * @param evaluation quality before and after; none if it was not measured
  * @param versions program to version
  */
-@JsonPropertyOrder({"model", "source", "output", "recipe", "propagation", "size", "evaluation", "wallSeconds", "seconds"
+@JsonPropertyOrder({
+    "model",
+    "modelType",
+    "source",
+    "lossy",
+    "output",
+    "recipe",
+    "propagation",
+    "size",
+    "evaluation",
+    "wallSeconds",
+    "seconds"
 })
 public record Report(
         String model,
+        String modelType,
         String source,
+        @Nullable String lossy,
         String output,
         Recipe recipe,
         String propagation,

@@ -17,6 +17,9 @@ public final class Summary {
     /** A few aligned lines, with a line break after each. */
     public static String of(Report report) {
         List<Map.Entry<String, String>> rows = new ArrayList<>();
+        if (report.lossy() != null) {
+            rows.add(Map.entry("source", report.lossy()));
+        }
         rows.add(Map.entry("recipe", recipe(report.recipe())));
         rows.add(Map.entry("perplexity", quality(report.evaluation())));
         rows.add(Map.entry("size", size(report.size())));

@@ -12,7 +12,7 @@ import quern.device.Devices;
 import quern.evaluate.Evaluation;
 import quern.evaluate.Score;
 import quern.evaluate.Subject;
-import quern.run.CheckpointWeights;
+import quern.model.Model;
 import quern.run.StoreOpener;
 import quern.tensor.DType;
 
@@ -60,8 +60,8 @@ public final class EvaluationJob {
     private static double[] scores(StoreOpener stores, String subject, @Nullable String reference, List<int[]> windows)
             throws IOException {
         try (Device device = Devices.open("cpu", DType.F32)) {
-            Subject judged = CheckpointWeights.subject(stores.open(subject));
-            Subject compared = reference == null ? null : CheckpointWeights.subject(stores.open(reference));
+            Subject judged = Subject.stored(Model.open(stores.open(subject)));
+            Subject compared = reference == null ? null : Subject.stored(Model.open(stores.open(reference)));
             return Evaluation.scores(judged, compared, windows, device).stream()
                     .flatMapToDouble(s -> DoubleStream.of(s.nll(), s.kl(), s.agree(), s.tokens()))
                     .toArray();

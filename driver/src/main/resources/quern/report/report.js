@@ -70,6 +70,10 @@ byId('recipe').textContent = [
   recipe.symmetric ? 'symmetric' : 'asymmetric',
   ...(recipe.method === 'rtn' ? [] : [order[recipe.actOrder]]),
   recipe.format + ' format'].join(' · ');
+if (report.lossy) {
+  byId('lossy').textContent = report.lossy[0].toUpperCase() + report.lossy.slice(1) + '.';
+  byId('lossy').hidden = false;
+}
 
 const noted = linears.filter(l => l.notes.length > 0);
 const headline = byId('headline');

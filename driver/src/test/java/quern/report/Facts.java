@@ -36,12 +36,27 @@ final class Facts {
                 evaluation());
     }
 
+    static Report quantizedBefore(String lossy) {
+        return of("made-up-4m", lossy, Recipe.DEFAULT, 4, 1, false, evaluation());
+    }
+
     static Report.@Nullable Evaluation evaluation() {
         return new Report.Evaluation("made-up.txt", 100, 256, 4.848, 4.9012, 0.01234, 0.9642);
     }
 
     static Report of(
             String model,
+            Recipe recipe,
+            int layers,
+            int executors,
+            boolean noted,
+            Report.@Nullable Evaluation evaluation) {
+        return of(model, null, recipe, layers, executors, noted, evaluation);
+    }
+
+    private static Report of(
+            String model,
+            @Nullable String lossy,
             Recipe recipe,
             int layers,
             int executors,
@@ -82,7 +97,9 @@ final class Facts {
         versions.put("Java", "17.0.17");
         return new Report(
                 model,
+                "llama",
                 "file:/models/" + model,
+                lossy,
                 "file:/out/" + model + "-w4",
                 recipe,
                 "exact",

@@ -79,7 +79,7 @@ class ReportTest {
                 false,
                 java.util.List.of());
 
-        var programs = LoadGuide.of(asymmetric, "/out/m", java.util.List.of());
+        var programs = LoadGuide.of(asymmetric, "llama", "/out/m", java.util.List.of());
 
         var vllm = programs.stream()
                 .filter(p -> p.name().equals("vLLM"))
@@ -87,8 +87,27 @@ class ReportTest {
                 .orElseThrow();
         assertThat(vllm.code()).isNull();
         assertThat(vllm.remark()).contains("symmetric codes only");
-        assertThat(LoadGuide.of(Recipe.DEFAULT, "file:/out/made-up-4m-w4", java.util.List.of()))
+        assertThat(LoadGuide.of(Recipe.DEFAULT, "llama", "file:/out/made-up-4m-w4", java.util.List.of()))
                 .allSatisfy(p -> assertThat(p.code()).contains("/out/made-up-4m-w4"));
+    }
+
+    @Test
+    void a_family_that_transformers_does_not_open_is_left_to_gptqmodel() {
+        for (String family : java.util.List.of("gpt2", "falcon")) {
+            var programs = LoadGuide.of(Recipe.DEFAULT, family, "/out/m", java.util.List.of());
+            assertThat(programs.get(0).name()).isEqualTo("transformers");
+            assertThat(programs.get(0).code()).isNull();
+            assertThat(programs.get(0).remark()).contains("in neither format").endsWith("Use GPTQModel.");
+            assertThat(programs.get(1).code()).contains("GPTQModel.load(\"/out/m\"");
+        }
+    }
+
+    @Test
+    void a_source_that_was_quantized_already_is_named() throws Exception {
+        assertThat(Summary.of(Facts.small())).doesNotContain("already");
+        Report lossy = Facts.quantizedBefore("the source was quantized already: gptq, 4 bits in groups of 128");
+        assertThat(Summary.of(lossy)).contains("source      the source was quantized already: gptq, 4 bits");
+        assertThat(JSON.readTree(lossy.json()).at("/lossy").asText()).contains("gptq, 4 bits");
     }
 
     @Test

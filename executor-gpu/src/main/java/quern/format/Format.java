@@ -41,6 +41,15 @@ public interface Format {
     /** The bytes of those tensors, little-endian, one buffer per entry of the layout. */
     List<ByteBuffer> pack(QuantizedLinear quantized);
 
+    /** The last part of the name of the tensor that holds the codes, by which a quantized linear is known. */
+    String codes();
+
+    /** The outputs and inputs of a linear that is stored so. */
+    record Shape(int outputs, int inputs) {}
+
+    /** The shape of a stored linear; a {@link quern.QuernException} where its tensors contradict each other. */
+    Shape shape(String linear, TensorSource tensors, Scheme scheme) throws IOException;
+
     /** Reads a linear back. */
     QuantizedLinear unpack(String linear, TensorSource tensors, Scheme scheme) throws IOException;
 

@@ -8,8 +8,8 @@ import java.util.Set;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
+import quern.source.Source;
 import quern.store.BlobStore;
-import quern.store.Checkpoint;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
 import quern.tensor.TensorSource;
@@ -20,7 +20,7 @@ import quern.tensor.TensorSpec;
  * config calls for. No tensor has been read yet.
  */
 public final class Model {
-    private final BlobStore store;
+    private final Source source;
     private final Fields fields;
     private final Architecture architecture;
     private final ModelConfig config;
@@ -29,63 +29,52 @@ public final class Model {
     private final Architecture.Programs programs;
     private final Widths widths;
 
-    private Model(BlobStore store, Fields fields, Architecture architecture, ModelConfig config, TensorSource tensors) {
-        this.store = store;
+    private Model(Source source, Fields fields, Architecture architecture, ModelConfig config) {
+        this.source = source;
         this.fields = fields;
         this.architecture = architecture;
         this.config = config;
-        this.tensors = tensors;
+        this.tensors = source.tensors();
         this.naming = Naming.of(architecture.names().embedding(), tensors.names());
         this.programs = architecture.programs(fields);
         this.widths = Widths.of(programs.layer(), config, config.hiddenSize(), config.hiddenSize());
     }
 
-    /** Opens a model to quantize: every weight is there in full precision. {@link QuernException} if it cannot be used. */
+    /**
+     * Opens a model. Of one that is quantized the tensors are what it stands for, and {@link Source#lossy} says so.
+     * {@link QuernException} if it cannot be used.
+     */
     public static Model open(BlobStore store) throws IOException {
-        Model model = unchecked(store);
-        if (model.config.quantization() != null) {
-            Object by = model.config.quantization().get("quant_method");
-            throw new QuernException("Cannot quantize " + store.location() + ": it is quantized already"
-                    + (by == null ? "" : ", by " + Fields.abbreviated(by.toString())) + " (use the original model)");
-        }
-        model.check(false);
-        return model;
-    }
-
-    /** Opens a model to evaluate: of a quantized one the linears' weights may be stored in other tensors. */
-    public static Model openToEvaluate(BlobStore store) throws IOException {
-        Model model = unchecked(store);
-        model.check(model.config.quantization() != null);
-        return model;
-    }
-
-    private static Model unchecked(BlobStore store) throws IOException {
-        Fields given = Fields.read(store);
-        Architecture architecture = Architectures.of(given, store);
+        BlobStore files = Source.files(store);
+        Fields given = Fields.read(files);
+        Architecture architecture = Architectures.of(given, files);
         Fields fields = given.of(architecture);
         ModelConfig config = ModelConfig.of(fields, architecture);
-        return new Model(store, fields, architecture, config, Checkpoint.open(store));
+        Source source = Source.open(files, config.quantization(), architecture.transposed());
+        Model model = new Model(source, fields, architecture, config);
+        model.check();
+        return model;
     }
 
-    private void check(boolean weightsElsewhere) {
+    private void check() {
         need(embedding(), List.of((long) config.vocabulary(), (long) config.embeddingSize()));
-        check(before(), false);
-        check(after(), false);
+        check(before());
+        check(after());
         need(head(), List.of((long) config.vocabulary(), (long) config.embeddingSize()));
         String bias = headBias();
         if (bias != null) {
             need(bias, List.of((long) config.vocabulary()));
         }
         for (int layer = 0; layer < config.layers(); layer++) {
-            check(layer(layer), weightsElsewhere);
+            check(layer(layer));
         }
     }
 
-    private void check(Section section, boolean weightsElsewhere) {
+    private void check(Section section) {
         section.checkParts();
         for (Step step : section.program().steps()) {
             if (step.operation() == Operation.LINEAR) {
-                check(section.linear(step.module()), hasBias(step), weightsElsewhere);
+                check(section.linear(step.module()), hasBias(step));
             } else if (step.operation() == Operation.SCALE) {
                 number(step.module());
             } else {
@@ -107,16 +96,14 @@ public final class Model {
         }
     }
 
-    private void check(Linear linear, boolean biased, boolean weightsElsewhere) {
+    private void check(Linear linear, boolean biased) {
         long outputs = linear.outputs();
         long inputs = linear.inputs();
-        if (!weightsElsewhere || tensors.names().contains(linear.weight())) {
-            need(linear.weight(), linear.transposed() ? List.of(inputs, outputs) : List.of(outputs, inputs));
-        }
+        need(linear.weight(), linear.transposed() ? List.of(inputs, outputs) : List.of(outputs, inputs));
         boolean stored = tensors.names().contains(linear.bias());
         if (biased) {
             need(linear.bias(), List.of(outputs));
-        } else if (stored && !weightsElsewhere) {
+        } else if (stored && source.lossy() == null) { // quantizers write biases of zeros
             throw refused(
                     "there is a tensor '" + linear.bias() + "', and config.json says that this linear has no bias",
                     "mend config.json or remove the tensor");
@@ -146,7 +133,8 @@ public final class Model {
     }
 
     private QuernException refused(String reason, String remedy) {
-        return new QuernException("Cannot open the model " + store.location() + ": " + reason + " (" + remedy + ")");
+        return new QuernException(
+                "Cannot open the model " + source.store().location() + ": " + reason + " (" + remedy + ")");
     }
 
     private static String shown(List<Long> shape) {
@@ -166,7 +154,12 @@ public final class Model {
     }
 
     public BlobStore store() {
-        return store;
+        return source.store();
+    }
+
+    /** Where all of it comes from. */
+    public Source source() {
+        return source;
     }
 
     public int layers() {
@@ -192,7 +185,7 @@ public final class Model {
     /** The type that weights are stored as; of a quantized model, that of what is not quantized. */
     public DType weightType() {
         String first = sites(0).get(0).linears().get(0).weight();
-        return StoredTensors.type(tensors, tensors.names().contains(first) ? first : embedding());
+        return StoredTensors.type(tensors, source.lossy() == null ? first : embedding());
     }
 
     /** The sites of a layer in the order of the forward pass. */

@@ -2,6 +2,7 @@ package quern.plan;
 
 import java.io.Serializable;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;
 import quern.tensor.DType;
@@ -14,6 +15,7 @@ import quern.tensor.TensorSpec;
  * @param id names the run: a hash of what the bytes depend on
  * @param model where the source is
  * @param output where the result goes; the run's own files are below {@code _quern/id} there
+ * @param lossy in which way the source was quantized already, for a person; null where it was not
  * @param device the name of the device, in {@code Devices}
  * @param deviceType what the device's bits depend on
  * @param computeType operands of matrix products, and how activations are stored between passes
@@ -30,6 +32,7 @@ public record Plan(
         String output,
         Recipe recipe,
         Scheme scheme,
+        @Nullable String lossy,
         String device,
         String deviceType,
         DType computeType,
@@ -57,6 +60,7 @@ public record Plan(
                 output,
                 recipe,
                 scheme,
+                lossy,
                 device,
                 deviceType,
                 computeType,

@@ -112,6 +112,7 @@ public final class Planner {
                 request.output(),
                 recipe,
                 scheme,
+                model.source().lossy(),
                 request.machine().device(),
                 request.machine().deviceType(),
                 request.machine().computeType(),

@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import quern.format.Format;
 import quern.format.Formats;
@@ -25,6 +26,17 @@ import quern.store.BlobStore;
 public final class Publication {
     /** Names every file of the checkpoint with its checksum; written last. */
     public static final String MARKER = "quern.json";
+
+    /** Settings that loaders look for beside the config, and the reports of quantizers. */
+    private static final Set<String> OF_A_QUANTIZED_SOURCE = Set.of(
+            "quantize_config.json",
+            "quant_config.json",
+            "quantization_config.json",
+            "quant_log.csv",
+            "recipe.yaml",
+            "report.html",
+            "report.json",
+            MARKER);
 
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final DefaultPrettyPrinter PRINTER = new DefaultPrettyPrinter()
@@ -105,6 +117,7 @@ public final class Publication {
             written.add(side.getKey());
         }
         ObjectNode config = sourceConfig();
+        config.remove(List.of("quantization_config", "compression_config"));
         config.set("quantization_config", JSON.valueToTree(quantization));
         json("config.json", config);
         written.add("config.json");
@@ -118,14 +131,21 @@ public final class Publication {
         return kept;
     }
 
-    /** The source's files that belong beside the weights: tokenizer, generation config, templates, licence, model card. */
+    /**
+     * The source's files that belong beside the weights: tokenizer, generation config, templates, licence, model card. Not what
+     * tells of an earlier quantization of it.
+     */
     static boolean isAuxiliary(String file) {
         String name = file.substring(file.lastIndexOf('/') + 1);
         boolean weights = name.endsWith(".safetensors")
                 || name.endsWith(".safetensors.index.json")
                 || name.matches(".*\\.(bin|pt|pth|gguf|h5|msgpack|onnx|ot)(\\.index\\.json)?")
                 || name.endsWith(".bin.index.json");
-        return !weights && !file.contains("/") && !name.startsWith(".") && !name.equals("config.json");
+        return !weights
+                && !file.contains("/")
+                && !name.startsWith(".")
+                && !name.equals("config.json")
+                && !OF_A_QUANTIZED_SOURCE.contains(name);
     }
 
     private void mark(List<Tasks.ShardManifest> shards, List<String> files, Map<String, Object> facts)

@@ -246,8 +246,7 @@ public final class Checkpoint implements TensorSource {
         }
         for (String file : files) {
             if (file.endsWith(".gguf")) {
-                return cannot(
-                        store, found + ", only " + file + ", which is quantized already", "use the original model");
+                return cannot(store, found + ", only " + file, "name that file, or a folder that holds it alone");
             }
             if (file.endsWith(".bin") || file.endsWith(".pt") || file.endsWith(".pth")) {
                 return cannot(

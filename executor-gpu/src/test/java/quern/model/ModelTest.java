@@ -64,7 +64,7 @@ class ModelTest {
                 "`{\"model` | `{\"head_dim\": 5, \"model` | Cannot read config.json of memory: 'head_dim' is 5 (it should be such that an even number",
                 "`{\"model` | `{\"layer_types\": [\"full_attention\"], \"model` | Cannot read config.json of memory: 'layer_types' is [\"full_attention\"] (it should be a list of one entry for each of the 2 layers)",
                 "`{\"model` | `{\"attention_bias\": true, \"model` | Cannot open the model memory: tensor 'model.layers.0.self_attn.q_proj.bias' is missing (",
-                "`{\"model` | `{\"quantization_config\": {\"quant_method\": \"gptq\"}, \"model` | Cannot quantize memory: it is quantized already, by gptq (use the original model)",
+                "`{\"model` | `{\"quantization_config\": {\"quant_method\": \"quark\"}, \"model` | Cannot read the weights of memory: they are quantized by quark (use the original model",
                 "`hidden_size\": 16` | `hidden_size\": 32` | Cannot open the model memory: tensor 'model.embed_tokens.weight' is 32 x 16, and config.json calls for 32 x 32 (",
                 "`llama` | `\"}` | Cannot read config.json of memory: it is not valid JSON at line 1 (",
             })
@@ -125,14 +125,14 @@ class ModelTest {
     }
 
     @Test
-    void a_quantized_model_opens_to_be_evaluated() throws Exception {
-        MemoryStore store = withShapes(s -> s.remove(Q + ".weight"));
+    void a_model_that_only_says_that_it_is_quantized_is_refused() {
+        MemoryStore store = withShapes(s -> {});
         String config = Models.TINY.replaceFirst(
                 "\\{", "{\"quantization_config\": {\"quant_method\": \"gptq\", \"bits\": 4}, ");
         store.put("config.json", config.getBytes(StandardCharsets.UTF_8));
-        Model model = Model.openToEvaluate(store);
-        assertThat(model.config().quantization()).containsEntry("bits", 4);
-        assertThat(model.sites(1).get(0).linears()).contains(new Linear(Q, 16, 16));
+        assertThatThrownBy(() -> Model.open(store))
+                .isInstanceOf(QuernException.class)
+                .hasMessageContaining("gptq, 4 bits in groups of a whole row, and no tensor of it is");
     }
 
     @Test

@@ -56,7 +56,10 @@ class FamilyRunTest {
                                 .isEmpty();
                     }
                     Workbench.release(plan);
-                    assertThat(divergence(CheckpointWeights.subject(output), Subject.stored(source)))
+                    Model written = Model.open(output);
+                    assertThat(written.source().lossy()).contains("8 bits in groups of");
+                    assertThat(written.weightType()).isEqualTo(source.weightType());
+                    assertThat(divergence(Subject.stored(written), Subject.stored(source)))
                             .isBetween(1e-12, 2e-3);
                 }))
                 .toList();

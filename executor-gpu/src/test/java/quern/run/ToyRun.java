@@ -67,6 +67,7 @@ public final class ToyRun {
                 p.output(),
                 p.recipe(),
                 p.scheme(),
+                p.lossy(),
                 p.device(),
                 p.deviceType(),
                 p.computeType(),

@@ -135,7 +135,7 @@ class CheckpointTest {
         assertSentence(new MemoryStore(), "no file");
         assertSentence(new MemoryStore().put("config.json", new byte[1]), "neither model.safetensors nor");
         assertSentence(new MemoryStore().put("pytorch_model.bin", new byte[1]), "save_pretrained");
-        assertSentence(new MemoryStore().put("m.Q4_K_M.gguf", new byte[1]), "use the original model");
+        assertSentence(new MemoryStore().put("m.Q4_K_M.gguf", new byte[1]), "name that file");
         assertSentence(new MemoryStore().put("model-00001-of-00002.safetensors", new byte[1]), "with its index");
     }
 

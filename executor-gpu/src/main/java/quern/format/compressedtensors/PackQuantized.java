@@ -86,19 +86,40 @@ public final class PackQuantized implements Format {
     }
 
     @Override
-    public QuantizedLinear unpack(String linear, TensorSource tensors, Scheme scheme) throws IOException {
+    public String codes() {
+        return "weight_packed";
+    }
+
+    /** Where the scales do not tell the inputs, weight_shape does: the last word may hold fewer codes than fit. */
+    @Override
+    public Shape shape(String linear, TensorSource tensors, Scheme scheme) throws IOException {
         StoredLinear stored = new StoredLinear(tensors, linear);
-        int bits = scheme.bits();
+        int[] packed = stored.shape(".weight_packed");
+        if (scheme.groupSize() == -1) {
+            return declaredShape(stored, packed, scheme.bits());
+        }
+        long most = packed[1] * 32L / scheme.bits();
+        return new Shape(packed[0], (int) Math.min(most, (long) stored.shape(".weight_scale")[1] * scheme.groupSize()));
+    }
+
+    private static Shape declaredShape(StoredLinear stored, int[] packed, int bits) throws IOException {
         ByteBuffer shape = stored.read(".weight_shape", DType.I64, 2);
         long outputs = shape.getLong(shape.position());
         long inputs = shape.getLong(shape.position() + 8);
-        int[] packed = stored.shape(".weight_packed");
         if (outputs != packed[0] || inputs < 1 || inputs > Integer.MAX_VALUE / 8 || packed[1] * 32L < inputs * bits) {
             throw stored.unreadable(
                     ".weight_shape", "it says " + outputs + " x " + inputs + ", which is not what weight_packed holds");
         }
-        int n = packed[0];
-        int k = (int) inputs;
+        return new Shape(packed[0], (int) inputs);
+    }
+
+    @Override
+    public QuantizedLinear unpack(String linear, TensorSource tensors, Scheme scheme) throws IOException {
+        StoredLinear stored = new StoredLinear(tensors, linear);
+        int bits = scheme.bits();
+        Shape shape = declaredShape(stored, stored.shape(".weight_packed"), bits);
+        int n = shape.outputs();
+        int k = shape.inputs();
         int groups = scheme.groups(k);
         ByteBuffer words = stored.read(".weight_packed", DType.I32, n, BitPacking.words(k, bits));
         byte[] zeros = new byte[n * groups];

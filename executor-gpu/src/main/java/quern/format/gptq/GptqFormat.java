@@ -101,18 +101,33 @@ public final class GptqFormat implements Format {
     }
 
     @Override
+    public String codes() {
+        return "qweight";
+    }
+
+    @Override
+    public Shape shape(String linear, TensorSource tensors, Scheme scheme) {
+        StoredLinear stored = new StoredLinear(tensors, linear);
+        int[] packed = stored.shape(".qweight"); // words x outputs
+        int inputs = Math.toIntExact(packed[0] * 32L / scheme.bits());
+        if (BitPacking.words(inputs, scheme.bits()) != packed[0]) {
+            throw stored.unreadable(
+                    ".qweight", packed[0] + " rows do not hold whole codes of " + scheme.bits() + " bits");
+        }
+        return new Shape(packed[1], inputs);
+    }
+
+    @Override
     public QuantizedLinear unpack(String linear, TensorSource tensors, Scheme scheme) throws IOException {
         StoredLinear stored = new StoredLinear(tensors, linear);
         int bits = scheme.bits();
-        int[] shape = stored.shape(".qweight"); // words x outputs
-        int outputs = shape[1];
-        int inputs = Math.toIntExact(shape[0] * 32L / bits);
-        if (BitPacking.words(inputs, bits) != shape[0]) {
-            throw stored.unreadable(".qweight", shape[0] + " rows do not hold whole codes of " + bits + " bits");
-        }
+        Shape shape = shape(linear, tensors, scheme);
+        int outputs = shape.outputs();
+        int inputs = shape.inputs();
         int groups = scheme.groups(inputs);
+        int words = BitPacking.words(inputs, bits);
         ByteBuffer rows = BitPacking.transposeWords(
-                stored.read(".qweight", DType.I32, shape[0], outputs), shape[0], outputs); // outputs x words
+                stored.read(".qweight", DType.I32, words, outputs), words, outputs); // outputs x words
         byte[] zeros = BitPacking.unpackRows(
                 stored.read(".qzeros", DType.I32, groups, BitPacking.words(outputs, bits)), groups, outputs, bits);
         for (int i = 0; i < zeros.length; i++) {
