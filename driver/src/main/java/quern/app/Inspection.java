@@ -22,6 +22,7 @@ import quern.run.Publication;
 import quern.run.Verification;
 import quern.scheme.Scheme;
 import quern.store.BlobStore;
+import quern.tensor.TensorSource;
 import quern.tensor.TensorSpec;
 
 /** Says what a checkpoint is, and whether it holds. */
@@ -29,14 +30,14 @@ final class Inspection {
     private Inspection() {}
 
     static List<String> describe(BlobStore store) throws IOException {
-        Model model = Model.openToEvaluate(store);
+        Model model = Model.open(store);
         List<String> lines = new ArrayList<>();
-        long bytes = model.tensors().names().stream()
-                .mapToLong(n -> model.tensors().spec(n).bytes())
-                .sum();
+        TensorSource stored = model.source().stored();
+        long bytes =
+                stored.names().stream().mapToLong(n -> stored.spec(n).bytes()).sum();
         Map<String, Long> types = new TreeMap<>();
-        model.tensors().names().forEach(n -> {
-            TensorSpec spec = model.tensors().spec(n);
+        stored.names().forEach(n -> {
+            TensorSpec spec = stored.spec(n);
             types.merge(spec.dtype().name(), spec.bytes(), Long::sum);
         });
         line(
@@ -45,21 +46,12 @@ final class Inspection {
                 model.config().modelType() + ", " + model.layers() + " layers, hidden " + model.hiddenSize()
                         + ", vocabulary " + model.vocabulary() + ", " + model.maxPositions() + " positions"
                         + (model.tied() ? ", embedding tied to the head" : ""));
-        line(lines, "weights", model.tensors().names().size() + " tensors, " + ByteCount.text(bytes));
+        line(lines, "weights", stored.names().size() + " tensors, " + ByteCount.text(bytes));
         types.forEach((type, size) -> line(lines, "", "%-8s %s".formatted(type, ByteCount.text(size))));
-        Map<String, Object> quantization = model.config().quantization();
-        if (quantization == null) {
-            line(lines, "quantized", "no");
-        } else {
-            Format format = Formats.of(quantization, model.weightType());
-            Scheme scheme = Objects.requireNonNull(format.scheme(quantization, model.weightType()));
-            line(
-                    lines,
-                    "quantized",
-                    "format " + format.name() + ", " + scheme.bits() + " bits, groups of "
-                            + (scheme.groupSize() == -1 ? "a whole row" : scheme.groupSize()) + ", "
-                            + (scheme.symmetric() ? "symmetric" : "asymmetric"));
-        }
+        line(
+                lines,
+                "quantized",
+                model.source().lossy() == null ? "no" : model.source().lossy());
         if (store.exists(Publication.MARKER)) {
             JsonNode marker = marker(store);
             line(
@@ -69,19 +61,7 @@ final class Inspection {
                             + marker.path("run").asText() + " on "
                             + marker.path("deviceType").asText());
         }
-        lines.add("");
-        lines.add("sites of layer 0 (linears that share one input):");
-        for (Site site : model.sites(0)) {
-            for (Linear linear : site.linears()) {
-                boolean kept = model.tensors().names().contains(linear.weight());
-                lines.add("  %-28s %6d x %-6d %s"
-                        .formatted(
-                                linear.name(),
-                                linear.outputs(),
-                                linear.inputs(),
-                                quantization == null ? "" : kept ? "kept" : "quantized"));
-            }
-        }
+        lines.addAll(ModelDrawing.lines(model));
         return lines;
     }
 
@@ -105,7 +85,7 @@ final class Inspection {
         if (!findings.isEmpty()) {
             return findings;
         }
-        Model model = Model.openToEvaluate(store);
+        Model model = Model.open(store);
         Map<String, Object> quantization = model.config().quantization();
         if (quantization == null) {
             return List.of("config.json has no quantization_config");
@@ -116,8 +96,9 @@ final class Inspection {
         for (int layer = 0; layer < model.layers(); layer++) {
             for (Site site : model.sites(layer)) {
                 for (Linear linear : site.linears()) {
-                    if (!model.tensors().names().contains(linear.weight())) {
-                        findings.addAll(Verification.linear(format, scheme, linear, model.tensors(), original));
+                    if (!model.source().stored().names().contains(linear.weight())) {
+                        findings.addAll(Verification.linear(
+                                format, scheme, linear, model.source().stored(), original));
                     }
                 }
             }
