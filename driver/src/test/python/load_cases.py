@@ -40,9 +40,12 @@ def unclean(report):
 
 
 def with_transformers(folder, tokens, dtype):
-    from transformers import AutoModelForCausalLM
+    import transformers
 
-    model, report = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype), output_loading_info=True)
+    # A model of images and text is not among the causal ones.
+    whole = config_of(folder)["architectures"][0].endswith("ForConditionalGeneration")
+    auto = transformers.AutoModelForImageTextToText if whole else transformers.AutoModelForCausalLM
+    model, report = auto.from_pretrained(folder, dtype=getattr(torch, dtype), output_loading_info=True)
     problems = unclean(report)
     if "quantization_config" in config_of(folder) and not quantized_modules(model):
         problems.append("no module holds packed weights: the quantization was ignored")

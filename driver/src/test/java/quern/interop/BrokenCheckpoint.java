@@ -17,7 +17,7 @@ final class BrokenCheckpoint {
 
     private BrokenCheckpoint() {}
 
-    /** Copies {@code from} and negates the scales of a value projection, which no later normalization hides. */
+    /** Copies {@code from} and negates the scales of a value projection, which no later normalization hides, or of what it is fused in. */
     static Path copy(Path from, Path to) throws IOException {
         Files.createDirectories(to);
         boolean negated = false;
@@ -46,7 +46,7 @@ final class BrokenCheckpoint {
             throw new UncheckedIOException(e);
         }
         for (Map.Entry<String, JsonNode> tensor : header.properties()) {
-            if (tensor.getKey().matches(".*v_proj\\.(scales|weight_scale)")) {
+            if (tensor.getKey().matches(".*(qkv_proj|v_proj|query_key_value|c_attn)\\.(scales|weight_scale)")) {
                 int width = tensor.getValue().get("dtype").asText().equals("F32") ? 4 : 2;
                 int data = Long.BYTES + headerLength;
                 int begin = data + tensor.getValue().at("/data_offsets/0").asInt();

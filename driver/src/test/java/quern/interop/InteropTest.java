@@ -12,21 +12,15 @@ import static quern.scheme.ColumnOrder.OFF;
 import static quern.scheme.ColumnOrder.STATIC;
 
 import com.fasterxml.jackson.core.type.TypeReference;
-import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
-import java.util.Random;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.stream.Collectors;
-import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -43,8 +37,8 @@ import quern.scheme.ScaleRule;
 /** A load that does not raise proves nothing: the logits must be those of the weights that we think are stored. */
 @Tag("interop")
 class InteropTest {
-    private static final int[][] TOKENS = tokens();
-    private static final Path WORK = Path.of("target", "interop").toAbsolutePath();
+    private static final int[][] TOKENS = LoadCases.tokens(48, 2048);
+    private static final Path WORK = LoadCases.WORK;
     private static Application application;
 
     @BeforeAll
@@ -78,7 +72,7 @@ class InteropTest {
                 cases.add(new LoadCase(name + " broken, in " + loader.program, loader, broken, reference, true));
             }
         }
-        return tests("known-good", cases);
+        return LoadCases.tests("known-good", cases);
     }
 
     /** Every scheme that the loaders read, of the demo model. */
@@ -106,7 +100,7 @@ class InteropTest {
         add(cases, recipe("compressed-tensors", 3, 64, true, STATIC), TRANSFORMERS, COMPRESSED_TENSORS);
         add(cases, recipe("compressed-tensors", 2, 64, false, OFF), TRANSFORMERS, COMPRESSED_TENSORS);
         add(cases, recipe("compressed-tensors", 4, 128, true, STATIC, kept), TRANSFORMERS, COMPRESSED_TENSORS);
-        return tests("formats", cases);
+        return LoadCases.tests("formats", cases);
     }
 
     /** What the command writes: the whole way from options to files. */
@@ -124,7 +118,7 @@ class InteropTest {
                 TRANSFORMERS,
                 COMPRESSED_TENSORS,
                 VLLM);
-        return tests("quantized", cases);
+        return LoadCases.tests("quantized", cases);
     }
 
     /** What the report tells people to paste, out of reports of real runs; groups of whole rows need another kernel. */
@@ -174,7 +168,7 @@ class InteropTest {
         if (options.contains("500KB")) {
             assertThat(checkpoint.resolve("model.safetensors.index.json")).exists();
         }
-        QuantizedDemo.dense(checkpoint, folder.resolve("dense"));
+        DenseCopy.write(checkpoint, folder.resolve("dense"));
         addCases(cases, "quantize demo " + options, folder, checkpoint, loaders);
     }
 
@@ -216,42 +210,5 @@ class InteropTest {
         }
         Path broken = BrokenCheckpoint.copy(checkpoint, folder.resolve("broken"));
         cases.add(new LoadCase(name + ", broken, in " + loaders[0].program, loaders[0], broken, reference, true));
-    }
-
-    /** 4 sequences of 48 token ids of the demo model, each after its first token. */
-    private static int[][] tokens() {
-        Random random = new Random(7);
-        int[][] tokens = new int[4][];
-        for (int i = 0; i < tokens.length; i++) {
-            tokens[i] =
-                    IntStream.concat(IntStream.of(0), random.ints(47, 2, 2048)).toArray();
-        }
-        return tokens;
-    }
-
-    private static Stream<DynamicTest> tests(String name, List<LoadCase> cases) throws Exception {
-        Map<String, JsonNode> results = new LinkedHashMap<>();
-        Map<String, List<LoadCase>> byEnvironment = cases.stream()
-                .collect(Collectors.groupingBy(
-                        each -> each.loader().environment, LinkedHashMap::new, Collectors.toList()));
-        for (var group : byEnvironment.entrySet()) {
-            results.putAll(LoadCase.load(group.getKey(), group.getValue(), WORK.resolve(name)));
-        }
-        return cases.stream().map(each -> DynamicTest.dynamicTest(each.name(), () -> check(each, results)));
-    }
-
-    private static void check(LoadCase each, Map<String, JsonNode> results) {
-        JsonNode result = results.get(each.name());
-        assertThat(result).as("result of %s; see target/interop", each.name()).isNotNull();
-        assertThat(result.path("error").asText("")).isEmpty();
-        assertThat(result.get("unclean")).as("the loader's report").isEmpty();
-        double relative = result.get("relative").asDouble();
-        System.out.printf("%-60s relative %.2g, limit %.2g%n", each.name(), relative, each.loader().tolerance);
-        if (each.broken()) {
-            assertThat(relative).as("the broken checkpoint is noticed").isGreaterThan(5 * each.loader().tolerance);
-        } else {
-            assertThat(result.get("finite").asBoolean()).isTrue();
-            assertThat(relative).isLessThan(each.loader().tolerance);
-        }
     }
 }
