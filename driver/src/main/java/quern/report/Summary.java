@@ -59,12 +59,14 @@ public final class Summary {
     }
 
     private static String size(Report.Size size) {
+        boolean smaller = size.after() <= size.before();
         return String.format(
                 Locale.ROOT,
-                "%s -> %s (%.1f x smaller), %s bits per quantized weight",
+                "%s -> %s (%.1f x %s), %s bits per quantized weight",
                 bytes(size.before()),
                 bytes(size.after()),
-                (double) size.before() / size.after(),
+                smaller ? (double) size.before() / size.after() : (double) size.after() / size.before(),
+                smaller ? "smaller" : "larger", // a source of few bits made one of more
                 figures(size.bitsPerWeight(), 3));
     }
 

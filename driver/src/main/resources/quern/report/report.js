@@ -88,7 +88,8 @@ if (evaluation) {
   headline.append(figure('Quality', 'not measured', 'quern eval DIR --against MODEL measures it'));
 }
 headline.append(
-  figure('Size', bytes(size.after), round(size.before / size.after, 2) + ' × smaller', bytes(size.before)),
+  figure('Size', bytes(size.after), size.after <= size.before
+    ? round(size.before / size.after, 2) + ' × smaller' : round(size.after / size.before, 2) + ' × larger', bytes(size.before)),
   figure('Bits per weight', round(size.bitsPerWeight), 'scales and zeros included, ' + plural(linears.length, 'linear')),
   figure('Wall time', duration(report.wallSeconds), report.machine.executors === 1
     ? 'one executor' : report.machine.executors + ' executors'));
