@@ -3,6 +3,7 @@ package quern.app;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -12,11 +13,13 @@ import quern.QuernException;
 import quern.calibration.TokenWindows;
 import quern.evaluate.Score;
 import quern.model.Model;
+import quern.model.Site;
 import quern.plan.Plan;
 import quern.plan.Planner;
 import quern.progress.Progress;
 import quern.report.Report;
 import quern.run.CalibrationTokens;
+import quern.run.PassTiles;
 import quern.run.Phase;
 import quern.run.Publication;
 import quern.run.Quantization;
@@ -150,13 +153,18 @@ final class QuantizeJob {
         for (Phase phase : Phase.values()) {
             seconds.put(phase.label(), result.watch().seconds(phase));
         }
+        Map<Long, Integer> expertOfSite = new HashMap<>();
+        plan.sites().forEach(site -> expertOfSite.put(PassTiles.siteKey(site.layer(), site.index()), site.expert()));
         List<Report.Linear> linears = new ArrayList<>();
         for (SiteManifest site : result.sites()) {
+            int expert = expertOfSite.getOrDefault(PassTiles.siteKey(site.layer(), site.site()), Site.SHARED);
             for (SiteManifest.LinearManifest l : site.linears()) {
                 linears.add(new Report.Linear(
                         site.layer(),
                         l.name(),
                         withinLayer(site.layer(), l.name()),
+                        expert,
+                        site.tokens(),
                         l.outputs(),
                         l.inputs(),
                         l.loss(),

@@ -47,6 +47,17 @@ final class Facts {
             int executors,
             boolean noted,
             Report.@Nullable Evaluation evaluation) {
+        return of(model, recipe, layers, executors, noted, evaluation, 0);
+    }
+
+    static Report of(
+            String model,
+            Recipe recipe,
+            int layers,
+            int executors,
+            boolean noted,
+            Report.@Nullable Evaluation evaluation,
+            int experts) {
         Random random = new Random(7);
         List<Report.Linear> linears = new ArrayList<>();
         for (int layer = 0; layer < layers; layer++) {
@@ -62,7 +73,36 @@ final class Facts {
                     notes.add("fell back to round-to-nearest: <b>too few tokens</b>");
                 }
                 linears.add(new Report.Linear(
-                        layer, "model.layers." + layer + "." + linear, linear, 256, 768, rtn * share, rtn, notes));
+                        layer,
+                        "model.layers." + layer + "." + linear,
+                        linear,
+                        -1,
+                        262_144,
+                        256,
+                        768,
+                        rtn * share,
+                        rtn,
+                        notes));
+            }
+            for (int expert = 0; expert < experts; expert++) {
+                long tokens = random.nextInt(20) == 0 ? random.nextInt(100) : 1_000 + random.nextInt(8_000);
+                List<String> notes =
+                        tokens < 256 ? List.of(tokens + " calibration tokens reached this expert") : List.of();
+                for (String linear : new String[] {"gate_proj", "up_proj", "down_proj"}) {
+                    String name = "mlp.experts." + expert + "." + linear;
+                    double rtn = Math.exp(random.nextGaussian() - 5);
+                    linears.add(new Report.Linear(
+                            layer,
+                            "model.layers." + layer + "." + name,
+                            name,
+                            expert,
+                            tokens,
+                            256,
+                            768,
+                            rtn * 0.5,
+                            rtn,
+                            notes));
+                }
             }
         }
         Map<String, Double> seconds = new LinkedHashMap<>();

@@ -4,7 +4,9 @@ import java.io.IOException;
 import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import quern.plan.Plan;
 
@@ -27,14 +29,16 @@ public final class LocalRunner implements PlanRunner {
     public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left)
             throws IOException {
         List<Plan.Part> parts = plan.calibration().parts();
-        List<List<PassTiles.PartTile>> tilesOfPart = new ArrayList<>(Collections.nCopies(parts.size(), List.of()));
+        List<Map<Long, List<Hessians.Tile>>> tilesOfPart = new ArrayList<>(Collections.nCopies(parts.size(), Map.of()));
         run(
                 plan,
                 parts,
                 (bench, part, w) -> {
-                    List<PassTiles.PartTile> tiles = new ArrayList<>();
+                    Map<Long, List<Hessians.Tile>> tiles = new HashMap<>(); // by site
                     try (PassTiles run = PassTiles.open(bench, pass, part, w)) {
-                        run.forEachRemaining(tiles::add);
+                        run.forEachRemaining(t -> tiles.computeIfAbsent(
+                                        PassTiles.siteKey(t.layer(), t.site()), site -> new ArrayList<>())
+                                .add(t.tile()));
                     }
                     return tiles;
                 },
@@ -46,12 +50,11 @@ public final class LocalRunner implements PlanRunner {
                 sites,
                 (bench, site, w) -> {
                     Hessians.Sum sum = new Hessians.Sum(site.inputs());
-                    for (List<PassTiles.PartTile> tiles : tilesOfPart) {
-                        tiles.stream()
-                                .filter(t -> t.layer() == site.layer() && t.site() == site.index())
-                                .forEach(t -> sum.add(t.tile()));
+                    long key = PassTiles.siteKey(site.layer(), site.index());
+                    for (Map<Long, List<Hessians.Tile>> tiles : tilesOfPart) {
+                        tiles.getOrDefault(key, List.of()).forEach(sum::add);
                     }
-                    return Tasks.solve(bench, site, sum.hessian(), w);
+                    return Tasks.reduced(bench, site, sum.hessian(), w);
                 },
                 watch,
                 (site, manifest) -> done.accept(manifest));

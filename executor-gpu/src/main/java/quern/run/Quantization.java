@@ -53,6 +53,7 @@ public final class Quantization {
             stages();
         }
         output.delete(new RunFolder(plan.id()).root() + "activations/");
+        output.delete(new RunFolder(plan.id()).hessians());
         listener.writing(plan.shards().size());
         List<SiteManifest> sites = log.sites();
         HashMap<String, String> pieceOfLinear = new HashMap<>();
@@ -90,7 +91,7 @@ public final class Quantization {
             fed = left;
             calls.add(() -> {
                 ready.await();
-                runner.calibrate(plan, pass, watch, this::done, left::countDown);
+                calibrate(pass, left::countDown);
                 if (pass.from() > 0) {
                     forgetActivations(pass.from());
                 }
@@ -110,7 +111,7 @@ public final class Quantization {
         if (!starts.isEmpty() && !starts.stream().allMatch(this::startIsSettled)) {
             listener.stage("boundary pass", 0, starts.get(starts.size() - 1));
             Pass boundary = new Pass(0, starts.get(starts.size() - 1), plan.layers(), -1, starts, List.of());
-            runner.calibrate(plan, boundary, watch, this::done, () -> {});
+            calibrate(boundary, () -> {});
         }
         List<Callable<Boolean>> calls = new ArrayList<>();
         for (Plan.Stage stage : stages) {
@@ -141,24 +142,55 @@ public final class Quantization {
             if (log.layerIsDone(plan, layer)) {
                 continue;
             }
-            int sites = plan.sites(layer, layer + 1).size();
             boolean trueSequential = plan.recipe().trueSequential();
-            for (int site = 0; site < (trueSequential ? sites : 1); site++) {
-                int tapped = trueSequential ? site : -1;
-                if (trueSequential && log.siteIsDone(layer, site)) {
+            List<Integer> ranks = plan.ranks(layer);
+            for (int rank : trueSequential ? ranks : ranks.subList(0, 1)) {
+                if (trueSequential && rankIsDone(layer, rank)) {
                     continue;
                 }
                 boolean stored = layer == stage.begin() || hasActivations(layer);
                 int from = stored ? layer : layer - 1;
                 List<Integer> keep = stored ? List.of() : List.of(layer);
-                List<SiteManifest> quantized = log.before(stage, layer, trueSequential ? site : 0);
-                Pass pass = new Pass(from, layer + 1, layer, tapped, keep, quantized);
-                runner.calibrate(plan, pass, watch, this::done, () -> {});
+                List<SiteManifest> quantized = log.before(plan, stage, layer, trueSequential ? rank : 0);
+                calibrate(new Pass(from, layer + 1, layer, trueSequential ? rank : -1, keep, quantized), () -> {});
             }
             if (layer - 1 > stage.begin()) {
                 forgetActivations(layer - 1);
             }
         }
+    }
+
+    /** A pass, and then the sites whose Hessians wait for others. */
+    private void calibrate(Pass pass, Runnable left) throws IOException {
+        List<Plan.SitePlan> waiting = new ArrayList<>();
+        List<Plan.SitePlan> sites = pass.sites(plan);
+        runner.calibrate(
+                plan,
+                pass,
+                watch,
+                manifest -> {
+                    if (manifest.isWaiting()) {
+                        sites.stream()
+                                .filter(s -> s.layer() == manifest.layer() && s.index() == manifest.site())
+                                .filter(s -> !s.isPool())
+                                .forEach(waiting::add);
+                    } else {
+                        done(manifest);
+                    }
+                },
+                left);
+        runner.each(plan, "quantize experts that few tokens reached", waiting, Tasks::solveShrunk, watch, this::done);
+        for (Plan.SitePlan site : sites) {
+            if (site.isPool() || waiting.contains(site)) {
+                output.delete(new RunFolder(plan.id()).hessian(site.layer(), site.index()));
+            }
+        }
+    }
+
+    private boolean rankIsDone(int layer, int rank) {
+        return plan.sites(layer, layer + 1).stream()
+                .filter(s -> s.rank() == rank)
+                .allMatch(s -> log.siteIsDone(layer, s.index()));
     }
 
     private List<Plan.SitePlan> unfinished(int from, int to) {

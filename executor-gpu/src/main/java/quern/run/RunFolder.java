@@ -33,6 +33,15 @@ public record RunFolder(String id) implements Serializable {
         return activations(layer) + "part-%05d.arrow".formatted(part);
     }
 
+    /** Hessians that wait for others of their layer. */
+    public String hessians() {
+        return root() + "hessians/";
+    }
+
+    public String hessian(int layer, int site) {
+        return hessians() + "layer-%04d-site-%04d.arrow".formatted(layer, site);
+    }
+
     public String piece(int layer, int site) {
         return root() + "pieces/layer-%04d-site-%03d.safetensors".formatted(layer, site);
     }

@@ -19,6 +19,15 @@ public record SiteManifest(int layer, int site, String file, String sha256, long
         linears = List.copyOf(linears);
     }
 
+    /** What a task says of a site whose Hessian it has only stored: no piece is there yet. */
+    static SiteManifest waiting(int layer, int site, long tokens) {
+        return new SiteManifest(layer, site, "", "", tokens, List.of());
+    }
+
+    boolean isWaiting() {
+        return file.isEmpty();
+    }
+
     /**
      * @param loss tr(E H ET) per token of the codes that were chosen
      * @param roundToNearest the same of round-to-nearest

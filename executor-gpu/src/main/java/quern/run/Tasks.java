@@ -13,9 +13,11 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import quern.method.Hessian;
 import quern.method.Method;
+import quern.method.Shrinkage;
 import quern.plan.Plan;
 import quern.scheme.QuantizedLinear;
 import quern.store.Checkpoint;
@@ -33,8 +35,43 @@ public final class Tasks {
 
     private Tasks() {}
 
+    /**
+     * What becomes of a site's Hessian when it is complete: the site is quantized, but for an expert that too few tokens reached. Its
+     * Hessian is stored, and so is that of all experts together; {@link #solveShrunk} comes when both are there.
+     */
+    public static SiteManifest reduced(Workbench bench, Plan.SitePlan site, Hessian hessian, Stopwatch watch)
+            throws IOException {
+        if (site.isPool() || (site.ofExpert() && hessian.tokens() > 0 && Shrinkage.needed(hessian))) {
+            String file = bench.folder().hessian(site.layer(), site.index());
+            watch.time(Phase.WRITE, () -> {
+                HessianFile.write(bench.output(), file, hessian);
+                return file;
+            });
+            return SiteManifest.waiting(site.layer(), site.index(), hessian.tokens());
+        }
+        return solve(bench, site, hessian, watch);
+    }
+
+    /** Quantizes the linears of an expert that few tokens reached, with a Hessian between its own and that of all experts. */
+    static SiteManifest solveShrunk(Workbench bench, Plan.SitePlan site, Stopwatch watch) throws IOException {
+        int pool = bench.plan().pools(site.layer(), site.layer() + 1).stream()
+                .filter(p -> p.rank() == site.rank())
+                .findFirst()
+                .orElseThrow()
+                .index();
+        Hessian own = HessianFile.read(bench.output(), bench.folder().hessian(site.layer(), site.index()));
+        Hessian all = HessianFile.read(bench.output(), bench.folder().hessian(site.layer(), pool));
+        return solve(bench, site, Shrinkage.toward(all, own), List.of(Shrinkage.note(own)), watch);
+    }
+
     /** Quantizes the linears of one site, packs them and writes the piece. */
     public static SiteManifest solve(Workbench bench, Plan.SitePlan site, @Nullable Hessian hessian, Stopwatch watch)
+            throws IOException {
+        return solve(bench, site, hessian, List.of(), watch);
+    }
+
+    private static SiteManifest solve(
+            Workbench bench, Plan.SitePlan site, @Nullable Hessian hessian, List<String> notes, Stopwatch watch)
             throws IOException {
         Plan plan = bench.plan();
         List<TensorSpec> specs = new ArrayList<>();
@@ -55,7 +92,7 @@ public final class Tasks {
                         linear.inputs(),
                         outcome.losses().loss(),
                         outcome.losses().roundToNearest(),
-                        outcome.notes()));
+                        Stream.concat(notes.stream(), outcome.notes().stream()).toList()));
             }
         }
         String file = bench.folder().piece(site.layer(), site.index());
