@@ -73,10 +73,10 @@ class SparkRunnerTest {
     @CsvSource({"local[2]", "'local-cluster[2,1,1024]'"})
     void writesTheBytesOfTheLocalRunnerForExperts(String master) throws IOException {
         source = folder.resolve("experts");
-        ToyModel.writeExperts(new LocalStore(source), LAYERS, 7);
+        ToyModel.writeExperts(new LocalStore(source), 2, 7);
         try (JavaSparkContext spark = context(master, Map.of())) {
             SparkRunner runner = new SparkRunner(spark, ToyRun.STORES);
-            for (int stages : List.of(1, LAYERS)) {
+            for (int stages : List.of(1, 2)) {
                 Map<String, String> expected = local(stages);
                 Plan plan = ToyRun.plan(source, folder.resolve("spark" + stages), ToyRun.recipe(), stages);
                 ToyRun.run(plan, runner, Quantization.Listener.SILENT);
