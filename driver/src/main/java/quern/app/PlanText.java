@@ -50,6 +50,16 @@ final class PlanText {
                                     c.source(),
                                     c.sha256(),
                                     c.parts().size()));
+            if (!c.more().isEmpty()) {
+                int further = c.more().stream()
+                        .flatMap(List::stream)
+                        .mapToInt(Plan.Part::count)
+                        .sum();
+                line(
+                        lines,
+                        "",
+                        "up to %d x %d more for experts that too few of these reach".formatted(further, c.length()));
+            }
             line(lines, "propagation", propagation(plan));
             line(lines, "gives up", givesUp(plan));
         } else {

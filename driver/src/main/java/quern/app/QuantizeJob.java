@@ -57,6 +57,7 @@ final class QuantizeJob {
      * @param output where the result goes
      * @param stages 0 for the default of the width
      * @param calibration none where the method needs none
+     * @param more how many of its windows, the last ones, are only for experts that too few tokens reach
      * @param evaluation what to measure before and after on, or nothing
      */
     record Settings(
@@ -68,6 +69,7 @@ final class QuantizeJob {
             long maxShardBytes,
             boolean resume,
             @Nullable TokenWindows calibration,
+            int more,
             @Nullable TokenWindows evaluation) {}
 
     static Plan plan(JavaSparkContext spark, StoreOpener stores, Settings settings) throws IOException {
@@ -85,8 +87,9 @@ final class QuantizeJob {
                                 : new Planner.Tokens(
                                         tokens.source(),
                                         tokens.sha256(),
-                                        tokens.windows().size(),
-                                        tokens.length()),
+                                        tokens.windows().size() - settings.more(),
+                                        tokens.length(),
+                                        settings.more()),
                         Cluster.machine(spark)));
     }
 
@@ -184,9 +187,9 @@ final class QuantizeJob {
                         ? null
                         : new Report.Calibration(
                                 tokens.source(),
-                                tokens.windows().size(),
+                                tokens.windows().size() - settings.more(),
                                 tokens.length(),
-                                tokens.tokens(),
+                                (long) (tokens.windows().size() - settings.more()) * tokens.length(),
                                 tokens.sha256()),
                 PlanText.lines(plan),
                 linears,

@@ -62,7 +62,7 @@ public final class SparkRunner implements PlanRunner {
     @Override
     public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left)
             throws IOException {
-        int parts = plan.calibration().parts().size();
+        int parts = pass.parts(plan).size();
         List<Plan.SitePlan> sites = pass.sites(plan);
         Shared<Plan> shared = shared(plan);
         BusyTime busy = new BusyTime(spark);
@@ -75,7 +75,7 @@ public final class SparkRunner implements PlanRunner {
                 .flatMapToPair(index -> {
                     Stopwatch own = new Stopwatch();
                     Workbench bench = Workbench.of(shared.value(), opener);
-                    Plan.Part part = bench.plan().calibration().parts().get(index);
+                    Plan.Part part = pass.parts(bench.plan()).get(index);
                     PassTiles run = PassTiles.open(bench, pass, part, own);
                     TaskContext.get().addTaskCompletionListener(context -> {
                         run.close();
@@ -94,7 +94,7 @@ public final class SparkRunner implements PlanRunner {
                         SortedTiles reduced = new SortedTiles(sorted);
                         ArrayList<SiteManifest> results = new ArrayList<>();
                         for (Plan.SitePlan site : partitioner.sites(TaskContext.getPartitionId())) {
-                            results.add(Tasks.reduced(bench, site, reduced.hessian(site), own));
+                            results.add(Tasks.reduced(bench, pass, site, reduced.hessian(site), own));
                         }
                         busy.add(own);
                         return List.of(bytes(results)).iterator();

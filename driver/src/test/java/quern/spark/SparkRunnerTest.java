@@ -77,8 +77,10 @@ class SparkRunnerTest {
         try (JavaSparkContext spark = context(master, Map.of())) {
             SparkRunner runner = new SparkRunner(spark, ToyRun.STORES);
             for (int stages : List.of(1, 2)) {
-                Map<String, String> expected = local(stages);
-                Plan plan = ToyRun.plan(source, folder.resolve("spark" + stages), ToyRun.recipe(), stages);
+                Plan one = ToyRun.plan(source, folder.resolve("local" + stages), ToyRun.recipe(), stages, 16);
+                ToyRun.run(one, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+                Map<String, String> expected = ToyRun.bytes(Path.of(one.output()));
+                Plan plan = ToyRun.plan(source, folder.resolve("spark" + stages), ToyRun.recipe(), stages, 16);
                 ToyRun.run(plan, runner, Quantization.Listener.SILENT);
                 assertThat(ToyRun.bytes(Path.of(plan.output())))
                         .as("%d stages", stages)

@@ -4,6 +4,8 @@ import java.io.Serializable;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import quern.model.Site;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;
@@ -163,14 +165,29 @@ public record Plan(
      * @param batch sequences of one forward batch
      * @param parts fixed slices of the sequences
      * @param wave layers of one pass with taps where every layer is a stage by itself
+     * @param more slices of further sequences, which are drawn on, round after round, only for experts that too few tokens reached
      */
     public record Calibration(
-            String source, String sha256, int sequences, int length, int batch, List<Part> parts, int wave)
+            String source,
+            String sha256,
+            int sequences,
+            int length,
+            int batch,
+            List<Part> parts,
+            int wave,
+            List<List<Part>> more)
             implements Serializable {
-        public static final Calibration NONE = new Calibration("none", "", 0, 0, 1, List.of(), 1);
+        public static final Calibration NONE = new Calibration("none", "", 0, 0, 1, List.of(), 1, List.of());
 
         public Calibration {
             parts = List.copyOf(parts);
+            more = more.stream().map(List::copyOf).toList();
+        }
+
+        /** All parts, those of further sequences included. */
+        public List<Part> allParts() {
+            return Stream.concat(parts.stream(), more.stream().flatMap(List::stream))
+                    .toList();
         }
 
         public long tokens() {
@@ -179,7 +196,21 @@ public record Plan(
     }
 
     /** Sequences [first, first + count). */
-    public record Part(int index, int first, int count) implements Serializable {}
+    public record Part(int index, int first, int count) implements Serializable {
+        /** Cuts sequences from {@code from} on. */
+        static List<Part> cut(int from, int sequences, int parts, int firstIndex) {
+            return IntStream.range(0, parts)
+                    .mapToObj(p -> {
+                        int first = start(p, parts, sequences);
+                        return new Part(firstIndex + p, from + first, start(p + 1, parts, sequences) - first);
+                    })
+                    .toList();
+        }
+
+        private static int start(int part, int parts, int sequences) {
+            return (int) Math.round((double) part * sequences / parts);
+        }
+    }
 
     /** One output file and its tensors, in order. */
     public record Shard(String file, List<ShardTensor> tensors) implements Serializable {

@@ -32,6 +32,9 @@ public final class Planner {
     /** Waves of a layer-parallel run: so many that progress shows and a restart loses little. */
     private static final int WAVES = 5;
 
+    /** Rounds in which further sequences are drawn on: after each it is seen whether they were enough. */
+    private static final int ROUNDS = 4;
+
     /** What the Hessian tiles of one part and one wave may take. */
     private static final long WAVE_BYTES = 1L << 30;
 
@@ -67,8 +70,17 @@ public final class Planner {
             @Nullable Tokens tokens,
             Machine machine) {}
 
-    /** Calibration tokens as far as a plan knows them. */
-    public record Tokens(String source, String sha256, int sequences, int length) {}
+    /**
+     * Calibration tokens as far as a plan knows them.
+     *
+     * @param more further sequences behind these, for experts that too few tokens reach
+     */
+    public record Tokens(String source, String sha256, int sequences, int length, int more) {
+        /** No more than these. */
+        public Tokens(String source, String sha256, int sequences, int length) {
+            this(source, sha256, sequences, length, 0);
+        }
+    }
 
     /**
      * What carries the plan out.
@@ -242,12 +254,13 @@ public final class Planner {
         }
         int sequences = tokens.sequences();
         int length = tokens.length();
-        long total = (long) sequences * length;
-        int count = (int) Math.min(sequences, (total + PART_TOKENS - 1) / PART_TOKENS);
-        List<Plan.Part> parts = new ArrayList<>();
-        for (int p = 0; p < count; p++) {
-            int first = start(p, count, sequences);
-            parts.add(new Plan.Part(p, first, start(p + 1, count, sequences) - first));
+        List<Plan.Part> parts = Plan.Part.cut(0, sequences, parts(sequences, length), 0);
+        List<List<Plan.Part>> more = new ArrayList<>();
+        int index = parts.size();
+        for (Plan.Part round : Plan.Part.cut(sequences, tokens.more(), Math.min(ROUNDS, tokens.more()), 0)) {
+            List<Plan.Part> some = Plan.Part.cut(round.first(), round.count(), parts(round.count(), length), index);
+            more.add(some);
+            index += some.size();
         }
         int batch = Math.max(1, BATCH_TOKENS / length);
         long layerBytes = IntStream.range(0, model.layers())
@@ -260,6 +273,11 @@ public final class Planner {
         int wave =
                 (int) Math.max(1, Math.min((model.layers() + WAVES - 1) / WAVES, WAVE_BYTES / Math.max(1, layerBytes)));
         return new Plan.Calibration(
-                tokens.source(), tokens.sha256(), sequences, length, batch, parts, stages > 1 ? wave : 1);
+                tokens.source(), tokens.sha256(), sequences, length, batch, parts, stages > 1 ? wave : 1, more);
+    }
+
+    private static int parts(int sequences, int length) {
+        long total = (long) sequences * length;
+        return (int) Math.min(sequences, (total + PART_TOKENS - 1) / PART_TOKENS);
     }
 }

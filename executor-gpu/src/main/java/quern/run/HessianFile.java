@@ -32,6 +32,15 @@ final class HessianFile {
         output.write(file, out -> RowFile.write(out, DType.F32, n, batches));
     }
 
+    /** The sum, over the tokens of both. */
+    static Hessian plus(Hessian a, Hessian b) {
+        Matrix sum = a.sum().copy();
+        for (int i = 0; i < sum.values().length; i++) {
+            sum.values()[i] += b.sum().values()[i];
+        }
+        return new Hessian(sum, a.tokens() + b.tokens());
+    }
+
     static Hessian read(BlobStore output, String file) throws IOException {
         try (RowFile.Reader reader = RowFile.open(output.open(file))) {
             int n = reader.width();

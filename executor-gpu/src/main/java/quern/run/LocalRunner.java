@@ -28,7 +28,7 @@ public final class LocalRunner implements PlanRunner {
     @Override
     public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left)
             throws IOException {
-        List<Plan.Part> parts = plan.calibration().parts();
+        List<Plan.Part> parts = pass.parts(plan);
         List<Map<Long, List<Hessians.Tile>>> tilesOfPart = new ArrayList<>(Collections.nCopies(parts.size(), Map.of()));
         run(
                 plan,
@@ -43,7 +43,7 @@ public final class LocalRunner implements PlanRunner {
                     return tiles;
                 },
                 watch,
-                (part, tiles) -> tilesOfPart.set(part.index(), tiles));
+                (part, tiles) -> tilesOfPart.set(parts.indexOf(part), tiles));
         List<Plan.SitePlan> sites = pass.sites(plan);
         run(
                 plan,
@@ -54,7 +54,7 @@ public final class LocalRunner implements PlanRunner {
                     for (Map<Long, List<Hessians.Tile>> tiles : tilesOfPart) {
                         tiles.getOrDefault(key, List.of()).forEach(sum::add);
                     }
-                    return Tasks.reduced(bench, site, sum.hessian(), w);
+                    return Tasks.reduced(bench, pass, site, sum.hessian(), w);
                 },
                 watch,
                 (site, manifest) -> done.accept(manifest));

@@ -149,7 +149,9 @@ final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoClosea
                 }
             }
             for (Plan.SitePlan pool : bench.plan().pools(layer, layer + 1)) {
-                pools.put(pool.rank(), pool);
+                if (pass.taps(pool)) {
+                    pools.put(pool.rank(), pool);
+                }
             }
         }
 
@@ -173,8 +175,11 @@ final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoClosea
             for (Plan.SitePlan site : done) {
                 Growing growing = Objects.requireNonNull(grams.remove(site));
                 try (growing) {
-                    Plan.SitePlan pool = Objects.requireNonNull(pools.get(site.rank()));
-                    grams.computeIfAbsent(pool, p -> new Growing(p.inputs())).add(growing);
+                    Plan.SitePlan pool = pools.get(site.rank());
+                    if (pool != null) {
+                        grams.computeIfAbsent(pool, p -> new Growing(p.inputs()))
+                                .add(growing);
+                    }
                     hessians.add(growing.hessian(site));
                 }
             }

@@ -4,8 +4,10 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
@@ -53,6 +55,7 @@ public final class Quantization {
             stages();
         }
         output.delete(new RunFolder(plan.id()).root() + "activations/");
+        drawOn();
         output.delete(new RunFolder(plan.id()).hessians());
         listener.writing(plan.shards().size());
         List<SiteManifest> sites = log.sites();
@@ -162,29 +165,60 @@ public final class Quantization {
 
     /** A pass, and then the sites whose Hessians wait for others. */
     private void calibrate(Pass pass, Runnable left) throws IOException {
-        List<Plan.SitePlan> waiting = new ArrayList<>();
-        List<Plan.SitePlan> sites = pass.sites(plan);
+        List<Tasks.Uncovered> waiting = new ArrayList<>();
+        Map<Long, Plan.SitePlan> sites = new HashMap<>();
+        pass.sites(plan).forEach(site -> sites.put(PassTiles.siteKey(site.layer(), site.index()), site));
         runner.calibrate(
                 plan,
                 pass,
                 watch,
                 manifest -> {
-                    if (manifest.isWaiting()) {
-                        sites.stream()
-                                .filter(s -> s.layer() == manifest.layer() && s.index() == manifest.site())
-                                .filter(s -> !s.isPool())
-                                .forEach(waiting::add);
-                    } else {
+                    Plan.SitePlan site =
+                            Objects.requireNonNull(sites.get(PassTiles.siteKey(manifest.layer(), manifest.site())));
+                    if (!manifest.isWaiting()) {
                         done(manifest);
+                    } else if (!site.isPool()) {
+                        waiting.add(new Tasks.Uncovered(site, 0));
                     }
                 },
                 left);
-        runner.each(plan, "quantize experts that few tokens reached", waiting, Tasks::solveShrunk, watch, this::done);
-        for (Plan.SitePlan site : sites) {
-            if (site.isPool() || waiting.contains(site)) {
-                output.delete(new RunFolder(plan.id()).hessian(site.layer(), site.index()));
+        runner.each(
+                plan, "quantize experts that few tokens reached", waiting, Tasks::solveUncovered, watch, this::done);
+    }
+
+    /**
+     * Further text, round after round, for the experts that fewer tokens reached than they have inputs, until all are covered or there is
+     * no more. It goes through the model in full precision, and only their Hessians are gathered. They are then quantized anew.
+     */
+    private void drawOn() throws IOException {
+        Map<Long, Plan.SitePlan> sites = new HashMap<>();
+        plan.sites().forEach(site -> sites.put(PassTiles.siteKey(site.layer(), site.index()), site));
+        Map<Plan.SitePlan, Integer> roundOfSite = new LinkedHashMap<>();
+        List<Plan.SitePlan> open = new ArrayList<>();
+        for (SiteManifest manifest : log.sites()) {
+            Plan.SitePlan site =
+                    Objects.requireNonNull(sites.get(PassTiles.siteKey(manifest.layer(), manifest.site())));
+            if (site.ofExpert() && manifest.tokens() < site.inputs() && manifest.further() < 0) {
+                open.add(site);
             }
         }
+        for (int round = 1; round <= plan.calibration().more().size() && !open.isEmpty(); round++) {
+            Map<Long, Long> tokens = new HashMap<>();
+            runner.calibrate(
+                    plan,
+                    Pass.further(round, open),
+                    watch,
+                    m -> tokens.put(PassTiles.siteKey(m.layer(), m.site()), m.tokens()),
+                    () -> {});
+            for (Plan.SitePlan site : open) {
+                roundOfSite.put(site, round);
+            }
+            open.removeIf(site ->
+                    Objects.requireNonNull(tokens.get(PassTiles.siteKey(site.layer(), site.index()))) >= site.inputs());
+        }
+        List<Tasks.Uncovered> again = new ArrayList<>();
+        roundOfSite.forEach((site, round) -> again.add(new Tasks.Uncovered(site, round)));
+        runner.each(plan, "quantize experts with further text", again, Tasks::solveUncovered, watch, this::done);
     }
 
     private boolean rankIsDone(int layer, int rank) {

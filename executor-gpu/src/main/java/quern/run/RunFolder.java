@@ -38,8 +38,9 @@ public record RunFolder(String id) implements Serializable {
         return root() + "hessians/";
     }
 
-    public String hessian(int layer, int site) {
-        return hessians() + "layer-%04d-site-%04d.arrow".formatted(layer, site);
+    /** @param round of further tokens that it holds, too; 0 for none */
+    public String hessian(int layer, int site, int round) {
+        return hessians() + "layer-%04d-site-%04d-round-%d.arrow".formatted(layer, site, round);
     }
 
     public String piece(int layer, int site) {

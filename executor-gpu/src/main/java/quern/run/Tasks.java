@@ -37,41 +37,81 @@ public final class Tasks {
 
     /**
      * What becomes of a site's Hessian when it is complete: the site is quantized, but for an expert that too few tokens reached. Its
-     * Hessian is stored, and so is that of all experts together; {@link #solveShrunk} comes when both are there.
+     * Hessian is stored, and so is that of all experts together; {@link #solveShrunk} comes when both are there. A round of further
+     * tokens only adds to what is stored.
      */
-    public static SiteManifest reduced(Workbench bench, Plan.SitePlan site, Hessian hessian, Stopwatch watch)
+    public static SiteManifest reduced(Workbench bench, Pass pass, Plan.SitePlan site, Hessian hessian, Stopwatch watch)
             throws IOException {
+        if (pass.round() > 0) {
+            Hessian sum = HessianFile.plus(stored(bench, site, pass.round() - 1), hessian);
+            store(bench, site, pass.round(), sum, watch);
+            return SiteManifest.waiting(site.layer(), site.index(), sum.tokens());
+        }
         if (site.isPool() || (site.ofExpert() && hessian.tokens() > 0 && Shrinkage.needed(hessian))) {
-            String file = bench.folder().hessian(site.layer(), site.index());
-            watch.time(Phase.WRITE, () -> {
-                HessianFile.write(bench.output(), file, hessian);
-                return file;
-            });
+            store(bench, site, 0, hessian, watch);
             return SiteManifest.waiting(site.layer(), site.index(), hessian.tokens());
         }
-        return solve(bench, site, hessian, watch);
+        return solve(bench, site, hessian, -1, List.of(), watch);
     }
 
-    /** Quantizes the linears of an expert that few tokens reached, with a Hessian between its own and that of all experts. */
-    static SiteManifest solveShrunk(Workbench bench, Plan.SitePlan site, Stopwatch watch) throws IOException {
-        int pool = bench.plan().pools(site.layer(), site.layer() + 1).stream()
+    private static void store(Workbench bench, Plan.SitePlan site, int round, Hessian hessian, Stopwatch watch)
+            throws IOException {
+        String file = bench.folder().hessian(site.layer(), site.index(), round);
+        watch.time(Phase.WRITE, () -> {
+            HessianFile.write(bench.output(), file, hessian);
+            return file;
+        });
+    }
+
+    /** The Hessian after a round; zero for an expert that no token had reached by then. */
+    private static Hessian stored(Workbench bench, Plan.SitePlan site, int round) throws IOException {
+        String file = bench.folder().hessian(site.layer(), site.index(), round);
+        return round == 0 && !bench.output().exists(file)
+                ? new Hessian(Matrix.zeros(site.inputs(), site.inputs()), 0)
+                : HessianFile.read(bench.output(), file);
+    }
+
+    /** An expert that few tokens reached, and the last round of further tokens that were drawn on for it. */
+    record Uncovered(Plan.SitePlan site, int round) implements Serializable {}
+
+    /**
+     * Quantizes the linears of an expert that few tokens reached: with its own Hessian if further tokens made it sound, with one between
+     * its own and that of all experts if there are some, and to nearest if there are none.
+     */
+    static SiteManifest solveUncovered(Workbench bench, Uncovered uncovered, Stopwatch watch) throws IOException {
+        Plan.SitePlan site = uncovered.site();
+        int round = uncovered.round();
+        Hessian own = stored(bench, site, round);
+        long further = round == 0 ? -1 : own.tokens() - stored(bench, site, 0).tokens();
+        List<String> notes = new ArrayList<>();
+        if (round > 0) {
+            notes.add(further + " of the " + own.tokens()
+                    + " tokens that calibrated it are of further text, drawn on for it");
+        }
+        if (own.tokens() == 0 || !Shrinkage.needed(own)) {
+            return solve(bench, site, own, further, notes, watch);
+        }
+        Plan.SitePlan pool = bench.plan().pools(site.layer(), site.layer() + 1).stream()
                 .filter(p -> p.rank() == site.rank())
                 .findFirst()
-                .orElseThrow()
-                .index();
-        Hessian own = HessianFile.read(bench.output(), bench.folder().hessian(site.layer(), site.index()));
-        Hessian all = HessianFile.read(bench.output(), bench.folder().hessian(site.layer(), pool));
-        return solve(bench, site, Shrinkage.toward(all, own), List.of(Shrinkage.note(own)), watch);
+                .orElseThrow();
+        notes.add(Shrinkage.note(own));
+        return solve(bench, site, Shrinkage.toward(stored(bench, pool, 0), own), further, notes, watch);
     }
 
     /** Quantizes the linears of one site, packs them and writes the piece. */
     public static SiteManifest solve(Workbench bench, Plan.SitePlan site, @Nullable Hessian hessian, Stopwatch watch)
             throws IOException {
-        return solve(bench, site, hessian, List.of(), watch);
+        return solve(bench, site, hessian, -1, List.of(), watch);
     }
 
     private static SiteManifest solve(
-            Workbench bench, Plan.SitePlan site, @Nullable Hessian hessian, List<String> notes, Stopwatch watch)
+            Workbench bench,
+            Plan.SitePlan site,
+            @Nullable Hessian hessian,
+            long further,
+            List<String> notes,
+            Stopwatch watch)
             throws IOException {
         Plan plan = bench.plan();
         List<TensorSpec> specs = new ArrayList<>();
@@ -103,7 +143,8 @@ public final class Tasks {
                         file,
                         specs,
                         (spec, out) -> SafetensorsWriter.copy(buffers.get(specs.indexOf(spec)), out)));
-        return new SiteManifest(site.layer(), site.index(), file, sha, hessian == null ? 0 : hessian.tokens(), linears);
+        long tokens = hessian == null ? 0 : hessian.tokens();
+        return new SiteManifest(site.layer(), site.index(), file, sha, tokens, further, linears);
     }
 
     /** What one shard's task wrote. */

@@ -94,8 +94,7 @@ class ExpertRunTest {
     void every_expert_is_calibrated_with_the_tokens_that_reach_it() throws IOException {
         Plan plan = plan("out", ToyRun.recipe(), LAYERS);
         Quantization.Result result = ToyRun.run(plan, runner(2), Quantization.Listener.SILENT);
-        Map<String, SiteManifest> byLinear = new HashMap<>();
-        result.sites().forEach(site -> site.linears().forEach(l -> byLinear.put(l.name(), site)));
+        Map<String, SiteManifest> byLinear = byLinear(result);
         assertThat(byLinear).hasSize(LAYERS * 4 + 3 + (LAYERS - 1) * EXPERTS * 3);
         assertThat(byLinear.get("model.layers.1.self_attn.q_proj").tokens()).isEqualTo(TOKENS);
         int[] counts = counted(1);
@@ -107,10 +106,7 @@ class ExpertRunTest {
                 SiteManifest site = byLinear.get(name);
                 // Operands are rounded in a run, so a token or two may go elsewhere.
                 assertThat((int) site.tokens()).as(name).isBetween(counts[e] - 3, counts[e] + 3);
-                List<String> notes = site.linears().stream()
-                        .filter(l -> l.name().equals(name))
-                        .flatMap(l -> l.notes().stream())
-                        .toList();
+                List<String> notes = notes(byLinear, name);
                 int inputs = linear.equals("down_proj") ? 32 : 64;
                 if (site.tokens() == 0) {
                     none++;
@@ -132,6 +128,57 @@ class ExpertRunTest {
         for (Plan.SitePlan site : plan.sites()) {
             assertThat(Verification.site(bench, site)).isEmpty();
         }
+    }
+
+    /** 23 of 768 tokens reach it, so 45 further sequences of 32 are enough for its 32 columns behind the gate, and for 64 not. */
+    @Test
+    void further_text_is_drawn_on_for_experts_that_too_few_tokens_reach() throws IOException {
+        Plan plan = ToyRun.plan(source, folder.resolve("more"), ToyRun.recipe(), LAYERS, 45);
+        assertThat(plan.calibration().sequences()).isEqualTo(24);
+        assertThat(plan.calibration().more()).hasSize(4);
+        assertThat(plan.calibration().allParts()).extracting(Plan.Part::index).containsExactly(0, 1, 2, 3, 4, 5, 6, 7);
+        Quantization.Result result = ToyRun.run(plan, runner(2), Quantization.Listener.SILENT);
+        Map<String, SiteManifest> without =
+                byLinear(ToyRun.run(plan("without", ToyRun.recipe(), LAYERS), runner(2), Quantization.Listener.SILENT));
+        Map<String, SiteManifest> with = byLinear(result);
+        String last = "model.layers.1.mlp.experts.7.up_proj";
+        assertThat(with.get(last).further()).isZero();
+        assertThat(notes(with, last))
+                .containsExactly(
+                        "0 of the 0 tokens that calibrated it are of further text, drawn on for it",
+                        "no calibration token reached it; rounded to nearest");
+        String gate = "model.layers.1.mlp.experts.6.gate_proj";
+        String down = "model.layers.1.mlp.experts.6.down_proj";
+        assertThat(with.get(down).tokens()).isGreaterThanOrEqualTo(32);
+        assertThat(with.get(gate).tokens()).isGreaterThan(with.get(down).tokens());
+        for (String linear : List.of(gate, down)) {
+            assertThat(with.get(linear).tokens() - with.get(linear).further())
+                    .isEqualTo(without.get(linear).tokens());
+            assertThat(notes(with, linear).get(0)).endsWith("are of further text, drawn on for it");
+        }
+        assertThat(notes(with, down)).hasSize(1);
+        for (String name : List.of("model.layers.1.mlp.experts.0.gate_proj", "model.layers.1.self_attn.q_proj")) {
+            assertThat(with.get(name).sha256()).isEqualTo(without.get(name).sha256());
+            assertThat(with.get(name).further()).isEqualTo(-1);
+        }
+        ToyRun.run(
+                ToyRun.plan(source, folder.resolve("again"), ToyRun.recipe(), LAYERS, 45),
+                runner(1),
+                Quantization.Listener.SILENT);
+        assertThat(ToyRun.bytes(folder.resolve("again"))).isEqualTo(ToyRun.bytes(folder.resolve("more")));
+    }
+
+    private static Map<String, SiteManifest> byLinear(Quantization.Result result) {
+        Map<String, SiteManifest> byLinear = new HashMap<>();
+        result.sites().forEach(site -> site.linears().forEach(l -> byLinear.put(l.name(), site)));
+        return byLinear;
+    }
+
+    private static List<String> notes(Map<String, SiteManifest> byLinear, String name) {
+        return byLinear.get(name).linears().stream()
+                .filter(l -> l.name().equals(name))
+                .flatMap(l -> l.notes().stream())
+                .toList();
     }
 
     @Test
@@ -159,9 +206,13 @@ class ExpertRunTest {
     @ParameterizedTest
     @ValueSource(ints = {1, LAYERS})
     void a_run_resumes_to_the_same_bytes(int stages) throws IOException {
-        ToyRun.run(plan("whole", ToyRun.recipe(), stages), runner(2), Quantization.Listener.SILENT);
-        for (int survived : List.of(0, 9, 20, 37)) {
-            Plan plan = plan("cut" + survived, ToyRun.recipe(), stages);
+        ToyRun.run(
+                ToyRun.plan(source, folder.resolve("whole"), ToyRun.recipe(), stages, 20),
+                runner(2),
+                Quantization.Listener.SILENT);
+        int sites = plan("counted", ToyRun.recipe(), stages).sites().size();
+        for (int survived : List.of(0, 9, 20, 37, sites)) { // the last one, of those that are quantized anew
+            Plan plan = ToyRun.plan(source, folder.resolve("cut" + survived), ToyRun.recipe(), stages, 20);
             AtomicInteger left = new AtomicInteger(survived);
             assertThatThrownBy(() -> ToyRun.run(plan, runner(2), new Quantization.Listener() {
                         @Override
