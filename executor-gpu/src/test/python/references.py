@@ -125,6 +125,41 @@ MODELS["qwen2_5_vl"] = (
     ),
     "multimodal rope, which for text is the plain one",
 )
+MODELS["mixtral-sliding"] = (
+    "mixtral",
+    SIZES | dict(rms_norm_eps=1e-3, sliding_window=6, num_local_experts=5, num_experts_per_tok=2),
+    "experts in every layer, which all slide",
+)
+MODELS["qwen2_moe-every-other"] = (
+    "qwen2_moe",
+    SIZES | dict(rms_norm_eps=1e-3, num_hidden_layers=3, decoder_sparse_step=2, use_sliding_window=True, sliding_window=6,
+                 max_window_layers=2, qkv_bias=False, norm_topk_prob=True, num_experts=6, num_experts_per_tok=3,
+                 moe_intermediate_size=16, shared_expert_intermediate_size=24),
+    "experts in every other layer, weights renormalised, no biases, the first layer slides",
+)
+MODELS["qwen3_moe-biased"] = (
+    "qwen3_moe",
+    SIZES | dict(rms_norm_eps=1e-3, head_dim=16, attention_bias=True, mlp_only_layers=[0], num_experts=6, num_experts_per_tok=3,
+                 norm_topk_prob=False, moe_intermediate_size=16),
+    "biases in attention, the first layer dense, weights as the softmax gives them",
+)
+MODELS["gpt_oss-unbiased"] = (
+    "gpt_oss",
+    SIZES | dict(rms_norm_eps=1e-3, head_dim=8, attention_bias=False, sliding_window=6, num_local_experts=4,
+                 num_experts_per_tok=3, swiglu_alpha=1.2, swiglu_limit=0.8,
+                 rope_parameters=dict(rope_type="default", rope_theta=10000.0)),
+    "no biases in attention, another gain and limit, plain rope",
+)
+MODELS["deepseek_v3-direct"] = (
+    "deepseek_v3",
+    SIZES
+    | dict(rms_norm_eps=1e-3, num_key_value_heads=4, q_lora_rank=None, kv_lora_rank=16, qk_nope_head_dim=8, qk_rope_head_dim=8, v_head_dim=16,
+           rope_interleave=False, attention_bias=True, first_k_dense_replace=1, n_routed_experts=6, num_experts_per_tok=2,
+           n_group=1, topk_group=1, norm_topk_prob=False, routed_scaling_factor=1.5, n_shared_experts=2, moe_intermediate_size=16,
+           num_nextn_predict_layers=0,
+           rope_parameters=dict(rope_type="default", rope_theta=10000.0)),
+    "queries without a latent, halves turn, biases, one group, two shared experts in one, values wider than what does not turn",
+)
 LENGTHS = (10, 18)
 # The eager attention of falcon adds alibi twice, once through the mask.
 NOT_EAGER = {"falcon-rw"}
@@ -139,8 +174,13 @@ def randomize(model, seed):
     for name, parameter in model.named_parameters():
         module = model.get_submodule(name.rsplit(".", 1)[0])
         last = name.rsplit(".", 1)[1]
-        if last == "bias":
+        if last == "bias" or last.endswith("_bias"):
             value = 0.3 * normal(parameter)
+        elif last == "gate_up_proj" or last == "down_proj":  # of all experts
+            inputs = module.hidden_size if hasattr(module, "alpha") and last == "gate_up_proj" else parameter.shape[-1]
+            value = 1.1 / math.sqrt(inputs) * normal(parameter)
+        elif parameter.dim() == 2 and "router" in type(module).__name__.lower():
+            value = 1.6 / math.sqrt(parameter.shape[1]) * normal(parameter)
         elif isinstance(module, torch.nn.Embedding):
             value = normal(parameter)
         elif isinstance(module, (torch.nn.Linear, Conv1D)):
@@ -150,6 +190,32 @@ def randomize(model, seed):
         else:
             value = parameter + 0.3 * normal(parameter)
         parameter.data.copy_(value.bfloat16().float())
+
+
+def randomize_corrections(model, seed):
+    """Of routers: what is added to scores in order to choose."""
+    generator = torch.Generator().manual_seed(seed)
+    for name, buffer in model.named_buffers():
+        if name.endswith("e_score_correction_bias"):
+            buffer.copy_((0.2 * torch.empty_like(buffer).normal_(generator=generator)).bfloat16())
+
+
+def experts_of(layer, routed, stored):
+    """The sites of experts, by the names of their tensors: (site, rows of the tapped sequence)."""
+    sites = []
+    for expert in range(routed["experts"]):
+        rows = (routed["chosen"] == expert).any(-1).nonzero()[:, 0]
+        names = {n.removesuffix(".weight") for n in stored if f"layers.{layer}." in n and f".experts.{expert}." in n}
+        if names:
+            last = {n.rsplit(".", 1)[1]: n for n in names}
+            first = [last[k] for k in ("w1", "w3", "gate_proj", "up_proj") if k in last]
+            second = [last[k] for k in ("w2", "down_proj") if k in last]
+        else:
+            stack = next(n for n in stored if f"layers.{layer}." in n and n.endswith("experts.gate_up_proj"))
+            first, second = [f"{stack}.{expert}"], [f"{stack.replace('gate_up', 'down')}.{expert}"]
+        sites.append((dict(input=first[0], linears=first, expert=expert, rows=len(rows)), rows))
+        sites.append((dict(input=second[0], linears=second, expert=expert, rows=len(rows)), None))
+    return sites
 
 
 def layers_of(model):
@@ -174,6 +240,7 @@ def reference(name, folder):
     kind = AutoModelForImageTextToText if whole else AutoModelForCausalLM
     model = kind.from_config(config, attn_implementation=attention).float().eval()
     randomize(model, sum(map(ord, name)))
+    randomize_corrections(model, len(name))
     model = model.to(torch.bfloat16)
     model.save_pretrained(folder)
     model = kind.from_pretrained(folder, dtype=torch.float32, attn_implementation=attention).eval()
@@ -181,10 +248,17 @@ def reference(name, folder):
     with safe_open(folder / "model.safetensors", "pt") as file:
         stored = set(file.keys())
     prefix, layers = layers_of(model)
-    linears = {}
+    linears, routed = {}, {}
     for module_name, module in model.named_modules():
+        if module_name.endswith("shared_expert_gate"):
+            continue  # kept
         if module_name.startswith(prefix + ".") and isinstance(module, (torch.nn.Linear, Conv1D)):
             linears[module_name] = module
+        if module_name.endswith(".experts"):
+            layer = int(module_name.split("layers.")[1].split(".")[0])
+            module.register_forward_pre_hook(
+                lambda m, given, l=layer: routed.__setitem__(
+                    l, dict(x=given[0], chosen=given[1], weights=given[2], experts=m.num_experts)))
     seen, hidden = [], []
     for linear_name, linear in linears.items():
         linear.register_forward_pre_hook(lambda _, given, n=spelled(linear_name, stored): seen.append((n, given[0])))
@@ -218,12 +292,22 @@ def reference(name, folder):
                 group["linears"].append(linear_name)
         sites.append({"layer": layer, "sites": [
             {"input": g["linears"][0], "linears": g["linears"], "columns": g["tensor"].shape[-1]} for g in groups]})
+        if layer in routed:
+            for site, rows in experts_of(layer, routed[layer], stored):
+                sites[-1]["sites"].append(site)
+                if layer == len(layers) - 1 and rows is not None and len(rows) > 0:
+                    tensors[site["input"]] = routed[layer]["x"][rows].clone()
+            router = next(n for n in stored if f"layers.{layer}." in n and n.endswith((".gate.weight", ".router.weight")))
+            router = router.removesuffix(".weight")
+            tensors[f"1.{router}.experts"] = routed[layer]["chosen"].clone()
+            tensors[f"1.{router}.weights"] = routed[layer]["weights"].float().clone()
         if layer == len(layers) - 1:
             for g in groups:
                 tensors[g["linears"][0]] = g["tensor"].reshape(LENGTHS[1], -1).clone()
     save_file({k: v.contiguous() for k, v in tensors.items()}, folder / "reference.safetensors")
 
     quantized = {spelled(n, stored) + s for n in linears for s in (".weight", ".bias")}
+    quantized |= {n for n in stored if ".experts." in n}
     keep = sorted(stored - quantized)
     facts = dict(
         model_type=config.get_text_config().model_type, exercises=exercises, configs=["config.json"], lengths=list(LENGTHS),

@@ -3,14 +3,17 @@ package quern.app;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.calibration.Calibration;
 import quern.calibration.TokenWindows;
 import quern.calibration.Tokenizer;
+import quern.cli.CalibrationRequest;
 import quern.cli.CleanRequest;
 import quern.cli.Commands;
 import quern.cli.EvalRequest;
@@ -150,6 +153,7 @@ public final class Application implements Commands, AutoCloseable {
         Model model = Model.open(spark.stores().open(source));
         boolean demo = request.model().name().equals(Demo.NAME);
         TokenWindows calibration = null;
+        int more = 0;
         TokenWindows evaluation = null;
         boolean calibrates = Methods.named(request.recipe().method()).needsHessian();
         if (calibrates || demo) {
@@ -170,6 +174,11 @@ public final class Application implements Commands, AutoCloseable {
                             request.calibration().samples(),
                             length,
                             request.calibration().seed());
+                    if (IntStream.range(0, model.layers()).anyMatch(layer -> model.experts(layer) > 0)) {
+                        TokenWindows longer = longer(text, request.calibration(), calibration, progress);
+                        more = longer.windows().size() - calibration.windows().size();
+                        calibration = longer;
+                    }
                 }
                 if (demo) {
                     evaluation = text.evaluationWindows(Demo.NAME, Demo.LENGTH, ALL, ALL);
@@ -185,7 +194,27 @@ public final class Application implements Commands, AutoCloseable {
                 request.maxShardBytes(),
                 request.resume(),
                 calibration,
+                more,
                 evaluation);
+    }
+
+    /** As many windows again, for experts that too few tokens reach; the same where the text has not so many. */
+    private static TokenWindows longer(
+            Calibration text, CalibrationRequest request, TokenWindows windows, Progress progress) {
+        int samples = request.samples();
+        try {
+            TokenWindows twice = text.windows(request.source(), 2 * samples, windows.length(), request.seed());
+            boolean goesOn = IntStream.range(0, samples)
+                    .allMatch(i -> Arrays.equals(
+                            twice.windows().get(i), windows.windows().get(i)));
+            if (goesOn) {
+                return twice;
+            }
+        } catch (QuernException e) {
+            // It is long enough for what was asked; the rest is a precaution.
+        }
+        progress.say("no text is left to draw on for experts that few tokens reach");
+        return windows;
     }
 
     /** 0 lets the planner choose. */

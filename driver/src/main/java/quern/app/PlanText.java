@@ -1,8 +1,10 @@
 package quern.app;
 
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import quern.plan.ByteCount;
 import quern.plan.Plan;
 import quern.plan.Propagation;
@@ -37,9 +39,8 @@ final class PlanText {
                                 lower(plan.recipe().scales()),
                                 plan.recipe().format()));
         line(lines, "layers", plan.layers() + ", " + plan.sites().size() + " sites, " + linears + " linears");
-        if (!plan.kept().isEmpty()) {
-            line(lines, "kept as they are", String.join(", ", plan.kept()));
-        }
+        experts(plan, lines);
+        kept(plan).forEach(text -> line(lines, "kept as it is", text));
         if (plan.calibration().tokens() > 0) {
             Plan.Calibration c = plan.calibration();
             line(
@@ -52,6 +53,16 @@ final class PlanText {
                                     c.source(),
                                     c.sha256(),
                                     c.parts().size()));
+            if (!c.more().isEmpty()) {
+                int further = c.more().stream()
+                        .flatMap(List::stream)
+                        .mapToInt(Plan.Part::count)
+                        .sum();
+                line(
+                        lines,
+                        "",
+                        "up to %d x %d more for experts that too few of these reach".formatted(further, c.length()));
+            }
             line(lines, "propagation", propagation(plan));
             line(lines, "gives up", givesUp(plan));
         } else {
@@ -81,6 +92,38 @@ final class PlanText {
     /** What is said of a source that was quantized in this way. */
     static String lossy(String how) {
         return "the source was quantized already: " + how + "; errors add up";
+    }
+
+    private static void experts(Plan plan, List<String> lines) {
+        long layers = plan.sites().stream()
+                .filter(Plan.SitePlan::ofExpert)
+                .map(Plan.SitePlan::layer)
+                .distinct()
+                .count();
+        if (layers > 0) {
+            int experts = 1
+                    + plan.sites().stream()
+                            .mapToInt(Plan.SitePlan::expert)
+                            .max()
+                            .orElse(0);
+            line(lines, "experts", experts + " in each of " + layers + (layers == 1 ? " layer" : " layers"));
+        }
+    }
+
+    /** The same linear of several layers is one line. */
+    private static List<String> kept(Plan plan) {
+        Map<Plan.Kept, List<String>> names = new LinkedHashMap<>(); // by the name without the layer's number
+        for (Plan.Kept kept : plan.kept()) {
+            String any = kept.name().replaceFirst("\\.\\d+\\.", ".N.");
+            names.computeIfAbsent(new Plan.Kept(any, kept.reason()), k -> new ArrayList<>())
+                    .add(kept.name());
+        }
+        return names.entrySet().stream()
+                .map(e -> (e.getValue().size() == 1
+                                ? e.getValue().get(0)
+                                : e.getKey().name() + " in " + e.getValue().size() + " layers")
+                        + ": " + e.getKey().reason())
+                .toList();
     }
 
     static String propagation(Plan plan) {

@@ -3,6 +3,7 @@ package quern.app;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -12,11 +13,13 @@ import quern.QuernException;
 import quern.calibration.TokenWindows;
 import quern.evaluate.Score;
 import quern.model.Model;
+import quern.model.Site;
 import quern.plan.Plan;
 import quern.plan.Planner;
 import quern.progress.Progress;
 import quern.report.Report;
 import quern.run.CalibrationTokens;
+import quern.run.PassTiles;
 import quern.run.Phase;
 import quern.run.Publication;
 import quern.run.Quantization;
@@ -54,6 +57,7 @@ final class QuantizeJob {
      * @param output where the result goes
      * @param stages 0 for the default of the width
      * @param calibration none where the method needs none
+     * @param more how many of its windows, the last ones, are only for experts that too few tokens reach
      * @param evaluation what to measure before and after on, or nothing
      */
     record Settings(
@@ -65,6 +69,7 @@ final class QuantizeJob {
             long maxShardBytes,
             boolean resume,
             @Nullable TokenWindows calibration,
+            int more,
             @Nullable TokenWindows evaluation) {}
 
     static Plan plan(JavaSparkContext spark, StoreOpener stores, Settings settings) throws IOException {
@@ -82,8 +87,9 @@ final class QuantizeJob {
                                 : new Planner.Tokens(
                                         tokens.source(),
                                         tokens.sha256(),
-                                        tokens.windows().size(),
-                                        tokens.length()),
+                                        tokens.windows().size() - settings.more(),
+                                        tokens.length(),
+                                        settings.more()),
                         Cluster.machine(spark)));
     }
 
@@ -150,13 +156,18 @@ final class QuantizeJob {
         for (Phase phase : Phase.values()) {
             seconds.put(phase.label(), result.watch().seconds(phase));
         }
+        Map<Long, Integer> expertOfSite = new HashMap<>();
+        plan.sites().forEach(site -> expertOfSite.put(PassTiles.siteKey(site.layer(), site.index()), site.expert()));
         List<Report.Linear> linears = new ArrayList<>();
         for (SiteManifest site : result.sites()) {
+            int expert = expertOfSite.getOrDefault(PassTiles.siteKey(site.layer(), site.site()), Site.SHARED);
             for (SiteManifest.LinearManifest l : site.linears()) {
                 linears.add(new Report.Linear(
                         site.layer(),
                         l.name(),
                         withinLayer(site.layer(), l.name()),
+                        expert,
+                        site.tokens(),
                         l.outputs(),
                         l.inputs(),
                         l.loss(),
@@ -178,9 +189,9 @@ final class QuantizeJob {
                         ? null
                         : new Report.Calibration(
                                 tokens.source(),
-                                tokens.windows().size(),
+                                tokens.windows().size() - settings.more(),
                                 tokens.length(),
-                                tokens.tokens(),
+                                (long) (tokens.windows().size() - settings.more()) * tokens.length(),
                                 tokens.sha256()),
                 PlanText.lines(plan),
                 linears,

@@ -100,6 +100,8 @@ public record Report(
      * @param layer its layer, from 0
      * @param name its full name, as in the checkpoint, without {@code .weight}
      * @param linear its name within the layer: {@code self_attn.q_proj}
+     * @param expert the expert that it belongs to, from 0; -1 where every token passes it
+     * @param tokens that calibrated it
      * @param loss squared error of its outputs, summed over outputs, per token
      * @param roundToNearest the same for round-to-nearest
      * @param notes what must be said of it: a raised damping, a fall-back; empty in the ordinary case
@@ -108,6 +110,8 @@ public record Report(
             int layer,
             String name,
             String linear,
+            int expert,
+            long tokens,
             int outputs,
             int inputs,
             double loss,

@@ -22,6 +22,7 @@ import org.apache.spark.resource.ResourceInformation;
 import org.apache.spark.resource.ResourceProfile;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
+import quern.method.Hessian;
 import quern.plan.Plan;
 import quern.run.Hessians;
 import quern.run.Pass;
@@ -33,11 +34,13 @@ import quern.run.StoreOpener;
 import quern.run.Tasks;
 import quern.run.Workbench;
 import scala.Tuple2;
+import scala.collection.BufferedIterator;
+import scala.jdk.javaapi.CollectionConverters;
 
 /**
  * Carries a plan out on Spark. A pass is one job with one shuffle: the map side takes parts through the layers and emits
  * tiles of Hessians, keyed so that the sort of the shuffle is the order of the parts; the reduce side has one partition per
- * site, which folds, factors, quantizes and writes. No tensor passes through the driver: results are manifests.
+ * site or some small ones, which folds, factors, quantizes and writes. No tensor passes through the driver: results are manifests.
  */
 public final class SparkRunner implements PlanRunner {
     private final JavaSparkContext spark;
@@ -59,7 +62,7 @@ public final class SparkRunner implements PlanRunner {
     @Override
     public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left)
             throws IOException {
-        int parts = plan.calibration().parts().size();
+        int parts = pass.parts(plan).size();
         List<Plan.SitePlan> sites = pass.sites(plan);
         Shared<Plan> shared = shared(plan);
         BusyTime busy = new BusyTime(spark);
@@ -72,7 +75,7 @@ public final class SparkRunner implements PlanRunner {
                 .flatMapToPair(index -> {
                     Stopwatch own = new Stopwatch();
                     Workbench bench = Workbench.of(shared.value(), opener);
-                    Plan.Part part = bench.plan().calibration().parts().get(index);
+                    Plan.Part part = pass.parts(bench.plan()).get(index);
                     PassTiles run = PassTiles.open(bench, pass, part, own);
                     TaskContext.get().addTaskCompletionListener(context -> {
                         run.close();
@@ -83,20 +86,26 @@ public final class SparkRunner implements PlanRunner {
         if (sites.isEmpty()) {
             tiles.foreach(t -> {});
         } else {
-            JavaRDD<byte[]> manifests = withProfile(tiles.repartitionAndSortWithinPartitions(new SitePartitioner(sites))
+            SitePartitioner partitioner = new SitePartitioner(sites);
+            JavaRDD<byte[]> manifests = withProfile(tiles.repartitionAndSortWithinPartitions(partitioner)
                     .mapPartitions(sorted -> {
                         Stopwatch own = new Stopwatch();
                         Workbench bench = Workbench.of(shared.value(), opener);
-                        Plan.SitePlan site = pass.sites(bench.plan()).get(TaskContext.getPartitionId());
-                        Hessians.Sum sum = new Hessians.Sum(site.inputs());
-                        sorted.forEachRemaining(t -> sum.add(t._2()));
-                        SiteManifest manifest = Tasks.solve(bench, site, sum.hessian(), own);
+                        SortedTiles reduced = new SortedTiles(sorted);
+                        ArrayList<SiteManifest> results = new ArrayList<>();
+                        for (Plan.SitePlan site : partitioner.sites(TaskContext.getPartitionId())) {
+                            results.add(Tasks.reduced(bench, pass, site, reduced.hessian(site), own));
+                        }
                         busy.add(own);
-                        return List.of(bytes(manifest)).iterator();
+                        return List.of(bytes(results)).iterator();
                     })
                     .setName("quantized sites of " + layers));
             try (MapSide mapSide = MapSide.watch(spark, left)) {
-                collect(manifests, done);
+                collect(manifests, (ArrayList<SiteManifest> some) -> {
+                    for (SiteManifest manifest : some) {
+                        done.accept(manifest);
+                    }
+                });
             }
         }
         left.run();
@@ -191,6 +200,25 @@ public final class SparkRunner implements PlanRunner {
             throw runtime;
         }
         return new IOException(failure);
+    }
+
+    /** The tiles of a partition, site after site. */
+    private static final class SortedTiles {
+        private final BufferedIterator<Tuple2<Long, Hessians.Tile>> tiles;
+
+        SortedTiles(Iterator<Tuple2<Long, Hessians.Tile>> sorted) {
+            tiles = CollectionConverters.asScala(sorted).buffered();
+        }
+
+        /** The sum of the tiles of the next site; zero if there are none, as for an expert that no token reached. */
+        Hessian hessian(Plan.SitePlan site) {
+            Hessians.Sum sum = new Hessians.Sum(site.inputs());
+            long key = PassTiles.siteKey(site.layer(), site.index());
+            while (tiles.hasNext() && PassTiles.siteKey(tiles.head()._1()) == key) {
+                sum.add(tiles.next()._2());
+            }
+            return sum.hessian();
+        }
     }
 
     /** Tiles under the keys that sort them. */

@@ -94,6 +94,32 @@ headline.append(
   figure('Wall time', duration(report.wallSeconds), report.machine.executors === 1
     ? 'one executor' : report.machine.executors + ' executors'));
 
+// ---- experts
+
+// Of each expert what is known of its calibration: its linears share it, but for what was done to those with few tokens.
+const experts = !report.calibration ? [] : [...linears.filter(l => l.expert >= 0).reduce((map, l) => {
+  const key = l.layer + ' ' + l.expert;
+  const e = map.get(key) || { layer: l.layer, expert: l.expert, tokens: l.tokens, inputs: 0, notes: new Set() };
+  e.inputs = Math.max(e.inputs, l.inputs);
+  l.notes.forEach(n => e.notes.add(n));
+  return map.set(key, e);
+}, new Map()).values()];
+const uncovered = experts.filter(e => e.tokens < e.inputs).sort((a, b) => a.tokens - b.tokens);
+if (experts.length > 0) {
+  const layersWith = new Set(experts.map(e => e.layer)).size;
+  const tokens = experts.map(e => e.tokens).sort((a, b) => a - b);
+  byId('experts').hidden = false;
+  byId('experts-lead').textContent = 'Calibration tokens that the routers of ' + plural(layersWith, 'layer') + ' sent to each expert: from '
+    + count(tokens[0]) + ' to ' + count(tokens[tokens.length - 1]) + ', ' + count(tokens[tokens.length >> 1]) + ' in the middle. '
+    + (uncovered.length === 0 ? 'All got at least as many as they have inputs.'
+      : plural(uncovered.length, 'expert') + ' got fewer than they have inputs; what was done is said below.');
+  byId('experts-legend').append(
+    element('span', '', '0', element('i', 'ramp'), count(2 * tokens[tokens.length >> 1]) + ' tokens or more'),
+    ...(uncovered.length > 0 ? [element('span', '', element('i', 'over'), 'fewer than inputs')] : []));
+  if (uncovered.length > 0) byId('uncovered').append(table(['Layer', 'Expert', 'Tokens', 'Inputs', 'What was done'],
+    uncovered.map(e => [count(e.layer), count(e.expert), count(e.tokens), count(e.inputs), [...e.notes].join('; ')]), 'noted'));
+}
+
 // ---- errors
 
 const ratios = linears.map(ratio);
@@ -172,8 +198,19 @@ const tooltip = () => ({ confine: true, backgroundColor: style('card'), borderCo
 // The ramp runs from strong to faint colour: figures on its strong end are written in the colour of the paper.
 const inked = r => style(r < 0.4 || r > 1 ? 'paper' : 'ink');
 
+// The same linear of all experts is one cell.
+const row = l => l.expert < 0 ? l.linear : l.linear.replace(new RegExp('\\b' + l.expert + '\\b'), '*');
+const cells = [...linears.reduce((map, l) => {
+  const key = l.layer + ' ' + row(l);
+  const c = map.get(key) || { layer: l.layer, row: row(l), loss: 0, roundToNearest: 0, linears: [] };
+  c.loss += l.loss;
+  c.roundToNearest += l.roundToNearest;
+  c.linears.push(l);
+  return map.set(key, c);
+}, new Map()).values()];
+
 function heat() {
-  const rows = [...new Set(linears.map(l => l.linear))];
+  const rows = [...new Set(cells.map(c => c.row))];
   const layers = [...new Set(linears.map(l => l.layer))].sort((a, b) => a - b);
   const cell = rows.length > 40 ? 9 : 26;
   const at = new Map(rows.map((r, i) => [r, i]));
@@ -188,19 +225,50 @@ function heat() {
     yAxis: { type: 'category', data: rows, inverse: true, axisTick: { show: false }, axisLine: { show: false },
       axisLabel: { color: style('soft'), formatter: short, interval: rows.length > 40 ? 'auto' : 0 } },
     tooltip: { ...tooltip(), formatter: p => {
-      const l = linears[p.dataIndex];
-      const lines = [l.name, l.outputs + ' × ' + l.inputs, 'error per token ' + round(l.loss),
-        'round-to-nearest ' + round(l.roundToNearest), 'ratio ' + round(ratios[p.dataIndex]), ...l.notes];
+      const c = cells[p.dataIndex];
+      const l = c.linears[0];
+      const notes = c.linears.filter(x => x.notes.length > 0).length;
+      const lines = [c.linears.length === 1 ? l.name : 'layer ' + c.layer + ', ' + c.row, l.outputs + ' × ' + l.inputs,
+        'error per token ' + round(c.loss), 'round-to-nearest ' + round(c.roundToNearest), 'ratio ' + round(ratio(c)),
+        ...(c.linears.length === 1 ? l.notes : [plural(c.linears.length, 'expert') + ', ' + notes + ' with notes'])];
       return element('div', '', ...lines.map(t => element('div', '', t)));
     } },
     visualMap: { show: false, min: 0, max: 1, dimension: 2, inRange: { color: [0, 1, 2, 3].map(i => style('heat' + i)) } },
-    series: [{ type: 'heatmap', data: linears.map((l, i) => ({
-      value: [column.get(l.layer), at.get(l.linear), Math.min(1, ratios[i])],
-      ...(ratios[i] > 1 ? { visualMap: false, itemStyle: { color: style('over') } } : {}),
-      label: layers.length <= 16 && cell > 20
-        ? { show: true, formatter: ratios[i].toFixed(2) + (l.notes.length > 0 ? ' ●' : ''), fontSize: 12, color: inked(ratios[i]) }
-        : { show: l.notes.length > 0, formatter: '●', fontSize: 9, color: style('ink') } })),
+    series: [{ type: 'heatmap', data: cells.map(c => {
+      const noted = c.linears.some(l => l.notes.length > 0);
+      return {
+        value: [column.get(c.layer), at.get(c.row), Math.min(1, ratio(c))],
+        ...(ratio(c) > 1 ? { visualMap: false, itemStyle: { color: style('over') } } : {}),
+        label: layers.length <= 16 && cell > 20
+          ? { show: true, formatter: ratio(c).toFixed(2) + (noted ? ' ●' : ''), fontSize: 12, color: inked(ratio(c)) }
+          : { show: noted, formatter: '●', fontSize: 9, color: style('ink') } };
+    }),
       itemStyle: { borderColor: style('paper'), borderWidth: layers.length > 40 || cell < 20 ? 1 : 2, borderRadius: 3 },
+      emphasis: { itemStyle: { borderColor: style('ink') } } }] });
+}
+
+function tokens() {
+  if (experts.length === 0) return;
+  const layers = [...new Set(experts.map(e => e.layer))].sort((a, b) => a - b);
+  const most = Math.max(...experts.map(e => e.expert)) + 1;
+  const cell = most > 40 ? 9 : 20;
+  const middle = experts.map(e => e.tokens).sort((a, b) => a - b)[experts.length >> 1];
+  chart('tokens', most * cell + 62, {
+    grid: { left: 60, right: 6, top: 6, bottom: 52 },
+    xAxis: { type: 'category', data: layers, name: 'layer', nameLocation: 'middle', nameGap: 30, axisTick: { show: false },
+      axisLine: { show: false }, nameTextStyle: { color: style('soft') }, axisLabel: { color: style('soft'), hideOverlap: true } },
+    yAxis: { type: 'category', data: [...Array(most).keys()], name: 'expert', nameLocation: 'middle', nameGap: 40, inverse: true,
+      axisTick: { show: false }, axisLine: { show: false }, nameTextStyle: { color: style('soft') }, axisLabel: { color: style('soft') } },
+    tooltip: { ...tooltip(), formatter: p => {
+      const e = experts[p.dataIndex];
+      return element('div', '', ...['layer ' + e.layer + ', expert ' + e.expert, plural(e.tokens, 'token'), plural(e.inputs, 'input'),
+        ...e.notes].map(t => element('div', '', t)));
+    } },
+    visualMap: { show: false, min: 0, max: Math.max(1, 2 * middle), dimension: 2, inRange: { color: [0, 1, 2, 3].map(i => style('heat' + i)) } },
+    series: [{ type: 'heatmap', data: experts.map(e => ({
+      value: [layers.indexOf(e.layer), e.expert, Math.min(e.tokens, 2 * middle)],
+      ...(e.tokens < e.inputs ? { visualMap: false, itemStyle: { color: style('over') } } : {}) })),
+      itemStyle: { borderColor: style('paper'), borderWidth: 1, borderRadius: 2 },
       emphasis: { itemStyle: { borderColor: style('ink') } } }] });
 }
 
@@ -237,6 +305,7 @@ function memory() {
 function draw() {
   charts.splice(0).forEach(c => c.dispose());
   heat();
+  tokens();
   time();
   memory();
 }

@@ -37,7 +37,7 @@ final class Facts {
     }
 
     static Report quantizedBefore(String lossy) {
-        return of("made-up-4m", lossy, Recipe.DEFAULT, 4, 1, false, evaluation());
+        return of("made-up-4m", lossy, Recipe.DEFAULT, 4, 1, false, evaluation(), 0);
     }
 
     static Report.@Nullable Evaluation evaluation() {
@@ -51,7 +51,18 @@ final class Facts {
             int executors,
             boolean noted,
             Report.@Nullable Evaluation evaluation) {
-        return of(model, null, recipe, layers, executors, noted, evaluation);
+        return of(model, null, recipe, layers, executors, noted, evaluation, 0);
+    }
+
+    static Report of(
+            String model,
+            Recipe recipe,
+            int layers,
+            int executors,
+            boolean noted,
+            Report.@Nullable Evaluation evaluation,
+            int experts) {
+        return of(model, null, recipe, layers, executors, noted, evaluation, experts);
     }
 
     private static Report of(
@@ -61,7 +72,8 @@ final class Facts {
             int layers,
             int executors,
             boolean noted,
-            Report.@Nullable Evaluation evaluation) {
+            Report.@Nullable Evaluation evaluation,
+            int experts) {
         Random random = new Random(7);
         List<Report.Linear> linears = new ArrayList<>();
         for (int layer = 0; layer < layers; layer++) {
@@ -77,7 +89,36 @@ final class Facts {
                     notes.add("fell back to round-to-nearest: <b>too few tokens</b>");
                 }
                 linears.add(new Report.Linear(
-                        layer, "model.layers." + layer + "." + linear, linear, 256, 768, rtn * share, rtn, notes));
+                        layer,
+                        "model.layers." + layer + "." + linear,
+                        linear,
+                        -1,
+                        262_144,
+                        256,
+                        768,
+                        rtn * share,
+                        rtn,
+                        notes));
+            }
+            for (int expert = 0; expert < experts; expert++) {
+                long tokens = random.nextInt(20) == 0 ? random.nextInt(100) : 1_000 + random.nextInt(8_000);
+                List<String> notes =
+                        tokens < 256 ? List.of(tokens + " calibration tokens reached this expert") : List.of();
+                for (String linear : new String[] {"gate_proj", "up_proj", "down_proj"}) {
+                    String name = "mlp.experts." + expert + "." + linear;
+                    double rtn = Math.exp(random.nextGaussian() - 5);
+                    linears.add(new Report.Linear(
+                            layer,
+                            "model.layers." + layer + "." + name,
+                            name,
+                            expert,
+                            tokens,
+                            256,
+                            768,
+                            rtn * 0.5,
+                            rtn,
+                            notes));
+                }
             }
         }
         Map<String, Double> seconds = new LinkedHashMap<>();

@@ -22,6 +22,8 @@ class ReportTest {
         JsonNode json = JSON.readTree(Facts.large().json());
 
         assertThat(json.at("/linears")).hasSize(80 * 7);
+        assertThat(json.at("/linears/9/expert").asInt()).isEqualTo(-1);
+        assertThat(json.at("/linears/9/tokens").asInt()).isEqualTo(262_144);
         assertThat(json.at("/linears/9/name").asText()).isEqualTo("model.layers.1.self_attn.v_proj");
         assertThat(json.at("/recipe/groupSize").asInt()).isEqualTo(128);
         assertThat(json.at("/calibration/sha256").asText()).hasSize(64);
@@ -127,6 +129,9 @@ class ReportTest {
         Path folder = Files.createDirectories(Path.of("target", "report"));
         Files.writeString(folder.resolve("small.html"), Facts.small().html());
         Files.writeString(folder.resolve("large.html"), Facts.large().html());
+        Files.writeString(
+                folder.resolve("experts.html"),
+                Facts.of("m", Recipe.DEFAULT, 48, 1, false, null, 64).html());
         Files.writeString(
                 folder.resolve("unmeasured.html"),
                 Facts.of("m", Recipe.DEFAULT, 2, 3, false, null).html());

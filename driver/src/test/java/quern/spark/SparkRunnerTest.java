@@ -68,6 +68,27 @@ class SparkRunnerTest {
         }
     }
 
+    /** Of experts there are sites that no tile comes to, sites that wait for the others', and many in a partition. */
+    @ParameterizedTest
+    @CsvSource({"local[2]", "'local-cluster[2,1,1024]'"})
+    void writesTheBytesOfTheLocalRunnerForExperts(String master) throws IOException {
+        source = folder.resolve("experts");
+        ToyModel.writeExperts(new LocalStore(source), 2, 7);
+        try (JavaSparkContext spark = context(master, Map.of())) {
+            SparkRunner runner = new SparkRunner(spark, ToyRun.STORES);
+            for (int stages : List.of(1, 2)) {
+                Plan one = ToyRun.plan(source, folder.resolve("local" + stages), ToyRun.recipe(), stages, 16);
+                ToyRun.run(one, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+                Map<String, String> expected = ToyRun.bytes(Path.of(one.output()));
+                Plan plan = ToyRun.plan(source, folder.resolve("spark" + stages), ToyRun.recipe(), stages, 16);
+                ToyRun.run(plan, runner, Quantization.Listener.SILENT);
+                assertThat(ToyRun.bytes(Path.of(plan.output())))
+                        .as("%d stages", stages)
+                        .isEqualTo(expected);
+            }
+        }
+    }
+
     /** The first site is not accepted before the map side is known to be done: at the end of the job would be too late. */
     @Test
     void tellsThatTheMapSideIsDoneWhileSitesAreSolved() throws IOException {

@@ -1,5 +1,6 @@
 package quern.device;
 
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import quern.tensor.DType;
 
@@ -62,6 +63,7 @@ public interface ForwardKernels {
      * @param k (sequences * length) x (kvHeads * headDim)
      * @param v (sequences * length) x (kvHeads * valueDim)
      * @param bias heads x length, F32: what a key's position adds to its scores, or none
+     * @param sinks 1 x heads, F32: one more score for each head, which takes part in the softmax and has no value; or none
      * @return (sequences * length) x (heads * valueDim)
      */
     DeviceMatrix attention(
@@ -69,16 +71,32 @@ public interface ForwardKernels {
             DeviceMatrix k,
             DeviceMatrix v,
             @Nullable DeviceMatrix bias,
+            @Nullable DeviceMatrix sinks,
             AttentionShape shape,
             DType to);
 
-    /** Attention without a bias. */
+    /** Attention without a bias and sinks. */
     default DeviceMatrix attention(DeviceMatrix q, DeviceMatrix k, DeviceMatrix v, AttentionShape shape, DType to) {
-        return attention(q, k, v, null, shape, to);
+        return attention(q, k, v, null, null, shape, to);
     }
+
+    /**
+     * The columns of heads put together: those of a, then those of b.
+     *
+     * @param a tokens x (heads * aWidth)
+     * @param b tokens x (heads * bWidth), or tokens x bWidth for all heads; of a's type
+     * @return tokens x (heads * (aWidth + bWidth))
+     */
+    DeviceMatrix join(DeviceMatrix a, int aWidth, DeviceMatrix b, int bWidth);
 
     /** activation(gate) * up, element by element; up may be absent. */
     DeviceMatrix activate(Activation activation, DeviceMatrix gate, @Nullable DeviceMatrix up, DType to);
+
+    /**
+     * gate * sigmoid(alpha * gate) * (up + 1), element by element, of a gate cut at {@code limit} from above and an up cut at
+     * {@code limit} from both sides.
+     */
+    DeviceMatrix clampedGate(DeviceMatrix gate, DeviceMatrix up, float alpha, float limit, DType to);
 
     /** a + b, F32. */
     DeviceMatrix add(DeviceMatrix a, DeviceMatrix b);
@@ -87,7 +105,26 @@ public interface ForwardKernels {
     DeviceMatrix scale(DeviceMatrix x, float factor, DType to);
 
     /** Row i of the result is row {@code index[i]} of the matrix, of the same type. */
-    DeviceMatrix rows(DeviceMatrix matrix, int[] index);
+    default DeviceMatrix rows(DeviceMatrix matrix, int[] index) {
+        return gather(List.of(matrix), List.of(index));
+    }
+
+    /**
+     * Rows of several matrices of one type and width, one below the other: those of the first that are asked for, then those of the
+     * second.
+     *
+     * @param index for each matrix, numbers of rows
+     */
+    DeviceMatrix gather(List<DeviceMatrix> matrices, List<int[]> index);
+
+    /**
+     * sum[index[i]] += factors[i] * x[from + i], a row at a time.
+     *
+     * @param x rows x columns, compute type or F32
+     * @param index rows of the sum, each once
+     * @param sum rows x columns, F32
+     */
+    void addRows(DeviceMatrix x, int from, float[] factors, int[] index, DeviceMatrix sum);
 
     /**
      * gram += xT x, rounded as the compute type and summed in fp32. Only the lower triangle (column <= row) is defined

@@ -10,7 +10,6 @@ import quern.device.DeviceMatrix;
 import quern.model.DecoderLayer;
 import quern.model.Entry;
 import quern.model.Head;
-import quern.tensor.DType;
 import quern.tensor.Matrix;
 
 /**
@@ -61,25 +60,22 @@ public final class Evaluation {
 
     /** What leaves the last layer, tokens x hidden for each window. */
     private static List<Matrix> hidden(Subject subject, List<int[]> windows, Device device) throws IOException {
-        List<Matrix> hidden = new ArrayList<>();
-        try (Entry entry = Entry.load(subject.model(), device)) {
-            for (int[] window : windows) {
-                try (DeviceMatrix x = entry.forward(window, window.length)) {
-                    hidden.add(device.download(x));
+        List<DeviceMatrix> hidden = new ArrayList<>();
+        try {
+            try (Entry entry = Entry.load(subject.model(), device)) {
+                for (int[] window : windows) {
+                    hidden.add(entry.forward(window, window.length));
                 }
             }
-        }
-        for (int l = 0; l < subject.model().layers(); l++) {
-            try (DecoderLayer layer = DecoderLayer.load(subject.model(), l, subject.weights(), device)) {
-                for (int i = 0; i < hidden.size(); i++) {
-                    try (DeviceMatrix x = device.upload(hidden.get(i), DType.F32);
-                            DeviceMatrix y = layer.forward(x, x.rows(), null)) {
-                        hidden.set(i, device.download(y));
-                    }
+            for (int l = 0; l < subject.model().layers(); l++) {
+                try (DecoderLayer layer = DecoderLayer.load(subject.model(), l, subject.weights(), device)) {
+                    layer.forward(hidden);
                 }
             }
+            return hidden.stream().map(device::download).toList();
+        } finally {
+            hidden.forEach(DeviceMatrix::close);
         }
-        return hidden;
     }
 
     private static Score score(

@@ -57,8 +57,8 @@ public interface Format {
      * The {@code quantization_config} block of {@code config.json}.
      *
      * @param quantized full names of the linears that are quantized
-     * @param kept full names of linears that are not; {@code name.*} for all that is in a module of this name, which stands beside
-     *     the language model, and which a loader may have in a module of its own
+     * @param kept full names of linears that are not; {@code name.*} for all that is in a module of this name, such as an image
+     *     encoder, which a loader may have in a module of its own
      */
     Map<String, Object> quantizationConfig(Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept);
 

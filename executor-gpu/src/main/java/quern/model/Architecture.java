@@ -54,10 +54,14 @@ public final class Architecture {
             @Nullable Sliding sliding,
             @Nullable Rotary rotary,
             @Nullable Map<String, JsonNode> biases,
+            @Nullable Map<String, String> outputs,
             @Nullable Map<String, Fused> fused,
             boolean transposed,
+            @Nullable Routing routing,
+            @Nullable Stacked stacked,
             @Nullable String before,
             @JsonProperty(required = true) String layer,
+            @Nullable String expert,
             @Nullable String after) {}
 
     /** Module names; {@code {layer}} stands for the layer's number. */
@@ -72,13 +76,15 @@ public final class Architecture {
      * @param offset 1 where stored norm weights are offsets from one
      * @param weight whether norms have a weight; true if left out
      * @param bias whether norms of whole rows have a bias
+     * @param fixed for norms that have an epsilon of their own, whatever the config says, that
      */
     record Norm(
             boolean layer,
             @Nullable String eps,
             float offset,
             @Nullable JsonNode weight,
-            @Nullable JsonNode bias) {}
+            @Nullable JsonNode bias,
+            @Nullable Map<String, Float> fixed) {}
 
     /**
      * @param scale the key of what scores are multiplied by; 1 / sqrt(head_dim) if left out
@@ -87,6 +93,8 @@ public final class Architecture {
      * @param alibi whether a key's position times a slope is added
      * @param alibiScaled whether the scale holds for that, too
      * @param alibiRounded whether it is rounded to bf16
+     * @param valueDim the key of the columns of a head of v; head_dim if left out
+     * @param mscale whether a scaling of rotary positions scales the scores, too
      */
     record Attention(
             @Nullable String scale,
@@ -94,7 +102,9 @@ public final class Architecture {
             @Nullable String cap,
             @Nullable JsonNode alibi,
             @JsonProperty("alibi_scaled") boolean alibiScaled,
-            @JsonProperty("alibi_rounded") boolean alibiRounded) {}
+            @JsonProperty("alibi_rounded") boolean alibiRounded,
+            @JsonProperty("value_dim") @Nullable String valueDim,
+            boolean mscale) {}
 
     /** Keys of what logits are multiplied by, divided by and capped at. */
     record Logits(
@@ -111,12 +121,14 @@ public final class Architecture {
      * @param size the key of the window's size
      * @param condition a key that must be true, or none
      * @param from the key of the first layer that slides
+     * @param to the key of the first layer behind those that slide
      * @param pattern the key of a number n: all slide but each nth. With neither, all slide
      */
     record Sliding(
             @JsonProperty(required = true) String size,
             @JsonProperty("if") @Nullable String condition,
             @Nullable String from,
+            @Nullable String to,
             @Nullable String pattern) {}
 
     /**
@@ -127,6 +139,7 @@ public final class Architecture {
      * @param onlySliding whether only sliding layers have them
      * @param interleaved whether neighbours are a pair, rather than columns half a head apart
      * @param columns the key of how many columns of a head turn; else it is partial_rotary_factor of them
+     * @param head the key of how wide the heads are that turn, where they are apart from others; else it is head_dim
      * @param slidingTheta the key of the base in layers that slide; scaling is for the others then
      * @param types other names of scalings
      */
@@ -134,10 +147,43 @@ public final class Architecture {
             @Nullable String flags,
             @Nullable String interval,
             @JsonProperty("only_sliding") @Nullable JsonNode onlySliding,
-            boolean interleaved,
+            @Nullable JsonNode interleaved,
             @Nullable String columns,
+            @Nullable String head,
             @JsonProperty("sliding_theta") @Nullable String slidingTheta,
             @Nullable Map<String, String> types) {}
+
+    /**
+     * How a router chooses.
+     *
+     * @param experts the key of how many there are
+     * @param chosen the key of how many a token goes to
+     * @param scores what becomes of the router's logits
+     * @param normalized whether the weights of the chosen are divided by their sum
+     * @param correction the tensor beside the router's that is added to scores to choose, not to weigh
+     * @param groups the key of how many groups experts are chosen from
+     * @param chosenGroups the key of how many of these count for a token
+     * @param factor the key of what weights are multiplied by
+     */
+    record Routing(
+            @JsonProperty(required = true) String experts,
+            @JsonProperty(required = true) String chosen,
+            @JsonProperty(required = true) quern.model.Routing.Scores scores,
+            @Nullable JsonNode normalized,
+            @Nullable String correction,
+            @Nullable String groups,
+            @JsonProperty("chosen_groups") @Nullable String chosenGroups,
+            @Nullable String factor) {}
+
+    /**
+     * Experts whose weights are one tensor, the first dimension the expert.
+     *
+     * @param transposed whether each is stored inputs x outputs
+     * @param bias what the name of the biases' tensor ends with
+     */
+    record Stacked(
+            boolean transposed,
+            @JsonProperty(required = true) String bias) {}
 
     private Architecture(String file, String source, Content content) {
         this.file = file;
@@ -185,14 +231,20 @@ public final class Architecture {
         return architecture;
     }
 
-    /** What is done to tokens before the first layer, in a layer, and before the head. */
-    record Programs(Program before, Program layer, Program after) {}
+    /** What is done to tokens before the first layer, in a layer, in each of its experts, and before the head. */
+    record Programs(Program before, Program layer, Program expert, Program after) {}
 
     Programs programs(Predicate<String> holds) {
         Programs programs = new Programs(
                 program("before", content.before(), holds),
                 program("layer", content.layer(), holds),
+                program("expert", content.expert(), holds),
                 program("after", content.after(), holds));
+        for (Step step : programs.layer().steps()) {
+            if (step.operation() == Operation.EXPERTS && (content.expert() == null || content.routing() == null)) {
+                throw programs.layer().refused(step.line(), "experts need an 'expert' program and a 'routing'");
+            }
+        }
         for (Program outside : List.of(programs.before(), programs.after())) {
             outside.steps().stream()
                     .filter(step -> !ALONE.contains(step.operation()))
@@ -204,8 +256,10 @@ public final class Architecture {
         return programs;
     }
 
-    Programs programs(Fields config) {
-        return programs(condition -> Condition.parse(condition).holds(config));
+    /** Those of a layer, or with {@link Section#OUTSIDE} of what is around the layers. */
+    Programs programs(Fields config, int layer) {
+        Fields there = layer == Section.OUTSIDE ? config : config.inLayer(layer);
+        return programs(condition -> Condition.parse(condition).holds(there));
     }
 
     private Program program(String field, @Nullable String text, Predicate<String> holds) {
@@ -257,11 +311,13 @@ public final class Architecture {
     }
 
     Norm norm() {
-        return content.norm() == null ? new Norm(false, null, 0, null, null) : content.norm();
+        return content.norm() == null ? new Norm(false, null, 0, null, null, null) : content.norm();
     }
 
     Attention attention() {
-        return content.attention() == null ? new Attention(null, null, null, null, false, false) : content.attention();
+        return content.attention() == null
+                ? new Attention(null, null, null, null, false, false, null, false)
+                : content.attention();
     }
 
     Logits logits() {
@@ -283,6 +339,23 @@ public final class Architecture {
     }
 
     @Nullable
+    Routing routing() {
+        return content.routing();
+    }
+
+    @Nullable
+    Stacked stacked() {
+        return content.stacked();
+    }
+
+    /** Outputs of a linear, or of a part of one, that nothing else tells; null for all others. */
+    @Nullable
+    Integer outputs(Step step, Fields config) {
+        String formula = content.outputs() == null ? null : content.outputs().get(step.key());
+        return formula == null ? null : (int) Formula.parse(formula).number(config);
+    }
+
+    @Nullable
     Fused fused(String module) {
         return content.fused() == null ? null : content.fused().get(module);
     }
@@ -300,7 +373,10 @@ public final class Architecture {
     /** The modules that a layer of the family may have. */
     Set<String> modules() {
         Set<String> modules = new TreeSet<>();
-        Matcher argument = LAST_ARGUMENT.matcher(content.layer());
+        Matcher argument = LAST_ARGUMENT.matcher(
+                content.expert() == null
+                        ? content.layer()
+                        : content.layer() + content.expert().replace("{expert}", "0"));
         while (argument.find()) {
             modules.add(argument.group(1));
         }
@@ -313,7 +389,7 @@ public final class Architecture {
      */
     boolean hasBias(String module, Operation operation, Fields config) {
         Map<String, JsonNode> biases = content.biases() == null ? Map.of() : content.biases();
-        if (operation != Operation.LINEAR) {
+        if (!operation.isLinear()) {
             JsonNode rule = biases.get(module);
             return Condition.holds(rule == null && operation == Operation.NORM ? norm().bias() : rule, config);
         }

@@ -6,11 +6,11 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
-import quern.device.ForwardKernels;
 import quern.device.ForwardKernels.AttentionShape;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
@@ -33,6 +33,7 @@ final class Block implements AutoCloseable {
     private final Map<String, DeviceMatrix> weights = new HashMap<>();
 
     private final Map<String, DeviceMatrix> biases = new HashMap<>();
+    private final Map<String, float[]> numbers = new HashMap<>();
     private final Map<Integer, RotaryTables> tables = new ConcurrentHashMap<>();
     private final Map<Integer, DeviceMatrix> scoreBiases = new ConcurrentHashMap<>();
 
@@ -47,7 +48,7 @@ final class Block implements AutoCloseable {
             types[step.result()] = program.isAdded(step.result()) ? DType.F32 : device.computeType();
         }
         types[program.result()] = result;
-        this.sites = section.sites();
+        this.sites = section.sitesByResult();
     }
 
     /**
@@ -61,9 +62,10 @@ final class Block implements AutoCloseable {
         boolean complete = false;
         try {
             for (Step step : loaded.program.steps()) {
-                if (step.operation() == Operation.LINEAR) {
+                if (step.operation().isLinear()) {
                     loaded.loadLinear(step, weights);
-                } else if (step.operation().takesModule()) {
+                }
+                if (step.operation() != Operation.LINEAR && step.operation().takesModule()) {
                     loaded.loadOther(step);
                 }
             }
@@ -83,7 +85,7 @@ final class Block implements AutoCloseable {
         }
         Linear linear = section.linear(first.module());
         boolean biased = section.hasBias(first);
-        float[] bias = biased ? StoredTensors.floats(model.tensors(), linear.bias()) : new float[0];
+        float[] bias = biased ? bias(linear) : new float[0];
         try (DeviceMatrix weight = source.weight(linear, device)) {
             for (Step step : program.of(first.module())) {
                 int[] rows = section.rows(step);
@@ -99,6 +101,11 @@ final class Block implements AutoCloseable {
                 }
             }
         }
+    }
+
+    private float[] bias(Linear linear) throws IOException {
+        int row = linear.isSlice() ? linear.slice() : 0;
+        return StoredTensors.floats(model.tensors(), section.bias(linear), row, linear.outputs());
     }
 
     private static float[] picked(float[] values, int[] index) {
@@ -127,13 +134,21 @@ final class Block implements AutoCloseable {
                             device));
             return;
         }
-        weights.put(step.key(), vector(joined(stored, ".weight", model.hasNormWeight())));
+        if (step.operation() == Operation.ROUTER) {
+            numbers.put(step.key(), joined(stored, "", true));
+            return;
+        }
+        weights.put(step.key(), vector(joined(stored, "", !step.operation().isNorm() || model.hasNormWeight())));
         if (section.hasBias(step)) {
             biases.put(step.key(), vector(joined(stored, ".bias", true)));
         }
     }
 
-    /** One after the other; ones where there is no tensor. */
+    /**
+     * One after the other; ones where there is no tensor.
+     *
+     * @param suffix of the tensor in the place of the weight's, or empty
+     */
     private float[] joined(List<Operation.Stored> stored, String suffix, boolean there) throws IOException {
         float[] all = new float[0];
         for (Operation.Stored tensor : stored) {
@@ -141,7 +156,9 @@ final class Block implements AutoCloseable {
             float[] more = new float[Math.toIntExact(elements)];
             Arrays.fill(more, 1);
             if (there) {
-                more = StoredTensors.floats(model.tensors(), section.module(tensor.module()) + suffix);
+                more = StoredTensors.floats(
+                        model.tensors(),
+                        section.module(tensor.module()) + (suffix.isEmpty() ? tensor.suffix() : suffix));
             }
             int before = all.length;
             all = Arrays.copyOf(all, before + more.length);
@@ -155,45 +172,96 @@ final class Block implements AutoCloseable {
     }
 
     /**
+     * Of a program without experts.
+     *
      * @param x (sequences * length) x columns, F32; not closed
      * @param length tokens of a sequence
      * @param tap sees the inputs of the sites, or none
      * @return the caller closes it
      */
     DeviceMatrix run(DeviceMatrix x, int length, @Nullable Tap tap) {
-        DeviceMatrix[] values = new DeviceMatrix[program.values()];
-        values[0] = x;
-        try {
-            List<Step> steps = program.steps();
-            for (int i = 0; i < steps.size(); i++) {
-                Step step = steps.get(i);
-                Site site = sites.get(step.result());
-                if (tap != null && site != null) {
-                    tap.input(site, values[step.operand(0)]);
-                }
-                values[step.result()] = step.operation().compute(new BlockCall(step, values, length));
-                for (int operand : step.operands()) {
-                    if (lastUses[operand] == i) {
-                        release(values, operand);
-                    }
-                }
-            }
-            DeviceMatrix result = values[program.result()];
-            values[program.result()] = null;
-            return result;
-        } finally {
-            for (int value = 0; value < values.length; value++) {
-                release(values, value);
-            }
+        try (Values values = values(x, length)) {
+            values.run(0, program.steps().size(), tap);
+            return values.takeResult();
         }
     }
 
-    /** Closes a value unless it is the caller's or closed already. */
-    private static void release(@Nullable DeviceMatrix[] values, int value) {
-        DeviceMatrix matrix = values[value];
-        if (value != 0 && matrix != null) {
-            matrix.close();
-            values[value] = null;
+    Program program() {
+        return program;
+    }
+
+    Section section() {
+        return section;
+    }
+
+    Device device() {
+        return device;
+    }
+
+    /** The values of a run over one batch. */
+    Values values(DeviceMatrix x, int length) {
+        return new Values(x, length);
+    }
+
+    /** What the steps of one run have computed so far. */
+    final class Values implements AutoCloseable {
+        private final @Nullable DeviceMatrix[] values = new DeviceMatrix[program.values()];
+        private final int length;
+
+        private Values(DeviceMatrix x, int length) {
+            this.values[0] = x;
+            this.length = length;
+        }
+
+        /** Steps [from, to), none of them experts. */
+        void run(int from, int to, @Nullable Tap tap) {
+            for (int i = from; i < to; i++) {
+                Step step = program.steps().get(i);
+                Site site = sites.get(step.result());
+                if (tap != null && site != null) {
+                    tap.input(site, of(step.operand(0)));
+                }
+                put(i, step.operation().compute(new BlockCall(step, this)));
+            }
+        }
+
+        /** A value that has been computed and not been let go. */
+        DeviceMatrix of(int value) {
+            return Objects.requireNonNull(values[value]);
+        }
+
+        /** Gives a step its result, and lets go what no later one reads. */
+        void put(int index, DeviceMatrix result) {
+            Step step = program.steps().get(index);
+            values[step.result()] = result;
+            for (int operand : step.operands()) {
+                if (lastUses[operand] == index) {
+                    release(operand);
+                }
+            }
+        }
+
+        /** The caller's from now on. */
+        DeviceMatrix takeResult() {
+            DeviceMatrix result = of(program.result());
+            values[program.result()] = null;
+            return result;
+        }
+
+        /** Closes a value unless it is the caller's or closed already. */
+        private void release(int value) {
+            DeviceMatrix matrix = values[value];
+            if (value != 0 && matrix != null) {
+                matrix.close();
+                values[value] = null;
+            }
+        }
+
+        @Override
+        public void close() {
+            for (int value = 0; value < values.length; value++) {
+                release(value);
+            }
         }
     }
 
@@ -237,13 +305,13 @@ final class Block implements AutoCloseable {
     /** A step in one run. */
     private final class BlockCall implements Call {
         private final Step step;
-        private final DeviceMatrix[] values;
+        private final Values values;
         private final int length;
 
-        BlockCall(Step step, DeviceMatrix[] values, int length) {
+        BlockCall(Step step, Values values) {
             this.step = step;
             this.values = values;
-            this.length = length;
+            this.length = values.length;
         }
 
         @Override
@@ -257,13 +325,13 @@ final class Block implements AutoCloseable {
         }
 
         @Override
-        public ForwardKernels kernels() {
-            return device.forward();
+        public Device device() {
+            return device;
         }
 
         @Override
         public DeviceMatrix operand(int i) {
-            return values[step.operand(i)];
+            return values.of(step.operand(i));
         }
 
         @Override
@@ -281,8 +349,13 @@ final class Block implements AutoCloseable {
         }
 
         @Override
-        public float number() {
-            return section.number(step);
+        public float number(String key) {
+            return section.number(key);
+        }
+
+        @Override
+        public float[] numbers() {
+            return Objects.requireNonNull(numbers.get(step.key()));
         }
 
         @Override
@@ -303,7 +376,7 @@ final class Block implements AutoCloseable {
                     c.heads(),
                     c.kvHeads(),
                     c.headDim(),
-                    c.headDim(),
+                    c.valueDim(),
                     c.attentionScale(section.layer()),
                     c.windows().get(section.layer()),
                     c.attentionCap());

@@ -1,6 +1,7 @@
 package quern.model;
 
 import org.jspecify.annotations.Nullable;
+import quern.device.Device;
 import quern.device.DeviceMatrix;
 import quern.device.ForwardKernels;
 import quern.device.ForwardKernels.AttentionShape;
@@ -12,7 +13,11 @@ interface Call {
 
     ModelConfig config();
 
-    ForwardKernels kernels();
+    Device device();
+
+    default ForwardKernels kernels() {
+        return device().forward();
+    }
 
     /** tokens x columns. */
     DeviceMatrix operand(int i);
@@ -24,8 +29,11 @@ interface Call {
     @Nullable
     DeviceMatrix bias();
 
-    /** The number of the key that stands in the module's place. */
-    float number();
+    /** The number that the config has for a key. */
+    float number(String key);
+
+    /** What else stands beside the module's weight. */
+    float[] numbers();
 
     /** Tokens of a sequence. */
     int length();
@@ -45,7 +53,7 @@ interface Call {
     default DeviceMatrix norm(int width) {
         ModelConfig.Norm norm = config().norm();
         return norm.layer()
-                ? kernels().layerNorm(operand(0), weight(), bias(), width, norm.eps(), to())
-                : kernels().rmsNorm(operand(0), weight(), width, norm.eps(), norm.offset(), to());
+                ? kernels().layerNorm(operand(0), weight(), bias(), width, norm.eps(step().module()), to())
+                : kernels().rmsNorm(operand(0), weight(), width, norm.eps(step().module()), norm.offset(), to());
     }
 }

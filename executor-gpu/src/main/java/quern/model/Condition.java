@@ -6,24 +6,47 @@ import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import java.util.stream.StreamSupport;
 import org.jspecify.annotations.Nullable;
 
 /**
  * What an architecture file asks of a config: {@code alibi}, {@code not alibi}, {@code norms = 2}, several of these joined by
  * {@code and}. A key alone holds if it is true or a number other than zero; one that is absent or null does not hold. What stands
  * behind the {@code =} is a value, or another key.
+ *
+ * <p>In the program of a layer there is a key {@code layer}, its number from 0: {@code layer in dense_layers}, a list;
+ * {@code layer below first_sparse}; {@code layer each sparse_step}, every nth, the first of them n - 1.
  */
 record Condition(List<Term> terms) {
-    private static final Pattern TERM = Pattern.compile("(not )?(\\w+)(?: = ([\\w.]+))?");
+    private static final Pattern TERM = Pattern.compile("(not )?(\\w+)(?: (=|in|below|each) ([\\w.]+))?");
 
-    /** @param value what the key must be equal to; null where it must be true */
-    record Term(boolean negated, String key, @Nullable String value) {
+    /** @param operator between key and value; null where the key alone must hold */
+    record Term(boolean negated, String key, @Nullable String operator, String value) {
         private boolean holds(Fields config) {
-            if (value == null) {
-                return config.holds(key) != negated;
+            return unnegated(config) != negated;
+        }
+
+        private boolean unnegated(Fields config) {
+            if (operator == null) {
+                return config.holds(key);
             }
-            JsonNode other = config.find(value);
-            return config.equal(key, other == null ? value : other.asText()) != negated;
+            JsonNode left = config.find(key);
+            JsonNode right = config.find(value);
+            switch (operator) {
+                case "=":
+                    return config.equal(key, right == null ? value : right.asText());
+                case "in":
+                    return left != null
+                            && right != null
+                            && StreamSupport.stream(right.spliterator(), false)
+                                    .anyMatch(each -> each.asInt() == left.asInt());
+                case "below":
+                    return left != null && right != null && left.asInt() < right.asInt();
+                default:
+                    return left != null
+                            && right != null
+                            && (left.asInt() + 1) % config.integer(value, 1, Integer.MAX_VALUE) == 0;
+            }
         }
     }
 
@@ -39,7 +62,8 @@ record Condition(List<Term> terms) {
                 throw new IllegalArgumentException(
                         "'" + part.strip() + "' does not read 'key', 'not key' or 'key = value'");
             }
-            terms.add(new Term(term.group(1) != null, term.group(2), term.group(3)));
+            String value = term.group(4);
+            terms.add(new Term(term.group(1) != null, term.group(2), term.group(3), value == null ? "" : value));
         }
         return new Condition(terms);
     }

@@ -10,6 +10,7 @@ import com.fasterxml.jackson.core.json.JsonReadFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.IntNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -56,18 +57,23 @@ final class Fields {
 
     private final Map<String, JsonNode> defaults;
     private final Map<String, JsonNode> derived = new HashMap<>();
-    private final Set<String> sizesLeftOut = new TreeSet<>();
+    private final Set<String> sizesLeftOut;
 
     private Fields(
-            String location, JsonNode json, Map<String, List<String>> spellings, Map<String, JsonNode> defaults) {
+            String location,
+            JsonNode json,
+            Map<String, List<String>> spellings,
+            Map<String, JsonNode> defaults,
+            Set<String> sizesLeftOut) {
         this.location = location;
         this.json = json;
         this.spellings = spellings;
         this.defaults = defaults;
+        this.sizesLeftOut = sizesLeftOut;
     }
 
     private Fields(String location, JsonNode json) {
-        this(location, json, Map.of(), Map.of());
+        this(location, json, Map.of(), Map.of(), new TreeSet<>());
     }
 
     static Fields read(BlobStore store) throws IOException {
@@ -124,7 +130,7 @@ final class Fields {
 
     /** As the family reads them: its names of keys, its defaults, and what follows from other keys. */
     Fields of(Architecture family) {
-        Fields fields = new Fields(location, json, family.keys(), family.defaults());
+        Fields fields = new Fields(location, json, family.keys(), family.defaults(), new TreeSet<>());
         family.derived()
                 .forEach((key, formulas) -> formulas.stream()
                         .map(formula -> formula.value(fields))
@@ -139,6 +145,14 @@ final class Fields {
                         "models of type " + fields.text("model_type") + " are read without that");
             }
         }
+        return fields;
+    }
+
+    /** The same fields where a layer is spoken of: its number, from 0, is the key {@code layer}. */
+    Fields inLayer(int layer) {
+        Fields fields = new Fields(location, json, spellings, defaults, sizesLeftOut);
+        fields.derived.putAll(derived);
+        fields.derived.put("layer", IntNode.valueOf(layer));
         return fields;
     }
 

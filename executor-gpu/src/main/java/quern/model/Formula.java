@@ -9,10 +9,11 @@ import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a key of a config follows from: {@code 4 * hidden_size}, {@code hidden_size ^ 0.5}, {@code 1 if multi_query}. A product of
- * numbers and keys, each to a power, and perhaps a {@link Condition} under which it counts.
+ * What a key of a config follows from: {@code 4 * hidden_size}, {@code hidden_size ^ 0.5}, {@code nope_dim + rope_dim},
+ * {@code 1 if multi_query}. A sum of products of numbers and keys, each to a power, and perhaps a {@link Condition} under which it
+ * counts.
  */
-record Formula(List<Factor> factors, @Nullable Condition condition) {
+record Formula(List<Product> terms, @Nullable Condition condition) {
     private static final Pattern FACTOR = Pattern.compile("([\\w.]+)(?: \\^ (-?[\\d.]+))?");
     private static final Pattern NUMBER = Pattern.compile("[\\d.]+");
 
@@ -23,31 +24,44 @@ record Formula(List<Factor> factors, @Nullable Condition condition) {
         }
     }
 
+    private record Product(List<Factor> factors) {
+        double value(Fields config) {
+            return factors.stream().mapToDouble(factor -> factor.value(config)).reduce(1, (a, b) -> a * b);
+        }
+    }
+
     Formula {
-        factors = List.copyOf(factors);
+        terms = List.copyOf(terms);
     }
 
     static Formula parse(String text) {
         int at = text.indexOf(" if ");
         Condition condition = at < 0 ? null : Condition.parse(text.substring(at + 4));
-        List<Factor> factors = new ArrayList<>();
-        for (String part : (at < 0 ? text : text.substring(0, at)).split("\\*")) {
-            Matcher factor = FACTOR.matcher(part.strip());
-            if (!factor.matches()) {
-                throw new IllegalArgumentException("'" + part.strip() + "' is not a number, a key or a power of these");
+        List<Product> terms = new ArrayList<>();
+        for (String term : (at < 0 ? text : text.substring(0, at)).split("\\+")) {
+            List<Factor> factors = new ArrayList<>();
+            for (String part : term.split("\\*")) {
+                Matcher factor = FACTOR.matcher(part.strip());
+                if (!factor.matches()) {
+                    throw new IllegalArgumentException(
+                            "'" + part.strip() + "' is not a number, a key or a power of these");
+                }
+                factors.add(
+                        new Factor(factor.group(1), factor.group(2) == null ? 1 : Double.parseDouble(factor.group(2))));
             }
-            factors.add(new Factor(factor.group(1), factor.group(2) == null ? 1 : Double.parseDouble(factor.group(2))));
+            terms.add(new Product(List.copyOf(factors)));
         }
-        return new Formula(factors, condition);
+        return new Formula(terms, condition);
     }
 
     /** Null where its condition does not hold. */
     @Nullable
     JsonNode value(Fields config) {
-        if (condition != null && !condition.holds(config)) {
-            return null;
-        }
-        return DoubleNode.valueOf(
-                factors.stream().mapToDouble(factor -> factor.value(config)).reduce(1, (a, b) -> a * b));
+        return condition != null && !condition.holds(config) ? null : DoubleNode.valueOf(number(config));
+    }
+
+    /** Whatever its condition says. */
+    double number(Fields config) {
+        return terms.stream().mapToDouble(term -> term.value(config)).sum();
     }
 }

@@ -9,15 +9,17 @@ import org.jspecify.annotations.Nullable;
  * A linear that holds several projections: how their rows lie in it.
  *
  * @param parts in order
- * @param per {@code kv_head} where the parts alternate: each key head's rows of every part stand together; left out where one whole
- *     part follows the other
+ * @param per where the parts alternate: {@code kv_head}, each key head's rows of every part stand together; {@code row}, they take
+ *     turns row by row. Left out where one whole part follows the other
  */
 record Fused(
         @JsonProperty(required = true) List<String> parts,
         @Nullable Per per) {
     enum Per {
         @JsonProperty("kv_head")
-        KV_HEAD
+        KV_HEAD,
+        @JsonProperty("row")
+        ROW
     }
 
     Fused {
@@ -30,7 +32,7 @@ record Fused(
      * @param widths rows of each part in all, in order
      */
     int[] rows(String part, int[] widths, ModelConfig config) {
-        int groups = per == null ? 1 : config.kvHeads();
+        int groups = per == null ? 1 : per == Per.ROW ? widths[0] : config.kvHeads();
         int at = parts.indexOf(part);
         int group = Arrays.stream(widths).map(width -> width / groups).sum();
         int before = Arrays.stream(widths, 0, at).map(width -> width / groups).sum();

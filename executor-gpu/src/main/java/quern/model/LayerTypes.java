@@ -37,8 +37,10 @@ final class LayerTypes {
 
     private static boolean slides(Fields config, Architecture.Sliding rule, int layer) {
         String from = rule.from();
+        String to = rule.to();
         String pattern = rule.pattern();
         return (from == null || layer >= config.integer(from, 0, Integer.MAX_VALUE))
+                && (to == null || layer < config.integer(to, 0, Integer.MAX_VALUE))
                 && (pattern == null || (layer + 1) % config.integer(pattern, 1, Integer.MAX_VALUE) != 0);
     }
 

@@ -4,8 +4,12 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Function;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.source.Source;
@@ -26,8 +30,10 @@ public final class Model {
     private final ModelConfig config;
     private final TensorSource tensors;
     private final Naming naming;
-    private final Architecture.Programs programs;
-    private final Widths widths;
+    private final Architecture.Programs outside;
+    private final List<Section> layers = new ArrayList<>();
+    private final List<Section> experts = new ArrayList<>(); // of each layer the first
+    private final Map<Integer, List<Site>> sites = new ConcurrentHashMap<>();
 
     private Model(Source source, Fields fields, Architecture architecture, ModelConfig config) {
         this.source = source;
@@ -36,8 +42,18 @@ public final class Model {
         this.config = config;
         this.tensors = source.tensors();
         this.naming = Naming.of(architecture.names().embedding(), tensors.names());
-        this.programs = architecture.programs(fields);
-        this.widths = Widths.of(programs.layer(), config, config.hiddenSize(), config.hiddenSize());
+        this.outside = architecture.programs(fields, Section.OUTSIDE);
+        Function<Step, @Nullable Integer> outputs = step -> architecture.outputs(step, fields);
+        int hidden = config.hiddenSize();
+        for (int layer = 0; layer < config.layers(); layer++) {
+            Architecture.Programs there = architecture.programs(fields, layer);
+            boolean turns = config.ropes().get(layer) != Rope.NONE;
+            Program program = turns ? there.layer() : there.layer().without(Operation.ROTARY);
+            Widths widths = Widths.of(program, config, outputs, hidden, hidden);
+            layers.add(new Section(this, layer, Site.SHARED, program, widths));
+            Program expert = program.has(Operation.EXPERTS) ? there.expert() : Program.none(architecture.file());
+            experts.add(new Section(this, layer, 0, expert, Widths.of(expert, config, outputs, hidden, hidden)));
+        }
     }
 
     /**
@@ -67,15 +83,19 @@ public final class Model {
         }
         for (int layer = 0; layer < config.layers(); layer++) {
             check(layer(layer));
+            for (int expert = 0; expert < experts(layer); expert++) {
+                check(expert(layer, expert));
+            }
         }
     }
 
     private void check(Section section) {
         section.checkParts();
         for (Step step : section.program().steps()) {
-            if (step.operation() == Operation.LINEAR) {
-                check(section.linear(step.module()), hasBias(step));
-            } else if (step.operation() == Operation.SCALE) {
+            if (step.operation().isLinear()) {
+                check(section, section.linear(step.module()), hasBias(step));
+            }
+            if (step.operation() == Operation.SCALE) {
                 number(step.module());
             } else {
                 check(section, step);
@@ -88,26 +108,32 @@ public final class Model {
         for (Operation.Stored stored : section.weights(step)) {
             String module = section.module(stored.module());
             if (weighted) {
-                need(module + ".weight", stored.shape());
+                need(module + stored.suffix(), stored.shape());
             }
-            if (hasBias(step)) {
+            if (step.operation().isNorm() && hasBias(step)) {
                 need(module + ".bias", stored.shape());
             }
         }
     }
 
-    private void check(Linear linear, boolean biased) {
+    private void check(Section section, Linear linear, boolean biased) {
         long outputs = linear.outputs();
         long inputs = linear.inputs();
-        need(linear.weight(), linear.transposed() ? List.of(inputs, outputs) : List.of(outputs, inputs));
-        boolean stored = tensors.names().contains(linear.bias());
+        List<Long> each = linear.isSlice() ? List.of((long) config.experts().experts()) : List.of();
+        need(linear.weight(), joined(each, linear.transposed() ? List.of(inputs, outputs) : List.of(outputs, inputs)));
+        String bias = section.bias(linear);
+        boolean stored = tensors.names().contains(bias);
         if (biased) {
-            need(linear.bias(), List.of(outputs));
+            need(bias, joined(each, List.of(outputs)));
         } else if (stored && source.lossy() == null) { // quantizers write biases of zeros
             throw refused(
-                    "there is a tensor '" + linear.bias() + "', and config.json says that this linear has no bias",
+                    "there is a tensor '" + bias + "', and config.json says that this linear has no bias",
                     "mend config.json or remove the tensor");
         }
+    }
+
+    private static List<Long> joined(List<Long> a, List<Long> b) {
+        return Stream.concat(a.stream(), b.stream()).toList();
     }
 
     private void need(String name, List<Long> shape) {
@@ -126,8 +152,10 @@ public final class Model {
         if (!StoredTensors.isWeightType(spec.dtype())) {
             throw refused("tensor '" + name + "' is stored as " + spec.dtype(), "use a model in F32, F16 or BF16");
         }
-        // Embedding and head are read by rows; a linear of such a size is in no model that we know.
-        if (spec.bytes() > Integer.MAX_VALUE && !name.equals(embedding()) && !name.equals(head())) {
+        // Embedding and head are read by rows, experts one by one; another linear of such a size is in no model that we
+        // know.
+        boolean inParts = name.equals(embedding()) || name.equals(head()) || shape.size() > 2;
+        if (spec.bytes() > Integer.MAX_VALUE && !inParts) {
             throw refused("tensor '" + name + "' has " + spec.bytes() + " bytes", "store it in BF16");
         }
     }
@@ -188,17 +216,38 @@ public final class Model {
         return StoredTensors.type(tensors, source.lossy() == null ? first : embedding());
     }
 
-    /** The sites of a layer in the order of the forward pass. */
+    /** The sites of a layer in the order of the forward pass, those of experts behind the layer's own. */
     public List<Site> sites(int layer) {
-        List<Site> sites = new ArrayList<>();
-        Section section = layer(layer);
-        List<List<Step>> steps = section.program().sites();
-        List<List<Linear>> linears = section.linears();
-        for (int i = 0; i < steps.size(); i++) {
-            sites.add(new Site(
-                    layer, steps.get(i).get(0).module(), linears.get(i).get(0).inputs(), linears.get(i)));
-        }
-        return sites;
+        return sites.computeIfAbsent(layer, l -> {
+            List<Site> all = new ArrayList<>(layer(l).sites(0));
+            int own = all.size();
+            for (int expert = 0; expert < experts(l); expert++) {
+                all.addAll(expert(l, expert).sites(own));
+            }
+            return List.copyOf(all);
+        });
+    }
+
+    /** How many sites of a layer every token passes. */
+    int ownSites(int layer) {
+        return layer(layer).program().sites().size();
+    }
+
+    /** How many experts a layer has; 0 for one without. */
+    public int experts(int layer) {
+        return layer(layer).program().has(Operation.EXPERTS) ? config.experts().experts() : 0;
+    }
+
+    /** To how many experts a token goes; 0 in a family without. */
+    public int expertsOfToken() {
+        return config.routing() == null ? 0 : config.experts().chosen();
+    }
+
+    /** Linears of a layer that decide or weigh, and are no one's to quantize: routers, gates of shared experts. */
+    public List<Linear> kept(int layer) {
+        return layer(layer).program().kept().stream()
+                .map(step -> layer(layer).linear(step.module()))
+                .toList();
     }
 
     /**
@@ -233,8 +282,9 @@ public final class Model {
 
     /** The weight of a linear as the checkpoint's values stand for it, outputs x inputs. */
     public Matrix weight(Linear linear) throws IOException {
-        TensorSpec spec = tensors.spec(linear.weight());
-        return StoredTensors.weight(tensors.read(linear.weight()), spec.dtype(), linear);
+        DType type = StoredTensors.type(tensors, linear.weight());
+        int bytes = Math.toIntExact((long) linear.outputs() * linear.inputs() * type.bytes());
+        return StoredTensors.weight(tensors.read(linear.weight(), linear.first() * type.bytes(), bytes), type, linear);
     }
 
     /** The linear of a layer that has this name. */
@@ -247,23 +297,26 @@ public final class Model {
     }
 
     Section layer(int layer) {
-        boolean turns = config.ropes().get(layer) != Rope.NONE;
-        Program program = programs.layer();
-        return new Section(this, layer, turns ? program : program.without(Operation.ROTARY), widths);
+        return layers.get(layer);
+    }
+
+    Section expert(int layer, int number) {
+        return experts.get(layer).of(number);
     }
 
     /** From the rows of the embedding to what enters the first layer. */
     Section before() {
-        return outside(programs.before(), config.embeddingSize(), config.hiddenSize());
+        return outside(outside.before(), config.embeddingSize(), config.hiddenSize());
     }
 
     /** From what leaves the last layer to what the head reads. */
     Section after() {
-        return outside(programs.after(), config.hiddenSize(), config.embeddingSize());
+        return outside(outside.after(), config.hiddenSize(), config.embeddingSize());
     }
 
     private Section outside(Program program, int from, int to) {
-        return new Section(this, Section.OUTSIDE, program, Widths.of(program, config, from, to));
+        return new Section(
+                this, Section.OUTSIDE, Site.SHARED, program, Widths.of(program, config, step -> null, from, to));
     }
 
     /** A module's name as the checkpoint has it. */

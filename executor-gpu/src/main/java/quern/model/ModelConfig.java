@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import quern.device.ForwardKernels.Activation;
 import quern.tensor.DType;
@@ -15,7 +16,9 @@ import quern.tensor.DType;
  * @param intermediateSize columns between the MLP's linears
  * @param heads query heads
  * @param kvHeads key and value heads, a divisor of {@code heads}
- * @param headDim columns of a head
+ * @param headDim columns of a head of queries and keys
+ * @param valueDim columns of a head of values
+ * @param rotaryDim columns of the heads that rotary positions are given: headDim, or less where these are apart from the rest
  * @param maxPositions longest sequence
  * @param positionOffset rows of the table of learned positions before the first
  * @param attentionScales for each layer what scores are multiplied by
@@ -25,6 +28,7 @@ import quern.tensor.DType;
  * @param windows for each layer: how many tokens a token sees, itself included; 0 for all
  * @param ropes for each layer
  * @param interleaved whether neighbours turn together, rather than columns half a head apart
+ * @param routing how tokens find experts; none where the family has none
  * @param declaredType {@code dtype} or {@code torch_dtype}, where it names a type that we know
  * @param quantization {@code quantization_config} of a model that is quantized
  */
@@ -37,6 +41,8 @@ public record ModelConfig(
         int heads,
         int kvHeads,
         int headDim,
+        int valueDim,
+        int rotaryDim,
         int vocabulary,
         int maxPositions,
         int positionOffset,
@@ -50,6 +56,7 @@ public record ModelConfig(
         List<Integer> windows,
         List<Rope> ropes,
         boolean interleaved,
+        @Nullable Routing routing,
         @Nullable DType declaredType,
         @Nullable Map<String, Object> quantization) {
     private static final int MAX_SIZE = 1 << 20;
@@ -60,7 +67,12 @@ public record ModelConfig(
      * @param layer LayerNorm rather than RMSNorm
      * @param offset 1 where stored weights are offsets from one
      */
-    record Norm(boolean layer, float eps, float offset) {}
+    record Norm(boolean layer, float eps, float offset, Map<String, Float> fixed) {
+        /** Of the norm of this name within its layer. */
+        float eps(String module) {
+            return fixed.getOrDefault(module, eps);
+        }
+    }
 
     /**
      * What becomes of logits.
@@ -107,11 +119,17 @@ public record ModelConfig(
         float scale = attention.scale() == null || !config.has(attention.scale())
                 ? (float) (1 / Math.sqrt(headDim))
                 : (float) config.positive(attention.scale());
+        int rotaryDim = architecture.rotary() == null || architecture.rotary().head() == null
+                ? headDim
+                : config.integer(architecture.rotary().head(), 2, headDim);
+        List<Rope> ropes = Ropes.of(config, architecture, layerTypes, rotaryDim, maxPositions);
         boolean byLayer = Condition.holds(attention.byLayer(), config);
         List<Float> scales = new ArrayList<>();
         List<Integer> windows = new ArrayList<>();
         for (int layer = 0; layer < layers; layer++) {
-            scales.add(byLayer ? scale / (layer + 1) : scale);
+            float magnified =
+                    attention.mscale() ? (float) (scale * ropes.get(layer).scoreFactor()) : scale;
+            scales.add(byLayer ? magnified / (layer + 1) : magnified);
             windows.add(layerTypes.get(layer).equals(LayerTypes.SLIDING) ? window : 0);
         }
         boolean alibi = Condition.holds(attention.alibi(), config);
@@ -128,13 +146,18 @@ public record ModelConfig(
                 heads,
                 kvHeads,
                 headDim,
+                attention.valueDim() == null
+                        ? headDim
+                        : config.integer(attention.valueDim(), 1, MAX_SIZE / heads, headDim),
+                rotaryDim,
                 config.integer("vocab_size", 1, MAX_TOKENS),
                 maxPositions,
                 architecture.positionOffset(),
                 new Norm(
                         norm.layer(),
                         (float) config.positive(norm.eps() == null ? "rms_norm_eps" : norm.eps()),
-                        norm.offset()),
+                        norm.offset(),
+                        norm.fixed() == null ? Map.of() : norm.fixed()),
                 activation(config, "hidden_act"),
                 scales,
                 (float) cap(config, attention.cap()),
@@ -142,12 +165,18 @@ public record ModelConfig(
                 logits(config, architecture.logits()),
                 config.bool("tie_word_embeddings"),
                 windows,
-                Ropes.of(config, architecture, layerTypes, headDim, maxPositions),
-                rotary != null && rotary.interleaved(),
+                ropes,
+                rotary != null && Condition.holds(rotary.interleaved(), config),
+                Routing.of(config, architecture.routing()),
                 declaredType(config),
                 config.has("quantization_config")
                         ? config.object("quantization_config").toMap()
                         : null);
+    }
+
+    /** Of a family whose programs have experts. */
+    Routing experts() {
+        return Objects.requireNonNull(routing);
     }
 
     float attentionScale(int layer) {

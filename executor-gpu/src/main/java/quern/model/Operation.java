@@ -6,6 +6,7 @@ import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.device.DeviceMatrix;
+import quern.tensor.DType;
 
 /**
  * The building blocks of a program: each is an operation that an architecture file can name. It says what it knows of the
@@ -89,6 +90,74 @@ enum Operation {
         }
     },
 
+    /**
+     * {@code y = router(x, module)}: for each token what the outputs of experts weigh, 0 for those that it does not go to. Its linear
+     * is kept as it is, and its sums are F32.
+     */
+    ROUTER(1, 1, true) {
+        @Override
+        void bind(Step step, Widths widths, ModelConfig config) {
+            widths.bind(step.result(), config.experts().experts());
+        }
+
+        @Override
+        List<Stored> weights(Step step, Widths widths, ModelConfig config) {
+            Routing routing = config.experts();
+            return routing.correction() == null
+                    ? List.of()
+                    : List.of(new Stored(step.module(), "." + routing.correction(), List.of((long) routing.experts())));
+        }
+
+        @Override
+        DeviceMatrix compute(Call call) {
+            Routing routing = call.config().experts();
+            try (DeviceMatrix logits = call.kernels().linear(call.operand(0), call.weight(), call.bias(), DType.F32)) {
+                float[] corrections = routing.correction() == null ? new float[routing.experts()] : call.numbers();
+                return call.device().upload(routing.weights(call.device().download(logits), corrections), DType.F32);
+            }
+        }
+    },
+
+    /**
+     * {@code y = experts(x, r)}: the sum over experts of the expert's program on the rows of x that r sends to it, times what r weighs
+     * it. {@link LayerRun} carries it out.
+     */
+    EXPERTS(2, 2, false) {
+        @Override
+        void bind(Step step, Widths widths, ModelConfig config) {
+            widths.same(step.operand(0), step.result());
+            widths.bind(step.operand(1), config.experts().experts());
+        }
+
+        @Override
+        DeviceMatrix compute(Call call) {
+            throw new IllegalStateException("Experts are run one by one");
+        }
+    },
+
+    /** {@code y = gate(a, x, module)}: each row of a times the sigmoid of x wT, a number; its linear is kept as it is. */
+    GATE(2, 2, true) {
+        @Override
+        void bind(Step step, Widths widths, ModelConfig config) {
+            widths.same(step.operand(0), step.result());
+        }
+
+        @Override
+        DeviceMatrix compute(Call call) {
+            DeviceMatrix gated = call.operand(0);
+            try (DeviceMatrix logits = call.kernels().linear(call.operand(1), call.weight(), call.bias(), DType.F32)) {
+                float[] factors = call.device().download(logits).values();
+                for (int i = 0; i < factors.length; i++) {
+                    factors[i] = (float) (1 / (1 + Math.exp(-factors[i])));
+                }
+                DeviceMatrix result = call.device().zeros(gated.rows(), gated.cols(), DType.F32);
+                int[] all = IntStream.range(0, gated.rows()).toArray();
+                call.kernels().addRows(gated, 0, factors, all, result);
+                return result;
+            }
+        }
+    },
+
     /** {@code y = rotary(x)}: rotary positions, in the layers that have them. */
     ROTARY(1, 1, false) {
         @Override
@@ -104,7 +173,7 @@ enum Operation {
                             call.operand(0),
                             tables.cos(),
                             tables.sin(),
-                            call.config().headDim(),
+                            call.config().rotaryDim(),
                             call.config().interleaved(),
                             call.to());
         }
@@ -146,20 +215,58 @@ enum Operation {
         void bind(Step step, Widths widths, ModelConfig config) {
             widths.bind(step.operand(0), config.heads() * config.headDim());
             widths.bind(step.operand(1), config.kvHeads() * config.headDim());
-            widths.bind(step.operand(2), config.kvHeads() * config.headDim());
-            widths.bind(step.result(), config.heads() * config.headDim());
+            widths.bind(step.operand(2), config.kvHeads() * config.valueDim());
+            widths.bind(step.result(), config.heads() * config.valueDim());
         }
 
         @Override
         DeviceMatrix compute(Call call) {
-            return call.kernels()
-                    .attention(
-                            call.operand(0),
-                            call.operand(1),
-                            call.operand(2),
-                            call.scoreBias(),
-                            call.attention(),
-                            call.to());
+            return attend(call, null);
+        }
+    },
+
+    /** {@code y = sink_attention(q, k, v, module)}: the same with one more score for each head, from a tensor. */
+    SINK_ATTENTION(3, 3, true) {
+        @Override
+        void bind(Step step, Widths widths, ModelConfig config) {
+            ATTENTION.bind(step, widths, config);
+        }
+
+        @Override
+        List<Stored> weights(Step step, Widths widths, ModelConfig config) {
+            return List.of(new Stored(step.module(), "", List.of((long) config.heads())));
+        }
+
+        @Override
+        DeviceMatrix compute(Call call) {
+            return attend(call, call.weight());
+        }
+    },
+
+    /**
+     * {@code y = join(a, b)}: for each head the columns of a, then those of b, which are as many as {@code rotary} is given. b may
+     * have them once for all heads.
+     */
+    JOIN(2, 2, false) {
+        @Override
+        void bind(Step step, Widths widths, ModelConfig config) {
+            int apart = config.headDim() - config.rotaryDim();
+            if (widths.knows(step.result())) {
+                widths.bind(step.operand(0), widths.of(step.result()) / config.headDim() * apart);
+            }
+        }
+
+        @Override
+        void assume(Step step, Widths widths, ModelConfig config) {
+            if (!widths.knows(step.operand(1)) && widths.knows(step.result())) {
+                widths.bind(step.operand(1), widths.of(step.result()) / config.headDim() * config.rotaryDim());
+            }
+        }
+
+        @Override
+        DeviceMatrix compute(Call call) {
+            int turned = call.config().rotaryDim();
+            return call.kernels().join(call.operand(0), call.config().headDim() - turned, call.operand(1), turned);
         }
     },
 
@@ -167,16 +274,44 @@ enum Operation {
     ACTIVATE(1, 2, false) {
         @Override
         void bind(Step step, Widths widths, ModelConfig config) {
-            for (int operand : step.operands()) {
-                widths.bind(operand, config.intermediateSize());
+            step.operands().forEach(operand -> widths.same(operand, step.result()));
+        }
+
+        @Override
+        void assume(Step step, Widths widths, ModelConfig config) {
+            if (!widths.knows(step.result())) {
+                widths.bind(step.result(), config.intermediateSize());
             }
-            widths.bind(step.result(), config.intermediateSize());
         }
 
         @Override
         DeviceMatrix compute(Call call) {
             DeviceMatrix up = call.step().operands().size() == 2 ? call.operand(1) : null;
             return call.kernels().activate(call.config().activation(), call.operand(0), up, call.to());
+        }
+    },
+
+    /** {@code y = clamped_gate(gate, up)}: by the keys {@code swiglu_alpha} and {@code swiglu_limit}. */
+    CLAMPED_GATE(2, 2, false) {
+        @Override
+        void bind(Step step, Widths widths, ModelConfig config) {
+            ACTIVATE.bind(step, widths, config);
+        }
+
+        @Override
+        void assume(Step step, Widths widths, ModelConfig config) {
+            ACTIVATE.assume(step, widths, config);
+        }
+
+        @Override
+        DeviceMatrix compute(Call call) {
+            return call.kernels()
+                    .clampedGate(
+                            call.operand(0),
+                            call.operand(1),
+                            call.number("swiglu_alpha"),
+                            call.number("swiglu_limit"),
+                            call.to());
         }
     },
 
@@ -189,7 +324,7 @@ enum Operation {
 
         @Override
         DeviceMatrix compute(Call call) {
-            return call.kernels().scale(call.operand(0), call.number(), call.to());
+            return call.kernels().scale(call.operand(0), call.number(call.step().module()), call.to());
         }
     },
 
@@ -217,18 +352,52 @@ enum Operation {
         this.module = module;
     }
 
-    /** A weight as it must stand in the checkpoint. */
-    record Stored(String module, List<Long> shape) {}
+    /**
+     * A tensor as it must stand in the checkpoint.
+     *
+     * @param suffix what follows the module's name
+     */
+    record Stored(String module, String suffix, List<Long> shape) {
+        /** The weight of a module. */
+        Stored(String module, List<Long> shape) {
+            this(module, ".weight", shape);
+        }
+    }
 
     /** Tells the widths of values that this step decides or ties to each other. */
     abstract void bind(Step step, Widths widths, ModelConfig config);
 
-    /** The weights that it needs, one after the other; those of a linear are found from its neighbours. */
+    /** Tells widths of values that nothing has decided. */
+    void assume(Step step, Widths widths, ModelConfig config) {}
+
+    /** The tensors that it needs, one after the other; those of linears are found from their neighbours. */
     List<Stored> weights(Step step, Widths widths, ModelConfig config) {
         return List.of();
     }
 
     abstract DeviceMatrix compute(Call call);
+
+    private static DeviceMatrix attend(Call call, @Nullable DeviceMatrix sinks) {
+        return call.kernels()
+                .attention(
+                        call.operand(0),
+                        call.operand(1),
+                        call.operand(2),
+                        call.scoreBias(),
+                        sinks,
+                        call.attention(),
+                        call.to());
+    }
+
+    /** Whether it has a linear that is no one's to quantize. */
+    boolean isKept() {
+        return this == ROUTER || this == GATE;
+    }
+
+    /** Whether its module is a linear. */
+    boolean isLinear() {
+        return this == LINEAR || isKept();
+    }
 
     /** Whether it is one of the norms. */
     boolean isNorm() {

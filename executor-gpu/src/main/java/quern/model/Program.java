@@ -19,7 +19,7 @@ import java.util.regex.Pattern;
  */
 record Program(String file, List<Step> steps, int result) {
     private static final Pattern LINE = Pattern.compile("(\\w+)\\s*=\\s*(\\w+)\\s*\\(([^()]*)\\)");
-    private static final Pattern MODULE = Pattern.compile("(\\w+(?:\\.(?:\\w+|\\{head}))*)(?:\\[(\\w+)])?");
+    private static final Pattern MODULE = Pattern.compile("(\\w+(?:\\.(?:\\w+|\\{head}|\\{expert}))*)(?:\\[(\\w+)])?");
     private static final String STREAM = "x";
 
     Program {
@@ -141,7 +141,7 @@ record Program(String file, List<Step> steps, int result) {
                 .filter(step -> step.operands().contains(value))
                 .anyMatch(step -> switch (step.operation()) {
                     case ADD, POSITIONS -> true;
-                    case SCALE -> step.result() == result || isAdded(step.result());
+                    case SCALE, GATE -> step.operand(0) == value && (step.result() == result || isAdded(step.result()));
                     default -> false;
                 });
     }
@@ -161,6 +161,11 @@ record Program(String file, List<Step> steps, int result) {
             }
         }
         return List.copyOf(byInput.values());
+    }
+
+    /** The linears that are kept as they are. */
+    List<Step> kept() {
+        return steps.stream().filter(step -> step.operation().isKept()).toList();
     }
 
     /** The same program with each {@code y = operation(x)} left out and x read in its place. */

@@ -14,8 +14,15 @@ import quern.tensor.Matrix;
  * @param beyond of a longer sequence of so many tokens, all of its positions included
  * @param magnitude what cosines and sines are multiplied by
  * @param theta the base, for messages
+ * @param scoreFactor what it would have scores multiplied by, in families that do so
  */
-record Rope(double[] inverseFrequencies, int longest, IntFunction<double[]> beyond, double magnitude, double theta) {
+record Rope(
+        double[] inverseFrequencies,
+        int longest,
+        IntFunction<double[]> beyond,
+        double magnitude,
+        double theta,
+        double scoreFactor) {
     /** Of a layer without rotary positions. */
     static final Rope NONE = new Rope(new double[0], 1, 1);
 
@@ -23,7 +30,11 @@ record Rope(double[] inverseFrequencies, int longest, IntFunction<double[]> beyo
 
     /** The same for sequences of every length. */
     private Rope(double[] inverseFrequencies, double magnitude, double theta) {
-        this(inverseFrequencies, Integer.MAX_VALUE, length -> inverseFrequencies, magnitude, theta);
+        this(inverseFrequencies, magnitude, theta, 1);
+    }
+
+    private Rope(double[] inverseFrequencies, double magnitude, double theta, double scoreFactor) {
+        this(inverseFrequencies, Integer.MAX_VALUE, length -> inverseFrequencies, magnitude, theta, scoreFactor);
     }
 
     /**
@@ -76,7 +87,7 @@ record Rope(double[] inverseFrequencies, int longest, IntFunction<double[]> beyo
             double stretch = factor * length / maxPositions - (factor - 1);
             return plain(theta * Math.pow(stretch, rotated / (rotated - 2.0)), rotated);
         };
-        return new Rope(plain, maxPositions, beyond, 1, theta);
+        return new Rope(plain, maxPositions, beyond, 1, theta, 1);
     }
 
     /** LongRoPE (Ding et al. 2024): a factor for each pair, other ones beyond the original length. */
@@ -91,7 +102,8 @@ record Rope(double[] inverseFrequencies, int longest, IntFunction<double[]> beyo
                 (int) original,
                 length -> stretched,
                 scaling.positive("attention_factor", magnitude),
-                theta);
+                theta,
+                1);
     }
 
     /**
@@ -132,7 +144,8 @@ record Rope(double[] inverseFrequencies, int longest, IntFunction<double[]> beyo
         double magnitude = scaling.has("mscale") && scaling.has("mscale_all_dim")
                 ? mscale(factor, scaling.positive("mscale")) / mscale(factor, scaling.positive("mscale_all_dim"))
                 : mscale(factor, 1);
-        return new Rope(blended, scaling.positive("attention_factor", magnitude), theta);
+        double ofScores = scaling.has("mscale_all_dim") ? mscale(factor, scaling.positive("mscale_all_dim")) : 1;
+        return new Rope(blended, scaling.positive("attention_factor", magnitude), theta, ofScores * ofScores);
     }
 
     private static double mscale(double factor, double a) {

@@ -23,7 +23,7 @@ final class Ropes {
             Fields config, Architecture architecture, List<String> layerTypes, int headDim, int maxPositions) {
         List<Rope> ropes = new ArrayList<>();
         Ropes reader = new Ropes(config, architecture, headDim, maxPositions);
-        boolean turns = architecture.programs(config).layer().has(Operation.ROTARY);
+        boolean turns = architecture.programs(config, 0).layer().has(Operation.ROTARY);
         List<Boolean> rotary = LayerTypes.rotary(config, architecture, layerTypes);
         for (int layer = 0; layer < layerTypes.size(); layer++) {
             ropes.add(turns && rotary.get(layer) ? reader.of(layerTypes.get(layer)) : Rope.NONE);

@@ -8,8 +8,8 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A stretch of a model that is one program: a layer, or what stands before or after the layers. Knows what its modules are called
- * in the checkpoint and how large they are.
+ * A stretch of a model that is one program: a layer, one of its experts, or what stands before or after the layers. Knows what its
+ * modules are called in the checkpoint and how large they are.
  */
 final class Section {
     /** The layer of what is in none. */
@@ -17,12 +17,14 @@ final class Section {
 
     private final Model model;
     private final int layer;
+    private final int expert; // Site.SHARED for the layer itself
     private final Program program;
     private final Widths widths;
 
-    Section(Model model, int layer, Program program, Widths widths) {
+    Section(Model model, int layer, int expert, Program program, Widths widths) {
         this.model = model;
         this.layer = layer;
+        this.expert = expert;
         this.program = program;
         this.widths = widths;
     }
@@ -39,9 +41,14 @@ final class Section {
         return program;
     }
 
+    /** The name of a module within its layer. */
+    private String own(String name) {
+        return name.replace("{expert}", Integer.toString(expert));
+    }
+
     /** The full name of a module, as the checkpoint has it. */
     String module(String name) {
-        return model.stored(layer == OUTSIDE ? name : model.architecture().inLayer(layer, name));
+        return model.stored(layer == OUTSIDE ? name : model.architecture().inLayer(layer, own(name)));
     }
 
     /** Linears that share one input, in the order of the program. */
@@ -51,11 +58,28 @@ final class Section {
                 .toList();
     }
 
+    /**
+     * Linears that share one input, as sites.
+     *
+     * @param rank of the first
+     */
+    List<Site> sites(int rank) {
+        List<Site> sites = new ArrayList<>();
+        List<List<Step>> steps = program.sites();
+        List<List<Linear>> linears = linears();
+        for (int i = 0; i < steps.size(); i++) {
+            String first = own(steps.get(i).get(0).module());
+            int inputs = linears.get(i).get(0).inputs();
+            sites.add(new Site(layer, expert, rank + i, first, inputs, linears.get(i)));
+        }
+        return sites;
+    }
+
     /** By the number of the result of its first step. */
-    Map<Integer, Site> sites() {
+    Map<Integer, Site> sitesByResult() {
         Map<Integer, Site> sites = new HashMap<>();
         if (layer != OUTSIDE) {
-            List<Site> known = model.sites(layer);
+            List<Site> known = sites(expert == Site.SHARED ? 0 : model.ownSites(layer));
             List<List<Step>> steps = program.sites();
             for (int i = 0; i < known.size(); i++) {
                 sites.put(steps.get(i).get(0).result(), known.get(i));
@@ -64,15 +88,37 @@ final class Section {
         return sites;
     }
 
+    /** Of this layer. */
+    Section expert(int number) {
+        return model.expert(layer, number);
+    }
+
+    /** The same of another expert. */
+    Section of(int number) {
+        return new Section(model, layer, number, program, widths);
+    }
+
     Linear linear(String module) {
         List<Step> steps = program.of(module);
         Fused fused = model.architecture().fused(module);
-        int outputs = widths.of(steps.get(0).result());
+        Step first = steps.get(0);
+        int outputs = first.operation() == Operation.GATE ? 1 : widths.of(first.result());
         if (fused != null) {
             outputs = Arrays.stream(widths(fused, module)).sum();
         }
-        boolean transposed = layer != OUTSIDE && model.architecture().transposed();
-        return new Linear(module(module), outputs, widths.of(steps.get(0).operand(0)), transposed);
+        int inputs = widths.of(first.operand(first.operands().size() - 1));
+        Architecture.Stacked stacked =
+                expert == Site.SHARED ? null : model.architecture().stacked();
+        boolean transposed = stacked == null
+                ? layer != OUTSIDE && model.architecture().transposed() && first.operation() == Operation.LINEAR
+                : stacked.transposed();
+        return new Linear(module(module), outputs, inputs, transposed, stacked == null ? Linear.WHOLE : expert);
+    }
+
+    /** The tensor of a linear's biases, or that which they are a row of. */
+    String bias(Linear linear) {
+        Architecture.Stacked stacked = model.architecture().stacked();
+        return linear.isSlice() && stacked != null ? linear.weight() + stacked.bias() : linear.bias();
     }
 
     /** The rows of the part of a fused linear that this step takes; null if it takes all. */
@@ -100,8 +146,8 @@ final class Section {
         return model.hasBias(step);
     }
 
-    float number(Step step) {
-        return model.number(step.module());
+    float number(String key) {
+        return model.number(key);
     }
 
     /** Refuses a program whose fused linears are not those of the family. */
@@ -123,6 +169,8 @@ final class Section {
 
     @Override
     public String toString() {
-        return layer == OUTSIDE ? "What is outside of the layers" : "Layer " + layer;
+        return layer == OUTSIDE
+                ? "What is outside of the layers"
+                : "Layer " + layer + (expert == Site.SHARED ? "" : ", expert " + expert);
     }
 }

@@ -28,17 +28,28 @@ final class StoredTensors {
 
     /** All elements of a tensor. */
     static float[] floats(TensorSource tensors, String name) throws IOException {
-        int count = Math.toIntExact(tensors.spec(name).elements());
-        return HalfFloats.toFloats(bytes(tensors, name, 0, 1, count), type(tensors, name), count);
+        return floats(tensors, name, 0, Math.toIntExact(tensors.spec(name).elements()));
+    }
+
+    /** The elements of a row, of a tensor with {@code cols} columns. */
+    static float[] floats(TensorSource tensors, String name, int row, int cols) throws IOException {
+        return HalfFloats.toFloats(bytes(tensors, name, row, 1, cols), type(tensors, name), cols);
     }
 
     /** The weight of a linear as it is used, outputs x inputs, F32. */
     static DeviceMatrix weight(TensorSource tensors, Linear linear, Device device) throws IOException {
-        if (!linear.transposed()) {
-            return matrix(tensors, linear.weight(), linear.outputs(), linear.inputs(), device);
-        }
-        ByteBuffer bytes = bytes(tensors, linear.weight(), 0, linear.inputs(), linear.outputs());
-        return device.upload(weight(bytes, type(tensors, linear.weight()), linear), DType.F32);
+        DType type = type(tensors, linear.weight());
+        ByteBuffer bytes = bytes(tensors, linear);
+        return linear.transposed()
+                ? device.upload(weight(bytes, type, linear), DType.F32)
+                : device.upload(bytes, type, linear.outputs(), linear.inputs(), DType.F32);
+    }
+
+    /** The bytes of a linear's weight as they are stored, all finite. */
+    static ByteBuffer bytes(TensorSource tensors, Linear linear) throws IOException {
+        int rows = linear.transposed() ? linear.inputs() : linear.outputs();
+        int cols = linear.transposed() ? linear.outputs() : linear.inputs();
+        return bytes(tensors, linear.weight(), Math.toIntExact(linear.first() / cols), rows, cols);
     }
 
     /** The same on the heap, from the tensor's bytes. */

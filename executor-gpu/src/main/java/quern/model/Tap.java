@@ -1,13 +1,22 @@
 package quern.model;
 
 import quern.device.DeviceMatrix;
+import quern.tensor.Matrix;
 
 /** Sees the inputs of a layer's sites on their way through. */
 public interface Tap {
     /**
-     * Called once per site and forward, before the first of its linears.
+     * Called once per site and batch, before the first of its linears; for an expert with the rows that it is sent, perhaps in
+     * several runs one after the other, and not at all where there are none.
      *
      * @param x tokens x inputs, of the device's compute type or F32; the layer's own, only valid during the call
      */
     void input(Site site, DeviceMatrix x);
+
+    /**
+     * Called once per batch and router.
+     *
+     * @param weights tokens x experts: what the outputs of experts weigh, 0 where a token does not go
+     */
+    default void routed(int layer, Matrix weights) {}
 }

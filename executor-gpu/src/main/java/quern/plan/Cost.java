@@ -1,7 +1,11 @@
 package quern.plan;
 
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.function.ToLongFunction;
+import java.util.stream.IntStream;
 import quern.model.Model;
 import quern.tensor.DType;
 
@@ -56,12 +60,14 @@ final class Cost {
         double hessians = 0;
         double solves = 0;
         double tokens = calibration.tokens();
+        double ofExperts = expected();
         for (Plan.SitePlan site : sites) {
             double n = site.inputs();
-            hessians += tokens * n * n; // half of 2 n^2: the lower triangle
+            double reaching = site.ofExpert() ? tokens * ofExperts : tokens;
+            hessians += reaching * n * n; // half of 2 n^2: the lower triangle
             solves += n * n * n / 3;
             for (Plan.LinearPlan linear : site.linears()) {
-                forward += 2 * tokens * n * linear.outputs();
+                forward += 2 * reaching * n * linear.outputs();
                 solves += 2.0 * linear.outputs() * n * n;
             }
         }
@@ -69,24 +75,46 @@ final class Cost {
         return forwards() * (forward + attention) + hessians + solves;
     }
 
+    /** The share of the tokens that an expert gets if the router prefers none. */
+    private double expected() {
+        return IntStream.range(0, model.layers())
+                .filter(layer -> model.experts(layer) > 0)
+                .mapToDouble(layer -> (double) model.expertsOfToken() / model.experts(layer))
+                .findFirst()
+                .orElse(1);
+    }
+
+    /**
+     * Of sites that are in memory together, the most of all layers: those that every token passes, and beside them one expert at a
+     * time.
+     */
+    private long most(ToLongFunction<Plan.SitePlan> bytes) {
+        Map<Integer, Long> own = new HashMap<>(); // by layer
+        Map<Long, Long> experts = new HashMap<>(); // by layer and expert
+        for (Plan.SitePlan site : sites) {
+            if (site.ofExpert()) {
+                experts.merge((long) site.layer() << 32 | site.expert(), bytes.applyAsLong(site), Long::sum);
+            } else {
+                own.merge(site.layer(), bytes.applyAsLong(site), Long::sum);
+            }
+        }
+        return own.values().stream().mapToLong(Long::longValue).max().orElse(0)
+                + experts.values().stream().mapToLong(Long::longValue).max().orElse(0);
+    }
+
     /** The terms of a task's memory: the larger of a part's pass and a site's solve. */
     private List<Plan.Term> memory() {
         long operand = request.machine().computeType().bytes();
-        long layerWeights = sites.stream()
-                .filter(s -> s.layer() == 0)
-                .flatMap(s -> s.linears().stream())
+        long layerWeights = most(site -> site.linears().stream()
                 .mapToLong(l -> (long) l.outputs() * l.inputs() * operand)
-                .sum();
+                .sum());
         long widest = sites.stream().mapToLong(Plan.SitePlan::inputs).max().orElse(0);
         long tallest = sites.stream()
                 .flatMap(s -> s.linears().stream())
                 .mapToLong(Plan.LinearPlan::outputs)
                 .max()
                 .orElse(0);
-        long grams = sites.stream()
-                .filter(s -> s.layer() == 0)
-                .mapToLong(s -> 4L * s.inputs() * s.inputs())
-                .sum();
+        long grams = most(site -> (site.ofExpert() ? 2 : 1) * 4L * site.inputs() * site.inputs()); // and a pool
         long largestWeight = sites.stream()
                 .flatMap(s -> s.linears().stream())
                 .mapToLong(l -> 4L * l.outputs() * l.inputs())

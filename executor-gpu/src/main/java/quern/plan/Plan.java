@@ -2,7 +2,12 @@ package quern.plan;
 
 import java.io.Serializable;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
+import quern.model.Site;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;
 import quern.tensor.DType;
@@ -21,7 +26,7 @@ import quern.tensor.TensorSpec;
  * @param computeType operands of matrix products, and how activations are stored between passes
  * @param stages runs of consecutive layers, side by side; one is {@link Propagation#EXACT}
  * @param sites what is quantized, layer by layer
- * @param kept linears inside the layers that are not
+ * @param kept what is not, inside the layers
  * @param calibration the tokens; none for methods without a Hessian
  * @param shards the files to write
  * @param cost what it takes
@@ -39,7 +44,7 @@ public record Plan(
         Propagation propagation,
         List<Stage> stages,
         List<SitePlan> sites,
-        List<String> kept,
+        List<Kept> kept,
         Calibration calibration,
         List<Shard> shards,
         Cost cost)
@@ -87,21 +92,72 @@ public record Plan(
         return sites.stream().filter(s -> s.layer() >= from && s.layer() < to).toList();
     }
 
+    /**
+     * For each step of the experts of layers [from, to) a site without linears, whose Hessian is the sum of theirs: what an expert that
+     * few tokens reach is shrunk toward.
+     */
+    public List<SitePlan> pools(int from, int to) {
+        Map<Long, SitePlan> pools = new TreeMap<>();
+        for (SitePlan site : sites(from, to)) {
+            if (site.ofExpert()) {
+                pools.putIfAbsent((long) site.layer() << 32 | site.rank(), site.pool());
+            }
+        }
+        return List.copyOf(pools.values());
+    }
+
+    /** The ranks of a layer's sites, in order. */
+    public List<Integer> ranks(int layer) {
+        return sites(layer, layer + 1).stream()
+                .map(SitePlan::rank)
+                .distinct()
+                .sorted()
+                .toList();
+    }
+
     /** Layers [begin, end). */
     public record Stage(int begin, int end) implements Serializable {}
 
     /**
      * @param layer its layer
      * @param index its place among the layer's sites
+     * @param expert whose it is, or {@link quern.model.Site#SHARED}
+     * @param rank its place among the steps of the layer; sites of one rank are taken together
      * @param inputs columns of each of its linears, and size of the Hessian
      * @param linears what shares the input
      */
-    public record SitePlan(int layer, int index, String name, int inputs, List<LinearPlan> linears)
+    public record SitePlan(
+            int layer, int index, int expert, int rank, String name, int inputs, List<LinearPlan> linears)
             implements Serializable {
+        /** Added to a rank, the index of a pool: more than a layer has sites. */
+        private static final int POOLS = 1 << 13;
+
+        private SitePlan pool() {
+            return new SitePlan(layer, POOLS + rank, Site.SHARED, rank, "all experts", inputs, List.of());
+        }
+
+        /** Whether it stands for the same site of all experts, see {@link Plan#pools}. */
+        public boolean isPool() {
+            return index >= POOLS;
+        }
+
+        /** Whether only the tokens that a router sends there reach it. */
+        public boolean ofExpert() {
+            return expert != Site.SHARED;
+        }
+
         public SitePlan {
             linears = List.copyOf(linears);
         }
     }
+
+    /**
+     * What stays as it is.
+     *
+     * @param name full name of a linear, or {@code name.*} for all that is in a module of this name
+     * @param reason for a person: why
+     */
+    public record Kept(String name, String reason) implements Serializable {}
 
     public record LinearPlan(String name, int outputs, int inputs) implements Serializable {}
 
@@ -113,14 +169,29 @@ public record Plan(
      * @param batch sequences of one forward batch
      * @param parts fixed slices of the sequences
      * @param wave layers of one pass with taps where every layer is a stage by itself
+     * @param more slices of further sequences, which are drawn on, round after round, only for experts that too few tokens reached
      */
     public record Calibration(
-            String source, String sha256, int sequences, int length, int batch, List<Part> parts, int wave)
+            String source,
+            String sha256,
+            int sequences,
+            int length,
+            int batch,
+            List<Part> parts,
+            int wave,
+            List<List<Part>> more)
             implements Serializable {
-        public static final Calibration NONE = new Calibration("none", "", 0, 0, 1, List.of(), 1);
+        public static final Calibration NONE = new Calibration("none", "", 0, 0, 1, List.of(), 1, List.of());
 
         public Calibration {
             parts = List.copyOf(parts);
+            more = more.stream().map(List::copyOf).toList();
+        }
+
+        /** All parts, those of further sequences included. */
+        public List<Part> allParts() {
+            return Stream.concat(parts.stream(), more.stream().flatMap(List::stream))
+                    .toList();
         }
 
         public long tokens() {
@@ -129,7 +200,21 @@ public record Plan(
     }
 
     /** Sequences [first, first + count). */
-    public record Part(int index, int first, int count) implements Serializable {}
+    public record Part(int index, int first, int count) implements Serializable {
+        /** Cuts sequences from {@code from} on. */
+        static List<Part> cut(int from, int sequences, int parts, int firstIndex) {
+            return IntStream.range(0, parts)
+                    .mapToObj(p -> {
+                        int first = start(p, parts, sequences);
+                        return new Part(firstIndex + p, from + first, start(p + 1, parts, sequences) - first);
+                    })
+                    .toList();
+        }
+
+        private static int start(int part, int parts, int sequences) {
+            return (int) Math.round((double) part * sequences / parts);
+        }
+    }
 
     /** One output file and its tensors, in order. */
     public record Shard(String file, List<ShardTensor> tensors) implements Serializable {

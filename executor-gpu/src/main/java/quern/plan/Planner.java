@@ -3,9 +3,12 @@ package quern.plan;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Pattern;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.format.Format;
@@ -29,8 +32,15 @@ public final class Planner {
     /** Waves of a layer-parallel run: so many that progress shows and a restart loses little. */
     private static final int WAVES = 5;
 
+    /** Rounds in which further sequences are drawn on: after each it is seen whether they were enough. */
+    private static final int ROUNDS = 4;
+
     /** What the Hessian tiles of one part and one wave may take. */
     private static final long WAVE_BYTES = 1L << 30;
+
+    private static final String ROUTES = "it decides where tokens go, and is small";
+
+    private static final String STACKED = "its experts are one tensor, and no loader of format %s takes codes for that";
 
     private final Model model;
     private final Request request;
@@ -60,8 +70,17 @@ public final class Planner {
             @Nullable Tokens tokens,
             Machine machine) {}
 
-    /** Calibration tokens as far as a plan knows them. */
-    public record Tokens(String source, String sha256, int sequences, int length) {}
+    /**
+     * Calibration tokens as far as a plan knows them.
+     *
+     * @param more further sequences behind these, for experts that too few tokens reach
+     */
+    public record Tokens(String source, String sha256, int sequences, int length, int more) {
+        /** No more than these. */
+        public Tokens(String source, String sha256, int sequences, int length) {
+            this(source, sha256, sequences, length, 0);
+        }
+    }
 
     /**
      * What carries the plan out.
@@ -84,7 +103,7 @@ public final class Planner {
                 recipe.ternary(),
                 recipe.actOrder(),
                 format.scaleType(model.weightType()));
-        List<String> kept = new ArrayList<>();
+        Set<Plan.Kept> kept = new LinkedHashSet<>();
         List<Plan.SitePlan> sites = sites(kept);
         checkShapes(scheme, sites);
         List<Plan.Stage> stages = stages();
@@ -119,22 +138,27 @@ public final class Planner {
                 stages.size() == 1 ? Propagation.EXACT : Propagation.STAGED,
                 stages,
                 sites,
-                kept,
+                List.copyOf(kept),
                 calibration,
                 shards,
                 figures);
     }
 
-    private List<Plan.SitePlan> sites(List<String> kept) {
+    private List<Plan.SitePlan> sites(Set<Plan.Kept> kept) {
         List<Pattern> skip = recipe.skip().stream().map(Pattern::compile).toList();
         List<Plan.SitePlan> sites = new ArrayList<>();
         for (int layer = 0; layer < model.layers(); layer++) {
             List<Site> all = model.sites(layer);
+            model.kept(layer).forEach(linear -> kept.add(new Plan.Kept(linear.name(), ROUTES)));
             for (int i = 0; i < all.size(); i++) {
                 List<Plan.LinearPlan> linears = new ArrayList<>();
                 for (Linear linear : all.get(i).linears()) {
                     if (skip.stream().anyMatch(p -> p.matcher(linear.name()).find())) {
-                        kept.add(linear.name());
+                        kept.add(new Plan.Kept(linear.name(), "the recipe skips it"));
+                    } else if (linear.isSlice()) {
+                        String tensor = linear.weight();
+                        String module = tensor.substring(0, tensor.lastIndexOf('.'));
+                        kept.add(new Plan.Kept(module + ".*", STACKED.formatted(format.name())));
                     } else if (linear.transposed() && !format.replacesConv1d()) {
                         throw new QuernException(
                                 ("Cannot write %s as %s: it is a Conv1D, and the loaders of that format "
@@ -144,9 +168,10 @@ public final class Planner {
                         linears.add(new Plan.LinearPlan(linear.name(), linear.outputs(), linear.inputs()));
                     }
                 }
+                Site site = all.get(i);
                 if (!linears.isEmpty()) {
                     sites.add(new Plan.SitePlan(
-                            layer, i, all.get(i).name(), all.get(i).inputs(), linears));
+                            layer, i, site.expert(), site.rank(), site.name(), site.inputs(), linears));
                 }
             }
         }
@@ -230,21 +255,30 @@ public final class Planner {
         }
         int sequences = tokens.sequences();
         int length = tokens.length();
-        long total = (long) sequences * length;
-        int count = (int) Math.min(sequences, (total + PART_TOKENS - 1) / PART_TOKENS);
-        List<Plan.Part> parts = new ArrayList<>();
-        for (int p = 0; p < count; p++) {
-            int first = start(p, count, sequences);
-            parts.add(new Plan.Part(p, first, start(p + 1, count, sequences) - first));
+        List<Plan.Part> parts = Plan.Part.cut(0, sequences, parts(sequences, length), 0);
+        List<List<Plan.Part>> more = new ArrayList<>();
+        int index = parts.size();
+        for (Plan.Part round : Plan.Part.cut(sequences, tokens.more(), Math.min(ROUNDS, tokens.more()), 0)) {
+            List<Plan.Part> some = Plan.Part.cut(round.first(), round.count(), parts(round.count(), length), index);
+            more.add(some);
+            index += some.size();
         }
         int batch = Math.max(1, BATCH_TOKENS / length);
-        long layerBytes = sites.stream()
-                .filter(s -> s.layer() == 0)
-                .mapToLong(s -> 2L * s.inputs() * s.inputs())
-                .sum();
+        long layerBytes = IntStream.range(0, model.layers())
+                .mapToLong(layer -> sites.stream()
+                        .filter(s -> s.layer() == layer)
+                        .mapToLong(s -> 2L * s.inputs() * s.inputs())
+                        .sum())
+                .max()
+                .orElse(0);
         int wave =
                 (int) Math.max(1, Math.min((model.layers() + WAVES - 1) / WAVES, WAVE_BYTES / Math.max(1, layerBytes)));
         return new Plan.Calibration(
-                tokens.source(), tokens.sha256(), sequences, length, batch, parts, stages > 1 ? wave : 1);
+                tokens.source(), tokens.sha256(), sequences, length, batch, parts, stages > 1 ? wave : 1, more);
+    }
+
+    private static int parts(int sequences, int length) {
+        long total = (long) sequences * length;
+        return (int) Math.min(sequences, (total + PART_TOKENS - 1) / PART_TOKENS);
     }
 }

@@ -14,9 +14,9 @@ import quern.tensor.DType;
 public final class CalibrationTokens {
     private CalibrationTokens() {}
 
-    /** Writes the parts of a plan; the windows are its sequences in order. */
+    /** Writes the parts of a plan, further ones included; the windows are its sequences in order. */
     public static void write(BlobStore output, Plan plan, List<int[]> windows) throws IOException {
-        for (Plan.Part part : plan.calibration().parts()) {
+        for (Plan.Part part : plan.calibration().allParts()) {
             int length = plan.calibration().length();
             ByteBuffer rows = ByteBuffer.allocate(4 * part.count() * length).order(ByteOrder.LITTLE_ENDIAN);
             IntBuffer ids = rows.asIntBuffer();

@@ -4,7 +4,9 @@ import java.io.IOException;
 import java.io.Serializable;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import quern.plan.Plan;
 
@@ -26,32 +28,33 @@ public final class LocalRunner implements PlanRunner {
     @Override
     public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left)
             throws IOException {
-        List<Plan.Part> parts = plan.calibration().parts();
-        List<List<PassTiles.PartTile>> tilesOfPart = new ArrayList<>(Collections.nCopies(parts.size(), List.of()));
+        List<Plan.Part> parts = pass.parts(plan);
+        List<Map<Long, List<Hessians.Tile>>> tilesOfPart = new ArrayList<>(Collections.nCopies(parts.size(), Map.of()));
         run(
                 plan,
                 parts,
                 (bench, part, w) -> {
-                    List<PassTiles.PartTile> tiles = new ArrayList<>();
+                    Map<Long, List<Hessians.Tile>> tiles = new HashMap<>(); // by site
                     try (PassTiles run = PassTiles.open(bench, pass, part, w)) {
-                        run.forEachRemaining(tiles::add);
+                        run.forEachRemaining(t -> tiles.computeIfAbsent(
+                                        PassTiles.siteKey(t.layer(), t.site()), site -> new ArrayList<>())
+                                .add(t.tile()));
                     }
                     return tiles;
                 },
                 watch,
-                (part, tiles) -> tilesOfPart.set(part.index(), tiles));
+                (part, tiles) -> tilesOfPart.set(parts.indexOf(part), tiles));
         List<Plan.SitePlan> sites = pass.sites(plan);
         run(
                 plan,
                 sites,
                 (bench, site, w) -> {
                     Hessians.Sum sum = new Hessians.Sum(site.inputs());
-                    for (List<PassTiles.PartTile> tiles : tilesOfPart) {
-                        tiles.stream()
-                                .filter(t -> t.layer() == site.layer() && t.site() == site.index())
-                                .forEach(t -> sum.add(t.tile()));
+                    long key = PassTiles.siteKey(site.layer(), site.index());
+                    for (Map<Long, List<Hessians.Tile>> tiles : tilesOfPart) {
+                        tiles.getOrDefault(key, List.of()).forEach(sum::add);
                     }
-                    return Tasks.solve(bench, site, sum.hessian(), w);
+                    return Tasks.reduced(bench, pass, site, sum.hessian(), w);
                 },
                 watch,
                 (site, manifest) -> done.accept(manifest));

@@ -5,15 +5,19 @@ import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.NoSuchElementException;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 import quern.calibrate.RowFile;
-import quern.device.Device;
 import quern.device.DeviceMatrix;
 import quern.model.DecoderLayer;
+import quern.model.LayerRun;
+import quern.model.Linear;
 import quern.model.Site;
 import quern.model.Tap;
 import quern.model.Weights;
@@ -23,15 +27,16 @@ import quern.tensor.HalfFloats;
 import quern.tensor.Matrix;
 
 /**
- * One part on its way through the layers of a pass: each {@link #next} runs one layer over the whole part and gives the
- * Hessians of its tapped sites. The part's hidden states stay on the device between layers; a layer's weights are loaded
- * once for the part.
+ * One part on its way through the layers of a pass: each {@link #next} runs a stretch of a layer, one expert or all between experts,
+ * over the whole part and gives the Hessians of tapped sites that are complete then. The part's hidden states stay on the device
+ * between layers; a layer's weights are loaded once for the part.
  *
  * <p>Batches are taken in order and each Hessian is summed in that order, so the result depends on the plan alone.
  */
 final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoCloseable {
     /**
      * @param gram n x n, lower triangle
+     * @param tokens that are summed in it
      */
     record PartHessian(int layer, int site, Matrix gram, long tokens) {}
 
@@ -41,6 +46,7 @@ final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoClosea
     private final Stopwatch watch;
     private final List<DeviceMatrix> hidden; // each (batch sequences * length) x hidden size, F32
     private int layer;
+    private @Nullable Running running;
 
     PartPass(Workbench bench, Pass pass, Plan.Part part, Stopwatch watch) throws IOException {
         this.bench = bench;
@@ -62,46 +68,89 @@ final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoClosea
             throw new NoSuchElementException();
         }
         try {
-            if (pass.stored().contains(layer)) {
+            if (running == null && pass.stored().contains(layer)) {
                 watch.time(Phase.WRITE, this::store);
             }
-            return run();
+            return advance();
         } catch (IOException e) {
             throw new UncheckedIOException(
                     "Cannot run layer %d over part %d: %s".formatted(layer, part.index(), e.getMessage()), e);
         }
     }
 
-    private List<PartHessian> run() throws IOException {
-        Device device = bench.device();
-        Weights weights = new QuantizedWeights(bench, pass.quantized(), Weights.stored(bench.model()));
-        int length = bench.plan().calibration().length();
-        try (DecoderLayer decoder =
-                        watch.time(Phase.LOAD, () -> DecoderLayer.load(bench.model(), layer, weights, device));
-                Taps taps = new Taps()) {
+    private List<PartHessian> advance() throws IOException {
+        Running now = running == null ? new Running() : running;
+        running = now;
+        if (now.advance()) {
+            return now.taps.expertsDone();
+        }
+        List<PartHessian> rest = now.taps.layerDone();
+        now.close();
+        running = null;
+        layer++;
+        return rest;
+    }
+
+    /** A layer that the part is in. Weights of experts are read on the way. */
+    private final class Running implements AutoCloseable {
+        private final Taps taps = new Taps();
+        private final DecoderLayer decoder;
+        private final LayerRun run;
+        private long loading;
+
+        Running() throws IOException {
+            QuantizedWeights weights = new QuantizedWeights(bench, pass.quantized(), Weights.stored(bench.model()));
+            decoder = watch.time(
+                    Phase.LOAD,
+                    () -> DecoderLayer.load(
+                            bench.model(), layer, (linear, device) -> timed(weights, linear), bench.device()));
+            run = decoder.start(hidden, bench.plan().calibration().length(), taps);
+        }
+
+        private DeviceMatrix timed(Weights weights, Linear linear) throws IOException {
             long start = System.nanoTime();
-            for (int b = 0; b < hidden.size(); b++) {
-                DeviceMatrix before = hidden.get(b);
-                hidden.set(b, decoder.forward(before, length, taps));
-                before.close();
+            try {
+                return weights.weight(linear, bench.device());
+            } finally {
+                loading += System.nanoTime() - start;
             }
+        }
+
+        boolean advance() throws IOException {
+            taps.nanos = 0;
+            loading = 0;
+            long start = System.nanoTime();
+            boolean more = run.advance();
             watch.add(Phase.HESSIAN, taps.nanos);
-            watch.add(Phase.CALIBRATE, System.nanoTime() - start - taps.nanos);
-            List<PartHessian> result = taps.hessians();
-            layer++;
-            return result;
+            watch.add(Phase.LOAD, loading);
+            watch.add(Phase.CALIBRATE, System.nanoTime() - start - taps.nanos - loading);
+            return more;
+        }
+
+        @Override
+        public void close() {
+            run.close();
+            decoder.close();
+            taps.close();
         }
     }
 
-    /** The Hessians of the layer's tapped sites, growing batch by batch. */
+    /** The Hessians of the layer's tapped sites, growing batch by batch; that of an expert is let go when the next one's turn comes. */
     private final class Taps implements Tap, AutoCloseable {
-        private final Map<Plan.SitePlan, DeviceMatrix> grams = new LinkedHashMap<>(); // inputs x inputs, F32
+        private final Map<String, Plan.SitePlan> sites = new HashMap<>(); // by name
+        private final Map<Integer, Plan.SitePlan> pools = new LinkedHashMap<>(); // by rank
+        private final Map<Plan.SitePlan, Growing> grams = new LinkedHashMap<>();
         private long nanos;
 
         Taps() {
             for (Plan.SitePlan site : bench.plan().sites(layer, layer + 1)) {
-                if (pass.taps(layer, site.index())) {
-                    grams.put(site, bench.device().zeros(site.inputs(), site.inputs(), DType.F32));
+                if (pass.taps(site)) {
+                    sites.put(site.name(), site);
+                }
+            }
+            for (Plan.SitePlan pool : bench.plan().pools(layer, layer + 1)) {
+                if (pass.taps(pool)) {
+                    pools.put(pool.rank(), pool);
                 }
             }
         }
@@ -109,25 +158,69 @@ final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoClosea
         @Override
         public void input(Site site, DeviceMatrix x) {
             long start = System.nanoTime();
-            grams.forEach((tapped, gram) -> {
-                if (tapped.name().equals(site.name())) {
-                    bench.device().forward().addGram(x, gram);
-                }
-            });
+            Plan.SitePlan tapped = sites.get(site.name());
+            if (tapped != null) {
+                Growing growing = grams.computeIfAbsent(tapped, s -> new Growing(s.inputs()));
+                bench.device().forward().addGram(x, growing.gram);
+                growing.tokens += x.rows();
+            }
             nanos += System.nanoTime() - start;
         }
 
-        List<PartHessian> hessians() {
-            long tokens = (long) part.count() * bench.plan().calibration().length();
+        /** The Hessians of experts, which no further batch comes to. */
+        List<PartHessian> expertsDone() {
+            List<Plan.SitePlan> done =
+                    grams.keySet().stream().filter(Plan.SitePlan::ofExpert).toList();
             List<PartHessian> hessians = new ArrayList<>();
-            grams.forEach((site, gram) -> hessians.add(
-                    new PartHessian(layer, site.index(), bench.device().download(gram), tokens)));
+            for (Plan.SitePlan site : done) {
+                Growing growing = Objects.requireNonNull(grams.remove(site));
+                try (growing) {
+                    Plan.SitePlan pool = pools.get(site.rank());
+                    if (pool != null) {
+                        grams.computeIfAbsent(pool, p -> new Growing(p.inputs()))
+                                .add(growing);
+                    }
+                    hessians.add(growing.hessian(site));
+                }
+            }
+            return hessians;
+        }
+
+        List<PartHessian> layerDone() {
+            List<PartHessian> hessians = new ArrayList<>();
+            grams.forEach((site, growing) -> hessians.add(growing.hessian(site)));
             return hessians;
         }
 
         @Override
         public void close() {
-            grams.values().forEach(DeviceMatrix::close);
+            grams.values().forEach(Growing::close);
+        }
+    }
+
+    /** A Hessian that grows. */
+    private final class Growing implements AutoCloseable {
+        private DeviceMatrix gram; // inputs x inputs, F32
+        private long tokens;
+
+        Growing(int inputs) {
+            gram = bench.device().zeros(inputs, inputs, DType.F32);
+        }
+
+        void add(Growing other) {
+            DeviceMatrix before = gram;
+            gram = bench.device().forward().add(before, other.gram);
+            before.close();
+            tokens += other.tokens;
+        }
+
+        PartHessian hessian(Plan.SitePlan site) {
+            return new PartHessian(layer, site.index(), bench.device().download(gram), tokens);
+        }
+
+        @Override
+        public void close() {
+            gram.close();
         }
     }
 
@@ -186,6 +279,10 @@ final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoClosea
 
     @Override
     public void close() {
+        if (running != null) {
+            running.close();
+            running = null;
+        }
         hidden.forEach(DeviceMatrix::close);
         hidden.clear();
     }

@@ -2,34 +2,81 @@ package quern.run;
 
 import java.io.Serializable;
 import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import quern.plan.Plan;
 
 /**
- * A forward pass of every part through layers [from, to).
+ * A forward pass of parts through layers [from, to).
  *
  * @param from first layer; its input is the embedding of the tokens if 0, else the stored activations
  * @param to end of the layers
  * @param tapFrom layers from here on are tapped
- * @param tapSite the one site of a layer to tap, or -1 for all
+ * @param tapRank the one rank of a layer's sites to tap, or -1 for all
  * @param stored layers whose inputs are kept as activation files
  * @param quantized sites that are to run with their quantized weights
+ * @param round 0 for the plan's parts; else the round, from 1, of further ones
+ * @param experts in such a round, the keys of the sites that are tapped, see {@link PassTiles#siteKey}
  */
-public record Pass(int from, int to, int tapFrom, int tapSite, List<Integer> stored, List<SiteManifest> quantized)
+public record Pass(
+        int from,
+        int to,
+        int tapFrom,
+        int tapRank,
+        List<Integer> stored,
+        List<SiteManifest> quantized,
+        int round,
+        Set<Long> experts)
         implements Serializable {
     public Pass {
         stored = List.copyOf(stored);
         quantized = List.copyOf(quantized);
+        experts = Set.copyOf(experts);
     }
 
-    /** The sites whose Hessians it gathers. */
+    /** Of the plan's parts. */
+    public Pass(int from, int to, int tapFrom, int tapRank, List<Integer> stored, List<SiteManifest> quantized) {
+        this(from, to, tapFrom, tapRank, stored, quantized, 0, Set.of());
+    }
+
+    /** A round of further parts, in full precision. */
+    static Pass further(int round, List<Plan.SitePlan> sites) {
+        int last = sites.stream().mapToInt(Plan.SitePlan::layer).max().orElse(-1);
+        return new Pass(
+                0,
+                last + 1,
+                0,
+                -1,
+                List.of(),
+                List.of(),
+                round,
+                sites.stream().map(Pass::key).collect(Collectors.toSet()));
+    }
+
+    private static long key(Plan.SitePlan site) {
+        return PassTiles.siteKey(site.layer(), site.index());
+    }
+
+    /** The parts that it takes. */
+    public List<Plan.Part> parts(Plan plan) {
+        return round == 0
+                ? plan.calibration().parts()
+                : plan.calibration().more().get(round - 1);
+    }
+
+    /** The sites whose Hessians it gathers, pools included. */
     public List<Plan.SitePlan> sites(Plan plan) {
-        return plan.sites(tapFrom, to).stream()
-                .filter(s -> taps(s.layer(), s.index()))
+        return Stream.concat(plan.sites(tapFrom, to).stream(), plan.pools(tapFrom, to).stream())
+                .filter(this::taps)
                 .toList();
     }
 
     /** Whether this site's input is to be summed into a Hessian. */
-    public boolean taps(int layer, int site) {
-        return layer >= tapFrom && layer < to && (tapSite == -1 || tapSite == site);
+    public boolean taps(Plan.SitePlan site) {
+        if (round > 0) {
+            return experts.contains(key(site));
+        }
+        return site.layer() >= tapFrom && site.layer() < to && (tapRank == -1 || tapRank == site.rank());
     }
 }

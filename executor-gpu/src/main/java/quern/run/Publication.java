@@ -126,7 +126,8 @@ public final class Publication {
 
     /** Linears that loaders would replace if nobody told them. Every one of them knows lm_head. */
     private List<String> kept() {
-        List<String> kept = new ArrayList<>(plan.kept());
+        List<String> kept =
+                new ArrayList<>(plan.kept().stream().map(Plan.Kept::name).toList());
         model.keptOutside().stream().filter(name -> !name.equals("lm_head")).forEach(kept::add);
         return kept;
     }

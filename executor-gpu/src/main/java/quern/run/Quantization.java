@@ -4,8 +4,10 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
@@ -53,6 +55,8 @@ public final class Quantization {
             stages();
         }
         output.delete(new RunFolder(plan.id()).root() + "activations/");
+        drawOn();
+        output.delete(new RunFolder(plan.id()).hessians());
         listener.writing(plan.shards().size());
         List<SiteManifest> sites = log.sites();
         HashMap<String, String> pieceOfLinear = new HashMap<>();
@@ -90,7 +94,7 @@ public final class Quantization {
             fed = left;
             calls.add(() -> {
                 ready.await();
-                runner.calibrate(plan, pass, watch, this::done, left::countDown);
+                calibrate(pass, left::countDown);
                 if (pass.from() > 0) {
                     forgetActivations(pass.from());
                 }
@@ -110,7 +114,7 @@ public final class Quantization {
         if (!starts.isEmpty() && !starts.stream().allMatch(this::startIsSettled)) {
             listener.stage("boundary pass", 0, starts.get(starts.size() - 1));
             Pass boundary = new Pass(0, starts.get(starts.size() - 1), plan.layers(), -1, starts, List.of());
-            runner.calibrate(plan, boundary, watch, this::done, () -> {});
+            calibrate(boundary, () -> {});
         }
         List<Callable<Boolean>> calls = new ArrayList<>();
         for (Plan.Stage stage : stages) {
@@ -141,24 +145,86 @@ public final class Quantization {
             if (log.layerIsDone(plan, layer)) {
                 continue;
             }
-            int sites = plan.sites(layer, layer + 1).size();
             boolean trueSequential = plan.recipe().trueSequential();
-            for (int site = 0; site < (trueSequential ? sites : 1); site++) {
-                int tapped = trueSequential ? site : -1;
-                if (trueSequential && log.siteIsDone(layer, site)) {
+            List<Integer> ranks = plan.ranks(layer);
+            for (int rank : trueSequential ? ranks : ranks.subList(0, 1)) {
+                if (trueSequential && rankIsDone(layer, rank)) {
                     continue;
                 }
                 boolean stored = layer == stage.begin() || hasActivations(layer);
                 int from = stored ? layer : layer - 1;
                 List<Integer> keep = stored ? List.of() : List.of(layer);
-                List<SiteManifest> quantized = log.before(stage, layer, trueSequential ? site : 0);
-                Pass pass = new Pass(from, layer + 1, layer, tapped, keep, quantized);
-                runner.calibrate(plan, pass, watch, this::done, () -> {});
+                List<SiteManifest> quantized = log.before(plan, stage, layer, trueSequential ? rank : 0);
+                calibrate(new Pass(from, layer + 1, layer, trueSequential ? rank : -1, keep, quantized), () -> {});
             }
             if (layer - 1 > stage.begin()) {
                 forgetActivations(layer - 1);
             }
         }
+    }
+
+    /** A pass, and then the sites whose Hessians wait for others. */
+    private void calibrate(Pass pass, Runnable left) throws IOException {
+        List<Tasks.Uncovered> waiting = new ArrayList<>();
+        Map<Long, Plan.SitePlan> sites = new HashMap<>();
+        pass.sites(plan).forEach(site -> sites.put(PassTiles.siteKey(site.layer(), site.index()), site));
+        runner.calibrate(
+                plan,
+                pass,
+                watch,
+                manifest -> {
+                    Plan.SitePlan site =
+                            Objects.requireNonNull(sites.get(PassTiles.siteKey(manifest.layer(), manifest.site())));
+                    if (!manifest.isWaiting()) {
+                        done(manifest);
+                    } else if (!site.isPool()) {
+                        waiting.add(new Tasks.Uncovered(site, 0));
+                    }
+                },
+                left);
+        runner.each(
+                plan, "quantize experts that few tokens reached", waiting, Tasks::solveUncovered, watch, this::done);
+    }
+
+    /**
+     * Further text, round after round, for the experts that fewer tokens reached than they have inputs, until all are covered or there is
+     * no more. It goes through the model in full precision, and only their Hessians are gathered. They are then quantized anew.
+     */
+    private void drawOn() throws IOException {
+        Map<Long, Plan.SitePlan> sites = new HashMap<>();
+        plan.sites().forEach(site -> sites.put(PassTiles.siteKey(site.layer(), site.index()), site));
+        Map<Plan.SitePlan, Integer> roundOfSite = new LinkedHashMap<>();
+        List<Plan.SitePlan> open = new ArrayList<>();
+        for (SiteManifest manifest : log.sites()) {
+            Plan.SitePlan site =
+                    Objects.requireNonNull(sites.get(PassTiles.siteKey(manifest.layer(), manifest.site())));
+            if (site.ofExpert() && manifest.tokens() < site.inputs() && manifest.further() < 0) {
+                open.add(site);
+            }
+        }
+        for (int round = 1; round <= plan.calibration().more().size() && !open.isEmpty(); round++) {
+            Map<Long, Long> tokens = new HashMap<>();
+            runner.calibrate(
+                    plan,
+                    Pass.further(round, open),
+                    watch,
+                    m -> tokens.put(PassTiles.siteKey(m.layer(), m.site()), m.tokens()),
+                    () -> {});
+            for (Plan.SitePlan site : open) {
+                roundOfSite.put(site, round);
+            }
+            open.removeIf(site ->
+                    Objects.requireNonNull(tokens.get(PassTiles.siteKey(site.layer(), site.index()))) >= site.inputs());
+        }
+        List<Tasks.Uncovered> again = new ArrayList<>();
+        roundOfSite.forEach((site, round) -> again.add(new Tasks.Uncovered(site, round)));
+        runner.each(plan, "quantize experts with further text", again, Tasks::solveUncovered, watch, this::done);
+    }
+
+    private boolean rankIsDone(int layer, int rank) {
+        return plan.sites(layer, layer + 1).stream()
+                .filter(s -> s.rank() == rank)
+                .allMatch(s -> log.siteIsDone(layer, s.index()));
     }
 
     private List<Plan.SitePlan> unfinished(int from, int to) {

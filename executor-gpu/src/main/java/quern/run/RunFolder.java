@@ -33,6 +33,16 @@ public record RunFolder(String id) implements Serializable {
         return activations(layer) + "part-%05d.arrow".formatted(part);
     }
 
+    /** Hessians that wait for others of their layer. */
+    public String hessians() {
+        return root() + "hessians/";
+    }
+
+    /** @param round of further tokens that it holds, too; 0 for none */
+    public String hessian(int layer, int site, int round) {
+        return hessians() + "layer-%04d-site-%04d-round-%d.arrow".formatted(layer, site, round);
+    }
+
     public String piece(int layer, int site) {
         return root() + "pieces/layer-%04d-site-%03d.safetensors".formatted(layer, site);
     }

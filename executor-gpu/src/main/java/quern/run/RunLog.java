@@ -6,7 +6,9 @@ import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
 import quern.plan.Plan;
 import quern.store.BlobStore;
 
@@ -59,13 +61,17 @@ final class RunLog {
 
     /**
      * The sites that run quantized while a layer of a stage is tapped: those of the layer before it, and, where sites are
-     * taken one after the other, the layer's own before {@code site}. Not whatever else happens to be done: after a restart
+     * taken one after the other, the layer's own of a lower rank. Not whatever else happens to be done: after a restart
      * the same weights must run as without one.
      */
-    List<SiteManifest> before(Plan.Stage stage, int layer, int site) {
+    List<SiteManifest> before(Plan plan, Plan.Stage stage, int layer, int rank) {
+        Set<Integer> own = plan.sites(layer, layer + 1).stream()
+                .filter(s -> s.rank() < rank)
+                .map(Plan.SitePlan::index)
+                .collect(Collectors.toSet());
         return sites().stream()
                 .filter(s -> (s.layer() == layer - 1 && s.layer() >= stage.begin())
-                        || (s.layer() == layer && s.site() < site))
+                        || (s.layer() == layer && own.contains(s.site())))
                 .toList();
     }
 

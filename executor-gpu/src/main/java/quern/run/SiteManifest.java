@@ -11,12 +11,23 @@ import java.util.List;
  * @param file the piece, a safetensors file in the run's folder
  * @param sha256 of the piece
  * @param tokens that its Hessian has seen; 0 without a Hessian
+ * @param further how many of these came from further text, which was drawn on for it; -1 if none was
  * @param linears what became of each linear
  */
-public record SiteManifest(int layer, int site, String file, String sha256, long tokens, List<LinearManifest> linears)
+public record SiteManifest(
+        int layer, int site, String file, String sha256, long tokens, long further, List<LinearManifest> linears)
         implements Serializable {
     public SiteManifest {
         linears = List.copyOf(linears);
+    }
+
+    /** What a task says of a site whose Hessian it has only stored: no piece is there yet. */
+    static SiteManifest waiting(int layer, int site, long tokens) {
+        return new SiteManifest(layer, site, "", "", tokens, -1, List.of());
+    }
+
+    boolean isWaiting() {
+        return file.isEmpty();
     }
 
     /**

@@ -13,9 +13,11 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import quern.method.Hessian;
 import quern.method.Method;
+import quern.method.Shrinkage;
 import quern.plan.Plan;
 import quern.scheme.QuantizedLinear;
 import quern.store.Checkpoint;
@@ -33,8 +35,83 @@ public final class Tasks {
 
     private Tasks() {}
 
+    /**
+     * What becomes of a site's Hessian when it is complete: the site is quantized, but for an expert that too few tokens reached. Its
+     * Hessian is stored, and so is that of all experts together; {@link #solveShrunk} comes when both are there. A round of further
+     * tokens only adds to what is stored.
+     */
+    public static SiteManifest reduced(Workbench bench, Pass pass, Plan.SitePlan site, Hessian hessian, Stopwatch watch)
+            throws IOException {
+        if (pass.round() > 0) {
+            Hessian sum = HessianFile.plus(stored(bench, site, pass.round() - 1), hessian);
+            store(bench, site, pass.round(), sum, watch);
+            return SiteManifest.waiting(site.layer(), site.index(), sum.tokens());
+        }
+        if (site.isPool() || (site.ofExpert() && hessian.tokens() > 0 && Shrinkage.needed(hessian))) {
+            store(bench, site, 0, hessian, watch);
+            return SiteManifest.waiting(site.layer(), site.index(), hessian.tokens());
+        }
+        return solve(bench, site, hessian, -1, List.of(), watch);
+    }
+
+    private static void store(Workbench bench, Plan.SitePlan site, int round, Hessian hessian, Stopwatch watch)
+            throws IOException {
+        String file = bench.folder().hessian(site.layer(), site.index(), round);
+        watch.time(Phase.WRITE, () -> {
+            HessianFile.write(bench.output(), file, hessian);
+            return file;
+        });
+    }
+
+    /** The Hessian after a round; zero for an expert that no token had reached by then. */
+    private static Hessian stored(Workbench bench, Plan.SitePlan site, int round) throws IOException {
+        String file = bench.folder().hessian(site.layer(), site.index(), round);
+        return round == 0 && !bench.output().exists(file)
+                ? new Hessian(Matrix.zeros(site.inputs(), site.inputs()), 0)
+                : HessianFile.read(bench.output(), file);
+    }
+
+    /** An expert that few tokens reached, and the last round of further tokens that were drawn on for it. */
+    record Uncovered(Plan.SitePlan site, int round) implements Serializable {}
+
+    /**
+     * Quantizes the linears of an expert that few tokens reached: with its own Hessian if further tokens made it sound, with one between
+     * its own and that of all experts if there are some, and to nearest if there are none.
+     */
+    static SiteManifest solveUncovered(Workbench bench, Uncovered uncovered, Stopwatch watch) throws IOException {
+        Plan.SitePlan site = uncovered.site();
+        int round = uncovered.round();
+        Hessian own = stored(bench, site, round);
+        long further = round == 0 ? -1 : own.tokens() - stored(bench, site, 0).tokens();
+        List<String> notes = new ArrayList<>();
+        if (round > 0) {
+            notes.add(further + " of the " + own.tokens()
+                    + " tokens that calibrated it are of further text, drawn on for it");
+        }
+        if (own.tokens() == 0 || !Shrinkage.needed(own)) {
+            return solve(bench, site, own, further, notes, watch);
+        }
+        Plan.SitePlan pool = bench.plan().pools(site.layer(), site.layer() + 1).stream()
+                .filter(p -> p.rank() == site.rank())
+                .findFirst()
+                .orElseThrow();
+        notes.add(Shrinkage.note(own));
+        return solve(bench, site, Shrinkage.toward(stored(bench, pool, 0), own), further, notes, watch);
+    }
+
     /** Quantizes the linears of one site, packs them and writes the piece. */
     public static SiteManifest solve(Workbench bench, Plan.SitePlan site, @Nullable Hessian hessian, Stopwatch watch)
+            throws IOException {
+        return solve(bench, site, hessian, -1, List.of(), watch);
+    }
+
+    private static SiteManifest solve(
+            Workbench bench,
+            Plan.SitePlan site,
+            @Nullable Hessian hessian,
+            long further,
+            List<String> notes,
+            Stopwatch watch)
             throws IOException {
         Plan plan = bench.plan();
         List<TensorSpec> specs = new ArrayList<>();
@@ -55,7 +132,7 @@ public final class Tasks {
                         linear.inputs(),
                         outcome.losses().loss(),
                         outcome.losses().roundToNearest(),
-                        outcome.notes()));
+                        Stream.concat(notes.stream(), outcome.notes().stream()).toList()));
             }
         }
         String file = bench.folder().piece(site.layer(), site.index());
@@ -66,7 +143,8 @@ public final class Tasks {
                         file,
                         specs,
                         (spec, out) -> SafetensorsWriter.copy(buffers.get(specs.indexOf(spec)), out)));
-        return new SiteManifest(site.layer(), site.index(), file, sha, hessian == null ? 0 : hessian.tokens(), linears);
+        long tokens = hessian == null ? 0 : hessian.tokens();
+        return new SiteManifest(site.layer(), site.index(), file, sha, tokens, further, linears);
     }
 
     /** What one shard's task wrote. */

@@ -14,6 +14,7 @@
  * <pre>
  * tokens/part-00003.arrow                    token ids, a row a sequence
  * activations/layer-0012/part-00003.arrow    what enters layer 12, a row a token, a batch a forward batch
+ * hessians/layer-0012-site-0009-round-0.arrow  of an expert that few tokens reached, or of all experts, until all is solved
  * pieces/layer-0012-site-001.safetensors     the packed tensors of one site
  * manifests/layer-0012-site-001.json         what the piece holds; written after it
  * </pre>

@@ -194,7 +194,7 @@ abstract class ForwardContract extends SolveContract {
                     DeviceMatrix k = device.upload(random(2 * length, kvHeads * headDim), type);
                     DeviceMatrix v = device.upload(random(2 * length, kvHeads * headDim), type);
                     DeviceMatrix bias = device.upload(random(heads, length), DType.F32);
-                    DeviceMatrix y = forward.attention(q, k, v, biased ? bias : null, shape, type)) {
+                    DeviceMatrix y = forward.attention(q, k, v, biased ? bias : null, null, shape, type)) {
                 assertClose(
                         device.download(y),
                         Naive.attention(
@@ -204,6 +204,114 @@ abstract class ForwardContract extends SolveContract {
                                 biased ? held(device, bias) : new double[heads][length],
                                 shape),
                         tolerance());
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1, 2, 1, 0, false", "5, 4, 2, 3, false", "150, 6, 3, 0, true", "300, 4, 1, 130, false"})
+    void a_sink_takes_part_in_the_softmax_and_has_no_value(
+            int length, int heads, int kvHeads, int window, boolean biased) {
+        AttentionShape shape = new AttentionShape(length, heads, kvHeads, 16, 24, 0.25f, window, 0);
+        for (DType type : List.of(DType.F32, compute)) {
+            try (DeviceMatrix q = device.upload(random(2 * length, heads * 16), type);
+                    DeviceMatrix k = device.upload(random(2 * length, kvHeads * 16), type);
+                    DeviceMatrix v = device.upload(random(2 * length, kvHeads * 24), type);
+                    DeviceMatrix bias = device.upload(random(heads, length), DType.F32);
+                    DeviceMatrix sinks = device.upload(random(1, heads), DType.F32);
+                    DeviceMatrix y = forward.attention(q, k, v, biased ? bias : null, sinks, shape, type)) {
+                assertClose(
+                        device.download(y),
+                        Naive.attention(
+                                held(device, q),
+                                held(device, k),
+                                held(device, v),
+                                biased ? held(device, bias) : new double[heads][length],
+                                held(device, sinks)[0],
+                                shape),
+                        tolerance());
+            }
+        }
+    }
+
+    @Test
+    void heads_are_joined_column_by_column() {
+        for (DType type : List.of(DType.F32, compute)) {
+            try (DeviceMatrix a = device.upload(random(5, 3 * 7), type);
+                    DeviceMatrix b = device.upload(random(5, 3 * 4), type);
+                    DeviceMatrix shared = device.upload(random(5, 4), type);
+                    DeviceMatrix joined = forward.join(a, 7, b, 4);
+                    DeviceMatrix joinedShared = forward.join(a, 7, shared, 4)) {
+                assertThat(joined.dtype()).isEqualTo(type);
+                assertThat(joinedShared.cols()).isEqualTo(33);
+                for (int row = 0; row < 5; row++) {
+                    for (int col = 0; col < 33; col++) {
+                        int head = col / 11;
+                        int in = col % 11;
+                        double left = held(device, a)[row][head * 7 + Math.min(in, 6)];
+                        assertThat(held(device, joined)[row][col])
+                                .isEqualTo(in < 7 ? left : held(device, b)[row][head * 4 + in - 7]);
+                        assertThat(held(device, joinedShared)[row][col])
+                                .isEqualTo(in < 7 ? left : held(device, shared)[row][in - 7]);
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
+    void a_clamped_gate_is_cut_above_and_its_factor_on_both_sides() {
+        Matrix inputs = random(7, 33);
+        Matrix factors = random(7, 33);
+        for (int i = 0; i < inputs.values().length; i++) {
+            inputs.values()[i] *= 6;
+            factors.values()[i] *= 3;
+        }
+        for (DType type : List.of(DType.F32, compute)) {
+            try (DeviceMatrix gate = device.upload(inputs, type);
+                    DeviceMatrix up = device.upload(factors, type);
+                    DeviceMatrix y = forward.clampedGate(gate, up, 1.7f, 2, type)) {
+                assertThat(y.dtype()).isEqualTo(type);
+                double[][] expected = new double[7][33];
+                for (int i = 0; i < 7; i++) {
+                    for (int j = 0; j < 33; j++) {
+                        double g = Math.min(held(device, gate)[i][j], 2);
+                        double u = Math.max(-2, Math.min(2, held(device, up)[i][j]));
+                        expected[i][j] = (u + 1) * g / (1 + Math.exp(-1.7f * g));
+                    }
+                }
+                assertClose(device.download(y), expected, type == DType.F32 ? 1e-6 : 0x1p-8);
+            }
+        }
+    }
+
+    @Test
+    void rows_of_several_matrices_are_put_below_each_other() {
+        for (DType type : List.of(DType.F32, compute)) {
+            try (DeviceMatrix a = device.upload(random(7, 19), type);
+                    DeviceMatrix b = device.upload(random(3, 19), type);
+                    DeviceMatrix y =
+                            forward.gather(List.of(a, b, a), List.of(new int[] {1, 2, 6}, new int[0], new int[] {0}))) {
+                assertThat(y.dtype()).isEqualTo(type);
+                assertThat(held(device, y)).isDeepEqualTo(new double[][] {
+                    held(device, a)[1], held(device, a)[2], held(device, a)[6], held(device, a)[0]
+                });
+            }
+        }
+    }
+
+    @Test
+    void rows_are_added_where_they_belong_times_their_factors() {
+        for (DType type : List.of(DType.F32, compute)) {
+            try (DeviceMatrix x = device.upload(random(5, 19), type);
+                    DeviceMatrix sum = device.upload(random(6, 19), DType.F32)) {
+                double[][] expected = held(device, sum);
+                forward.addRows(x, 2, new float[] {0.5f, -3}, new int[] {4, 0}, sum);
+                for (int j = 0; j < 19; j++) {
+                    expected[4][j] += 0.5 * held(device, x)[2][j];
+                    expected[0][j] -= 3 * held(device, x)[3][j];
+                }
+                assertClose(device.download(sum), expected, 1e-6);
             }
         }
     }

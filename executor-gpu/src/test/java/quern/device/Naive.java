@@ -1,5 +1,6 @@
 package quern.device;
 
+import java.util.Arrays;
 import quern.device.ForwardKernels.Activation;
 import quern.device.ForwardKernels.AttentionShape;
 import quern.tensor.Matrix;
@@ -97,12 +98,19 @@ final class Naive {
     }
 
     static double[][] attention(double[][] q, double[][] k, double[][] v, double[][] bias, AttentionShape s) {
+        double[] none = new double[s.heads()];
+        Arrays.fill(none, Double.NEGATIVE_INFINITY);
+        return attention(q, k, v, bias, none, s);
+    }
+
+    static double[][] attention(
+            double[][] q, double[][] k, double[][] v, double[][] bias, double[] sinks, AttentionShape s) {
         double[][] out = new double[q.length][s.heads() * s.valueDim()];
         for (int t = 0; t < q.length; t++) {
             int position = t % s.length();
             for (int h = 0; h < s.heads(); h++) {
                 int kv = h * s.kvHeads() / s.heads();
-                double sum = 0;
+                double sum = Math.exp(sinks[h]);
                 double[] mixed = new double[s.valueDim()];
                 for (int back = 0; back <= position && (s.window() == 0 || back < s.window()); back++) {
                     double score = 0;

@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.DynamicTest.dynamicTest;
 
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -96,7 +98,9 @@ class ArchitectureContractTest {
                     for (int layer = 0; layer < model.layers(); layer++) {
                         model.sites(layer).stream()
                                 .flatMap(site -> site.linears().stream())
-                                .forEach(linear -> kept.removeAll(List.of(linear.weight(), linear.bias())));
+                                .forEach(linear -> kept.removeAll(List.of(
+                                        linear.weight(),
+                                        linear.isSlice() ? linear.weight() + "_bias" : linear.bias())));
                     }
                     assertThat(kept)
                             .containsExactlyInAnyOrderElementsOf(
@@ -114,7 +118,7 @@ class ArchitectureContractTest {
                             .boxed()
                             .flatMap(layer -> model.sites(layer).stream())
                             .flatMap(site -> site.linears().stream())
-                            .filter(Linear::transposed)
+                            .filter(linear -> linear.transposed() && !linear.isSlice())
                             .map(Linear::name)
                             .toList();
                     assertThat(transposed)
@@ -184,8 +188,10 @@ class ArchitectureContractTest {
 
     private static void compare(References reference, Model model, Device device, int sequence) throws IOException {
         boolean tapped = sequence == reference.facts().get("inputs_of_sequence").asInt();
+        boolean exact = device.computeType() == DType.F32;
         Matrix hidden;
         int[] tokens = reference.tokens(sequence);
+        int without = model.expertsOfToken() > 0 ? (tokens.length + 9) / 10 : 0;
         try (Entry entry = Entry.load(model, device);
                 DeviceMatrix x = entry.forward(tokens, tokens.length)) {
             hidden = device.download(x);
@@ -193,20 +199,46 @@ class ArchitectureContractTest {
         close(device, hidden, reference.matrix(sequence + ".hidden.0"), "what enters layer 0");
         for (int l = 0; l < model.layers(); l++) {
             Map<String, Matrix> inputs = new HashMap<>();
-            Tap tap = (site, x) -> inputs.put(site.linears().get(0).name(), device.download(x));
+            List<Matrix> routed = new ArrayList<>();
+            Tap tap = new Tap() {
+                @Override
+                public void input(Site site, DeviceMatrix x) {
+                    inputs.put(site.linears().get(0).name(), device.download(x));
+                }
+
+                @Override
+                public void routed(int layer, Matrix weights) {
+                    routed.add(weights);
+                }
+            };
             try (DecoderLayer layer = DecoderLayer.load(model, l, Weights.stored(model), device);
                     DeviceMatrix x = device.upload(hidden, DType.F32);
                     DeviceMatrix y = layer.forward(x, x.rows(), tapped ? tap : null)) {
                 assertThat(y.dtype()).isEqualTo(DType.F32);
                 hidden = device.download(y);
             }
-            close(device, hidden, reference.matrix(sequence + ".hidden." + (l + 1)), "what leaves layer " + l);
-            if (tapped) {
-                assertThat(inputs).hasSameSizeAs(model.sites(l));
+            close(device, hidden, reference.matrix(sequence + ".hidden." + (l + 1)), "what leaves layer " + l, without);
+            if (tapped && exact) {
+                assertThat(inputs).hasSize(reference.reached(l));
+                for (Linear kept : model.kept(l)) {
+                    if (reference.tensors().names().contains(sequence + "." + kept.name() + ".experts")) {
+                        close(
+                                device,
+                                routed.get(0),
+                                reference.routing(sequence, kept.name(), model.experts(l)),
+                                "routing of layer " + l);
+                    }
+                }
             }
             for (Map.Entry<String, Matrix> input : inputs.entrySet()) {
-                if (reference.tensors().names().contains(input.getKey())) {
-                    close(device, input.getValue(), reference.matrix(input.getKey()), "input of " + input.getKey());
+                boolean ofExpert = input.getKey().contains(".experts.");
+                if (reference.tensors().names().contains(input.getKey()) && (exact || !ofExpert)) {
+                    close(
+                            device,
+                            input.getValue(),
+                            reference.matrix(input.getKey()),
+                            "input of " + input.getKey(),
+                            without);
                 }
             }
         }
@@ -215,26 +247,46 @@ class ArchitectureContractTest {
                     device,
                     head.logits(hidden, 0, hidden.rows()),
                     reference.matrix(sequence + ".logits"),
-                    "logits of sequence " + sequence);
+                    "logits of sequence " + sequence,
+                    without);
         }
     }
 
     private static void close(Device device, Matrix actual, Matrix wanted, String what) {
+        close(device, actual, wanted, what, 0);
+    }
+
+    /**
+     * @param without how many of the rows that are furthest off do not count where operands are rounded: a token whose scores of the
+     *     last chosen and the first refused expert are closer than that may go elsewhere
+     */
+    private static void close(Device device, Matrix actual, Matrix wanted, String what, int without) {
         assertThat(actual.rows()).as(what).isEqualTo(wanted.rows());
         assertThat(actual.cols()).as(what).isEqualTo(wanted.cols());
-        double greatest = 0;
-        double sum = 0;
-        for (int i = 0; i < wanted.values().length; i++) {
-            double off = Math.abs(actual.values()[i] - wanted.values()[i]) / Math.max(1, Math.abs(wanted.values()[i]));
-            assertThat(off).as(what).isNotNaN();
-            greatest = Math.max(greatest, off);
-            sum += off;
+        boolean exact = device.computeType() == DType.F32;
+        double[][] rows = new double[wanted.rows()][]; // greatest and mean difference
+        for (int row = 0; row < rows.length; row++) {
+            double greatest = 0;
+            double sum = 0;
+            for (int col = 0; col < wanted.cols(); col++) {
+                double off = Math.abs(actual.at(row, col) - wanted.at(row, col))
+                        / Math.max(1, Math.abs(wanted.at(row, col)));
+                assertThat(off).as(what).isNotNaN();
+                greatest = Math.max(greatest, off);
+                sum += off;
+            }
+            rows[row] = new double[] {greatest, sum / wanted.cols()};
         }
-        if (device.computeType() == DType.F32) {
-            assertThat(greatest).as(what + ", greatest difference").isLessThan(EXACT);
-        } else {
-            assertThat(greatest).as(what + ", greatest difference").isLessThan(ROUNDED);
-            assertThat(sum / wanted.values().length)
+        Arrays.sort(rows, Comparator.comparingDouble(row -> row[0]));
+        double[][] counted = Arrays.copyOf(rows, rows.length - (exact ? 0 : without));
+        assertThat(counted[counted.length - 1][0])
+                .as(what + ", greatest difference")
+                .isLessThan(exact ? EXACT : ROUNDED);
+        if (!exact) {
+            assertThat(Arrays.stream(counted)
+                            .mapToDouble(row -> row[1])
+                            .average()
+                            .orElseThrow())
                     .as(what + ", mean difference")
                     .isLessThan(ROUNDED_MEAN);
         }

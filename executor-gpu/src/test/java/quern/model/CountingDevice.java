@@ -6,6 +6,7 @@ import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.IdentityHashMap;
+import java.util.List;
 import java.util.Set;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
@@ -73,6 +74,9 @@ final class CountingDevice implements Device {
     }
 
     private static Object unwrapped(Object argument) {
+        if (argument instanceof List<?> several) {
+            return several.stream().map(CountingDevice::unwrapped).toList();
+        }
         return argument instanceof Counted counted ? counted.matrix : argument;
     }
 

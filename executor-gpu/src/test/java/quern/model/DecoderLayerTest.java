@@ -3,6 +3,8 @@ package quern.model;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -24,6 +26,8 @@ class DecoderLayerTest {
         try (DeviceMatrix x = device.upload(rows, DType.F32);
                 DeviceMatrix y = layer.forward(x, length, null)) {
             return device.download(y).values();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 

@@ -3,12 +3,15 @@ package quern.model;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import quern.store.MemoryStore;
 
 class ProgramTest {
     private static final String MLP = String.join(
@@ -26,7 +29,7 @@ class ProgramTest {
             delimiter = '|',
             quoteCharacter = '"',
             value = {
-                "x = sum(x, x) | f.yaml:7: operation 'sum' is not one of norm, head_norm, each_head_norm, linear, rotary, positions, attention, activate, scale, add",
+                "x = sum(x, x) | f.yaml:7: operation 'sum' is not one of norm, head_norm, each_head_norm, linear, router, experts, gate, rotary, positions, attention, sink_attention, join, activate, clamped_gate, scale, add",
                 "x = add(x, y) | f.yaml:7: 'y' is used before it is given a value",
                 "x = add(x) | f.yaml:7: 'add' takes 2 value(s), not 1",
                 "x = norm(x) | f.yaml:7: 'norm' takes 1 value(s) and a module, not 0",
@@ -93,6 +96,28 @@ class ProgramTest {
                 .hasMessageContaining("does not read 'key', 'not key' or 'key = value'");
     }
 
+    @ParameterizedTest(name = "{0} in layer {1}")
+    @CsvSource({
+        "layer in dense, 1, true",
+        "layer in dense, 2, false",
+        "not layer in dense, 2, true",
+        "layer in missing, 1, false",
+        "layer below first, 2, true",
+        "layer below first, 3, false",
+        "layer below missing, 0, false",
+        "layer each step, 0, false",
+        "layer each step, 1, true",
+        "layer each step, 3, true",
+        "not layer in dense and layer each step, 3, true",
+        "not layer in dense and layer each step, 1, false"
+    })
+    void a_condition_may_depend_on_the_layer(String condition, int layer, boolean holds) throws IOException {
+        MemoryStore store = new MemoryStore()
+                .put("config.json", "{\"dense\": [1], \"first\": 3, \"step\": 2}".getBytes(StandardCharsets.UTF_8));
+        Fields fields = Fields.read(store);
+        assertThat(Condition.parse(condition).holds(fields.inLayer(layer))).isEqualTo(holds);
+    }
+
     @Test
     void every_way_through_every_familys_file_is_a_program() {
         for (Architecture family : Architectures.all()) {
@@ -106,7 +131,10 @@ class ProgramTest {
                 int bits = way;
                 Architecture.Programs programs =
                         family.programs(condition -> (bits >> all.indexOf(condition) & 1) == 1);
-                assertThat(programs.layer().sites()).as(family.file()).hasSizeGreaterThan(2);
+                assertThat(programs.layer().sites().size()
+                                + programs.expert().sites().size())
+                        .as(family.file())
+                        .isGreaterThan(2);
             }
         }
     }

@@ -99,10 +99,34 @@ public record References(String name, Path folder, JsonNode facts, Checkpoint te
         return new Matrix(rows, cols, HalfFloats.toFloats(tensors.read(name), DType.F32, rows * cols));
     }
 
+    /** How many sites of a layer any token of the tapped sequence came to. */
+    int reached(int layer) {
+        return (int)
+                StreamSupport.stream(facts.get("sites").get(layer).get("sites").spliterator(), false)
+                        .filter(site -> !site.get("linears").isEmpty())
+                        .filter(site -> site.path("rows").asInt(1) > 0)
+                        .count();
+    }
+
+    /** tokens x experts: what the outputs of the chosen experts weigh, 0 for others. */
+    Matrix routing(int sequence, String router, int experts) throws IOException {
+        Matrix weights = matrix(sequence + "." + router + ".weights");
+        var chosen = tensors.read(sequence + "." + router + ".experts");
+        Matrix routing = Matrix.zeros(weights.rows(), experts);
+        for (int i = 0; i < weights.values().length; i++) {
+            int expert = (int) chosen.getLong(8 * i);
+            routing.values()[i / weights.cols() * experts + expert] = weights.values()[i];
+        }
+        return routing;
+    }
+
     /** The sites of a layer: for each the key of its input, then its linears. */
     List<List<String>> sites(int layer) {
         List<List<String>> sites = new ArrayList<>();
         for (JsonNode site : facts.get("sites").get(layer).get("sites")) {
+            if (site.get("linears").isEmpty()) {
+                continue; // what is kept, and has an input of its own
+            }
             List<String> names = new ArrayList<>(List.of(site.get("input").asText()));
             names.addAll(texts(site.get("linears")));
             sites.add(names);

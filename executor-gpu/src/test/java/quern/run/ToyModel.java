@@ -19,6 +19,74 @@ public final class ToyModel {
 
     private ToyModel() {}
 
+    /**
+     * The same with experts: the first layer dense, the others of eight experts, of which a token goes to two. Few tokens go to the
+     * seventh of them, none to the last.
+     */
+    public static void writeExperts(BlobStore store, int layers, long seed) throws IOException {
+        int hidden = 64;
+        int experts = 8;
+        Random random = new Random(seed);
+        List<TensorSpec> specs = new ArrayList<>();
+        Map<String, ByteBuffer> bytes = new HashMap<>();
+        add(specs, bytes, "model.embed_tokens.weight", VOCABULARY, hidden, 1.0, random);
+        for (int l = 0; l < layers; l++) {
+            String p = "model.layers." + l + ".";
+            attention(specs, bytes, p, random);
+            norm(specs, bytes, p + "self_attn.q_norm.weight", 16, random);
+            norm(specs, bytes, p + "self_attn.k_norm.weight", 16, random);
+            if (l == 0) {
+                mlp(specs, bytes, p + "mlp.", 96, random);
+                continue;
+            }
+            for (int e = 0; e < experts; e++) {
+                mlp(specs, bytes, p + "mlp.experts." + e + ".", 32, random);
+            }
+            float[] router = new float[experts * hidden];
+            for (int i = 0; i < router.length; i++) {
+                router[i] = 0.3f * (float) random.nextGaussian();
+            }
+            for (int i = 0; i < hidden; i++) {
+                router[2 * hidden + i] = router[i];
+                router[3 * hidden + i] = router[hidden + i];
+                router[6 * hidden + i] = 0.5f * (router[i] + router[hidden + i]) + 0.2f * router[4 * hidden + i];
+                // Of two equal pairs one is always above their mean.
+                router[7 * hidden + i] = 0.5f * (router[i] + router[hidden + i]);
+            }
+            specs.add(TensorSpec.of(p + "mlp.gate.weight", DType.BF16, experts, hidden));
+            bytes.put(p + "mlp.gate.weight", HalfFloats.fromFloats(router, DType.BF16));
+        }
+        norm(specs, bytes, "model.norm.weight", hidden, random);
+        store.write(
+                "model.safetensors",
+                out -> SafetensorsWriter.writeBuffers(out, specs, Map.of(), s -> bytes.get(s.name())));
+        text(store, "config.json", """
+                {"architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", "hidden_size": 64,
+                 "intermediate_size": 96, "moe_intermediate_size": 32, "num_experts": 8, "num_experts_per_tok": 2,
+                 "norm_topk_prob": true, "mlp_only_layers": [0], "decoder_sparse_step": 1,
+                 "num_hidden_layers": %d, "num_attention_heads": 4,
+                 "num_key_value_heads": 2, "head_dim": 16, "vocab_size": %d, "max_position_embeddings": 64,
+                 "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu",
+                 "tie_word_embeddings": true, "torch_dtype": "bfloat16"}
+                """.formatted(layers, VOCABULARY));
+        text(store, "tokenizer_config.json", "{\"tokenizer_class\": \"Qwen2Tokenizer\"}");
+    }
+
+    private static void attention(List<TensorSpec> specs, Map<String, ByteBuffer> bytes, String p, Random random) {
+        add(specs, bytes, p + "self_attn.q_proj.weight", 64, 64, 0.1, random);
+        add(specs, bytes, p + "self_attn.k_proj.weight", 32, 64, 0.1, random);
+        add(specs, bytes, p + "self_attn.v_proj.weight", 32, 64, 0.1, random);
+        add(specs, bytes, p + "self_attn.o_proj.weight", 64, 64, 0.1, random);
+        norm(specs, bytes, p + "input_layernorm.weight", 64, random);
+        norm(specs, bytes, p + "post_attention_layernorm.weight", 64, random);
+    }
+
+    private static void mlp(List<TensorSpec> specs, Map<String, ByteBuffer> bytes, String p, int inter, Random random) {
+        add(specs, bytes, p + "gate_proj.weight", inter, 64, 0.1, random);
+        add(specs, bytes, p + "up_proj.weight", inter, 64, 0.1, random);
+        add(specs, bytes, p + "down_proj.weight", 64, inter, 0.1, random);
+    }
+
     /** Writes config, weights and a few auxiliary files. */
     public static void write(BlobStore store, int layers, long seed) throws IOException {
         int hidden = 64;

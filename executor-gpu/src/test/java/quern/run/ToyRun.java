@@ -40,6 +40,11 @@ public final class ToyRun {
 
     /** A plan for the model in {@code source}; small parts, so that there are several. */
     public static Plan plan(Path source, Path output, Recipe recipe, int stages) throws IOException {
+        return plan(source, output, recipe, stages, 0);
+    }
+
+    /** @param more further sequences, for experts */
+    public static Plan plan(Path source, Path output, Recipe recipe, int stages, int more) throws IOException {
         try (Device device = Devices.open("cpu")) {
             Planner.Machine machine = new Planner.Machine(device.name(), device.type(), device.computeType(), 2, 10, 0);
             Plan plan = Planner.plan(
@@ -50,7 +55,7 @@ public final class ToyRun {
                             recipe,
                             stages,
                             30_000,
-                            new Planner.Tokens("random", "0", 24, 32),
+                            new Planner.Tokens("random", "0", 24, 32, more),
                             machine));
             return withParts(plan, 4);
         }
@@ -60,6 +65,12 @@ public final class ToyRun {
         Plan.Calibration c = p.calibration();
         List<Plan.Part> slices = java.util.stream.IntStream.range(0, parts)
                 .mapToObj(i -> new Plan.Part(i, i * c.sequences() / parts, c.sequences() / parts))
+                .toList();
+        int shift = parts - c.parts().size();
+        List<List<Plan.Part>> more = c.more().stream()
+                .map(round -> round.stream()
+                        .map(part -> new Plan.Part(part.index() + shift, part.first(), part.count()))
+                        .toList())
                 .toList();
         return new Plan(
                 p.id(),
@@ -75,7 +86,7 @@ public final class ToyRun {
                 p.stages(),
                 p.sites(),
                 p.kept(),
-                new Plan.Calibration(c.source(), c.sha256(), c.sequences(), c.length(), 2, slices, c.wave()),
+                new Plan.Calibration(c.source(), c.sha256(), c.sequences(), c.length(), 2, slices, c.wave(), more),
                 p.shards(),
                 p.cost());
     }
@@ -88,7 +99,10 @@ public final class ToyRun {
 
     static Quantization.Result run(Plan plan, PlanRunner runner, Quantization.Listener listener, BlobStore output)
             throws IOException {
-        CalibrationTokens.write(output, plan, ToyModel.tokens(24, 32, 1));
+        int sequences = plan.calibration().allParts().stream()
+                .mapToInt(Plan.Part::count)
+                .sum();
+        CalibrationTokens.write(output, plan, ToyModel.tokens(sequences, 32, 1));
         Quantization.Result result = new Quantization(plan, runner, output, listener).run();
         Publication publication = new Publication(plan, Model.open(STORES.open(plan.model())), output);
         publication.publish(result.shards(), Map.of(), List::copyOf);

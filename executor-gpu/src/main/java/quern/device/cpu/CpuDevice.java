@@ -3,6 +3,7 @@ package quern.device.cpu;
 import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_DST;
 import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_SRC;
 
+import java.lang.ref.Reference;
 import java.nio.ByteBuffer;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
@@ -71,7 +72,17 @@ final class CpuDevice implements Device {
             if (!elements.isDirect() || (from != DType.F32 && from != DType.BF16)) {
                 upload(new Matrix(rows, cols, Elements.decode(elements, from)), result);
             } else {
-                convert(Address.of(elements).plus(elements.position()), from, result.address(), to, result.elements());
+                try {
+                    convert(
+                            Address.of(elements).plus(elements.position()),
+                            from,
+                            result.address(),
+                            to,
+                            result.elements());
+                } finally {
+                    // An address keeps nothing alive: a collection meanwhile would free what is being read.
+                    Reference.reachabilityFence(elements);
+                }
             }
             return result;
         } catch (RuntimeException e) {

@@ -1,5 +1,7 @@
 package quern.device.cpu;
 
+import java.util.Arrays;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import quern.device.DeviceMatrix;
 import quern.device.ForwardKernels;
@@ -122,9 +124,15 @@ final class JavaForward implements ForwardKernels {
             DeviceMatrix k,
             DeviceMatrix v,
             @Nullable DeviceMatrix bias,
+            @Nullable DeviceMatrix sinks,
             AttentionShape shape,
             DType to) {
         JavaDevice.checked(to);
+        float[] sunk = new float[shape.heads()];
+        Arrays.fill(sunk, Float.NEGATIVE_INFINITY);
+        if (sinks != null) {
+            System.arraycopy(JavaDevice.own(sinks).values(), 0, sunk, 0, sunk.length);
+        }
         float[] added = bias == null
                 ? new float[shape.heads() * shape.length()]
                 : JavaDevice.own(bias).values();
@@ -137,6 +145,7 @@ final class JavaForward implements ForwardKernels {
                         JavaDevice.own(k),
                         JavaDevice.own(v),
                         added,
+                        sunk[head],
                         shape,
                         row,
                         head,
@@ -152,6 +161,7 @@ final class JavaForward implements ForwardKernels {
             HeapMatrix k,
             HeapMatrix v,
             float[] bias, // heads x length
+            float sink,
             AttentionShape shape,
             int row,
             int head,
@@ -162,7 +172,7 @@ final class JavaForward implements ForwardKernels {
         int firstRow = row - keys + 1;
         int kvHead = head / (shape.heads() / shape.kvHeads());
         int d = shape.headDim();
-        double highest = Double.NEGATIVE_INFINITY;
+        double highest = sink;
         for (int i = 0; i < keys; i++) {
             double score = 0;
             for (int j = 0; j < d; j++) {
@@ -174,7 +184,7 @@ final class JavaForward implements ForwardKernels {
             weights[i] = capped + bias[head * shape.length() + position - keys + 1 + i];
             highest = Math.max(highest, weights[i]);
         }
-        double sum = 0;
+        double sum = StrictMath.exp(sink - highest);
         for (int i = 0; i < keys; i++) {
             weights[i] = StrictMath.exp(weights[i] - highest);
             sum += weights[i];
@@ -204,6 +214,33 @@ final class JavaForward implements ForwardKernels {
     }
 
     @Override
+    public DeviceMatrix clampedGate(DeviceMatrix gate, DeviceMatrix up, float alpha, float limit, DType to) {
+        JavaDevice.checked(to);
+        HeapMatrix result = HeapMatrix.zeros(gate.rows(), gate.cols());
+        for (int i = 0; i < result.values().length; i++) {
+            double g = Math.min(JavaDevice.own(gate).values()[i], limit);
+            double u = Math.max(-limit, Math.min(JavaDevice.own(up).values()[i], limit));
+            result.values()[i] = (float) (g / (1 + StrictMath.exp(-alpha * g)) * (u + 1));
+        }
+        return result;
+    }
+
+    @Override
+    public DeviceMatrix join(DeviceMatrix a, int aWidth, DeviceMatrix b, int bWidth) {
+        int heads = a.cols() / aWidth;
+        int width = aWidth + bWidth;
+        HeapMatrix result = HeapMatrix.zeros(a.rows(), heads * width);
+        for (int row = 0; row < a.rows(); row++) {
+            for (int head = 0; head < heads; head++) {
+                int at = row * result.cols() + head * width;
+                JavaDevice.own(a).read(row, head * aWidth, aWidth, result.values(), at);
+                JavaDevice.own(b).read(row, head * bWidth % b.cols(), bWidth, result.values(), at + aWidth);
+            }
+        }
+        return result;
+    }
+
+    @Override
     public DeviceMatrix add(DeviceMatrix a, DeviceMatrix b) {
         HeapMatrix result = new HeapMatrix(JavaDevice.own(a).matrix().copy());
         float[] other = JavaDevice.own(b).values();
@@ -221,13 +258,31 @@ final class JavaForward implements ForwardKernels {
     }
 
     @Override
-    public DeviceMatrix rows(DeviceMatrix matrix, int[] index) {
-        HeapMatrix in = JavaDevice.own(matrix);
-        HeapMatrix result = HeapMatrix.zeros(index.length, in.cols());
-        for (int i = 0; i < index.length; i++) {
-            in.read(index[i], 0, in.cols(), result.values(), i * in.cols());
+    public DeviceMatrix gather(List<DeviceMatrix> matrices, List<int[]> index) {
+        int cols = matrices.get(0).cols();
+        HeapMatrix result =
+                HeapMatrix.zeros(index.stream().mapToInt(rows -> rows.length).sum(), cols);
+        int to = 0;
+        for (int m = 0; m < index.size(); m++) {
+            for (int row : index.get(m)) {
+                JavaDevice.own(matrices.get(m)).read(row, 0, cols, result.values(), to++ * cols);
+            }
         }
         return result;
+    }
+
+    @Override
+    public void addRows(DeviceMatrix x, int from, float[] factors, int[] index, DeviceMatrix sum) {
+        int cols = sum.cols();
+        for (int i = 0; i < index.length; i++) {
+            Products.axpy(
+                    factors[i],
+                    JavaDevice.own(x).values(),
+                    (from + i) * cols,
+                    JavaDevice.own(sum).values(),
+                    index[i] * cols,
+                    cols);
+        }
     }
 
     @Override

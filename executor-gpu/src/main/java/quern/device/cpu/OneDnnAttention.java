@@ -13,7 +13,8 @@ import quern.tensor.DType;
 
 /**
  * Causal attention by tiles of queries: scores against only the keys that a tile can see, softmax, product with the
- * values. The query heads that share a key head are one batch; no head is copied.
+ * values. The query heads that share a key head are one batch; no head is copied. A sink is one more column of scores, behind
+ * those of the keys.
  */
 final class OneDnnAttention {
     /** Queries of a tile: above the diagonal at most this many scores are computed for nothing. */
@@ -30,13 +31,14 @@ final class OneDnnAttention {
             NativeMatrix k,
             NativeMatrix v,
             @Nullable NativeMatrix bias,
+            float @Nullable [] sinks,
             AttentionShape shape,
             DType to) {
         NativeMatrix result = device.allocate(q.rows(), shape.heads() * shape.valueDim(), to);
         for (int from = 0; from < shape.length(); from += TILE) {
             int rows = Math.min(TILE, shape.length() - from);
             int firstKey = shape.window() == 0 ? 0 : Math.max(0, from - shape.window() + 1);
-            try (Tile tile = new Tile(shape, from, rows, firstKey, bias, to)) {
+            try (Tile tile = new Tile(shape, from, rows, firstKey, bias, sinks, to)) {
                 for (int sequence = 0; sequence < q.rows(); sequence += shape.length()) {
                     for (int kvHead = 0; kvHead < shape.kvHeads(); kvHead++) {
                         tile.run(q, k, v, sequence, kvHead, result);
@@ -53,34 +55,48 @@ final class OneDnnAttention {
         private final int firstKey;
         private final AttentionShape shape;
         private final int group;
-        /** By key head: (group * rows) x keys; without a bias one of rows x keys for all. */
+        /** By key head: (group * rows) x columns; without a bias one of rows x columns for all. */
         private final List<NativeMatrix> masks = new ArrayList<>();
 
-        private final NativeMemory.Block scores; // group x rows x keys, F32
-        private final NativeMemory.Block weights; // group x rows x keys, compute type
+        private final float @Nullable [] sinks;
+        private final int rows;
+        private final int columns; // of scores: the keys, and a sink
+        private final NativeMemory.Block scores; // group x rows x columns, F32
+        private final NativeMemory.Block weights; // group x rows x columns, compute type
         private final Operations.Product scoreOperation;
         private final Primitive score;
         private final Primitive softmax;
         private final Primitive combine;
 
-        Tile(AttentionShape shape, int from, int rows, int firstKey, @Nullable NativeMatrix bias, DType to) {
+        Tile(
+                AttentionShape shape,
+                int from,
+                int rows,
+                int firstKey,
+                @Nullable NativeMatrix bias,
+                float @Nullable [] sinks,
+                DType to) {
             this.shape = shape;
             this.from = from;
             this.firstKey = firstKey;
             group = shape.heads() / shape.kvHeads();
             int keys = from + rows - firstKey;
             DType compute = device.computeType();
-            long elements = (long) group * rows * keys;
+            this.sinks = sinks;
+            this.rows = rows;
+            columns = sinks == null ? keys : keys + 1;
+            long elements = (long) group * rows * columns;
             for (int kvHead = 0; kvHead < (bias == null ? 1 : shape.kvHeads()); kvHead++) {
-                masks.add(mask(rows, keys, bias, kvHead * group));
+                masks.add(mask(bias, kvHead * group));
             }
             scores = device.memory().allocate(elements * DType.F32.bytes());
             weights = device.memory().allocate(elements * compute.bytes());
 
             List<Long> dims = List.of((long) group, (long) rows, (long) keys);
-            List<Long> dense = List.of((long) rows * keys, (long) keys, 1L);
-            Layout scoreLayout = Layout.of(DType.F32, dims, dense);
-            Layout weightLayout = Layout.of(compute, dims, dense);
+            List<Long> strides = List.of((long) rows * columns, (long) columns, 1L);
+            List<Long> all = List.of((long) group, (long) rows, (long) columns);
+            Layout scoreLayout = Layout.of(DType.F32, dims, strides);
+            Layout weightLayout = Layout.of(compute, dims, strides);
             long d = shape.headDim();
             long dv = shape.valueDim();
             scoreOperation = new Operations.Product(
@@ -94,10 +110,12 @@ final class OneDnnAttention {
                     false,
                     shape.scale(),
                     shape.cap(),
-                    Layout.of(DType.F32, List.of(bias == null ? 1L : group, (long) rows, (long) keys), dense),
+                    Layout.of(DType.F32, List.of(bias == null ? 1L : group, (long) rows, (long) keys), strides),
                     false);
             score = device.oneDnn().primitive(scoreOperation);
-            softmax = device.oneDnn().primitive(new Operations.Softmax(scoreLayout, weightLayout));
+            softmax = device.oneDnn()
+                    .primitive(new Operations.Softmax(
+                            Layout.of(DType.F32, all, strides), Layout.of(compute, all, strides)));
             combine = device.oneDnn()
                     .primitive(Operations.Product.of(
                             weightLayout,
@@ -109,10 +127,13 @@ final class OneDnnAttention {
                                     to, List.of((long) group, (long) rows, dv), List.of(dv, shape.heads() * dv, 1L))));
         }
 
-        /** The bias, or zero, where a query sees a key; minus infinity elsewhere. */
-        private NativeMatrix mask(int rows, int keys, @Nullable NativeMatrix bias, int head) {
-            NativeMatrix result = device.allocate((bias == null ? 1 : group) * rows, keys, DType.F32);
-            float[] row = new float[keys];
+        /**
+         * The bias, or zero, where a query sees a key; minus infinity elsewhere. As wide as the scores: oneDNN finds the place in it by
+         * the place in these.
+         */
+        private NativeMatrix mask(@Nullable NativeMatrix bias, int head) {
+            NativeMatrix result = device.allocate((bias == null ? 1 : group) * rows, columns, DType.F32);
+            float[] row = new float[columns];
             for (int r = 0; r < result.rows(); r++) {
                 int position = from + r % rows;
                 int first = shape.window() == 0 ? 0 : Math.max(0, position - shape.window() + 1);
@@ -122,7 +143,7 @@ final class OneDnnAttention {
                 } else {
                     bias.read(head + r / rows, first, position + 1 - first, row, first - firstKey);
                 }
-                result.write(r, 0, keys, row, 0);
+                result.write(r, 0, columns, row, 0);
             }
             return result;
         }
@@ -138,6 +159,7 @@ final class OneDnnAttention {
                             scoreOperation.maskArgument(),
                             masks.get(masks.size() == 1 ? 0 : kvHead).address()),
                     new Primitive.Arg(DNNL_ARG_DST, scores.address()));
+            sink(head);
             softmax.run(
                     device.oneDnn(),
                     new Primitive.Arg(DNNL_ARG_SRC, scores.address()),
@@ -148,6 +170,16 @@ final class OneDnnAttention {
                     new Primitive.Arg(
                             DNNL_ARG_WEIGHTS, v.address(sequence + firstKey, (long) kvHead * shape.valueDim())),
                     new Primitive.Arg(DNNL_ARG_DST, result.address(sequence + from, (long) head * shape.valueDim())));
+        }
+
+        /** Puts the sinks of the heads from here on behind their scores. */
+        private void sink(int head) {
+            if (sinks != null) {
+                for (int row = 0; row < group * rows; row++) {
+                    long last = ((long) row + 1) * columns - 1;
+                    scores.address().plus(last * DType.F32.bytes()).floats(1).put(0, sinks[head + row / rows]);
+                }
+            }
         }
 
         @Override

@@ -10,6 +10,7 @@ import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_SRC_1;
 import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_WEIGHTS;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_binary_add;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_binary_mul;
+import static org.bytedeco.dnnl.global.dnnl.dnnl_eltwise_clip;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_eltwise_gelu_erf;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_eltwise_gelu_tanh;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_eltwise_linear;
@@ -192,13 +193,15 @@ final class OneDnnForward implements ForwardKernels {
             DeviceMatrix k,
             DeviceMatrix v,
             @Nullable DeviceMatrix bias,
+            @Nullable DeviceMatrix sinks,
             AttentionShape shape,
             DType to) {
         try (Operand queries = operand(q);
                 Operand keys = operand(k);
                 Operand values = operand(v)) {
             NativeMatrix added = bias == null ? null : CpuDevice.own(bias);
-            return attention.run(queries.matrix(), keys.matrix(), values.matrix(), added, shape, to);
+            float[] sunk = sinks == null ? null : device.download(sinks).values();
+            return attention.run(queries.matrix(), keys.matrix(), values.matrix(), added, sunk, shape, to);
         }
     }
 
@@ -206,21 +209,57 @@ final class OneDnnForward implements ForwardKernels {
     public DeviceMatrix activate(Activation activation, DeviceMatrix gate, @Nullable DeviceMatrix up, DType to) {
         NativeMatrix g = CpuDevice.own(gate);
         NativeMatrix u = up == null ? null : CpuDevice.own(up);
-        return elementwise(function(activation), activation == Activation.SILU ? 1 : 0, g, u, to);
+        return elementwise(
+                List.of(new Operations.Function(function(activation), activation == Activation.SILU ? 1 : 0, 0)),
+                g,
+                u,
+                to);
     }
 
-    private NativeMatrix elementwise(int function, float alpha, NativeMatrix g, @Nullable NativeMatrix u, DType to) {
+    @Override
+    public DeviceMatrix clampedGate(DeviceMatrix gate, DeviceMatrix up, float alpha, float limit, DType to) {
+        List<Operations.Function> ofUp = List.of(
+                new Operations.Function(dnnl_eltwise_clip, -limit, limit),
+                new Operations.Function(dnnl_eltwise_linear, 1, 1));
+        List<Operations.Function> ofGate = List.of(
+                new Operations.Function(dnnl_eltwise_clip, -Float.MAX_VALUE, limit),
+                new Operations.Function(dnnl_eltwise_swish, alpha, 0));
+        try (NativeMatrix factor = elementwise(ofUp, CpuDevice.own(up), null, DType.F32)) {
+            return elementwise(ofGate, CpuDevice.own(gate), factor, to);
+        }
+    }
+
+    @Override
+    public DeviceMatrix join(DeviceMatrix a, int aWidth, DeviceMatrix b, int bWidth) {
+        NativeMatrix left = CpuDevice.own(a);
+        NativeMatrix right = CpuDevice.own(b);
+        int heads = a.cols() / aWidth;
+        int width = aWidth + bWidth;
+        long bytes = a.dtype().bytes();
+        NativeMatrix result = device.allocate(a.rows(), heads * width, a.dtype());
+        for (int row = 0; row < a.rows(); row++) {
+            for (int head = 0; head < heads; head++) {
+                int shared = head * bWidth % b.cols();
+                left.address(row, head * aWidth).copyTo(result.address(row, head * width), aWidth * bytes);
+                right.address(row, shared).copyTo(result.address(row, head * width + aWidth), bWidth * bytes);
+            }
+        }
+        return result;
+    }
+
+    private NativeMatrix elementwise(
+            List<Operations.Function> functions, NativeMatrix g, @Nullable NativeMatrix u, DType to) {
         NativeMatrix result = device.allocate(g.rows(), g.cols(), to);
         Primitive primitive = device.oneDnn()
                 .primitive(new Operations.Elementwise(
-                        function, alpha, g.layout(), result.layout(), u == null ? null : u.layout()));
+                        functions, g.layout(), result.layout(), u == null ? null : u.layout()));
         try (NativeMemory.Block zero = device.memory().zeros(DType.F32.bytes())) {
             List<Primitive.Arg> args = new ArrayList<>(List.of(
                     arg(DNNL_ARG_SRC_0, g),
                     new Primitive.Arg(DNNL_ARG_SRC_1, zero.address()),
                     arg(DNNL_ARG_DST, result)));
             if (u != null) {
-                args.add(arg(Operations.Elementwise.FACTOR, u));
+                args.add(arg(Operations.Elementwise.factorArgument(functions.size()), u));
             }
             primitive.run(device.oneDnn(), args.toArray(new Primitive.Arg[0]));
         }
@@ -257,21 +296,52 @@ final class OneDnnForward implements ForwardKernels {
 
     @Override
     public DeviceMatrix scale(DeviceMatrix x, float factor, DType to) {
-        return elementwise(dnnl_eltwise_linear, factor, CpuDevice.own(x), null, to);
+        return elementwise(
+                List.of(new Operations.Function(dnnl_eltwise_linear, factor, 0)), CpuDevice.own(x), null, to);
     }
 
     @Override
-    public DeviceMatrix rows(DeviceMatrix matrix, int[] index) {
-        NativeMatrix in = CpuDevice.own(matrix);
-        NativeMatrix result = device.allocate(index.length, in.cols(), in.dtype());
+    public DeviceMatrix gather(List<DeviceMatrix> matrices, List<int[]> index) {
+        int rows = index.stream().mapToInt(some -> some.length).sum();
+        NativeMatrix result =
+                device.allocate(rows, matrices.get(0).cols(), matrices.get(0).dtype());
+        int to = 0;
+        for (int m = 0; m < index.size(); m++) {
+            to += copy(CpuDevice.own(matrices.get(m)), index.get(m), result, to);
+        }
+        return result;
+    }
+
+    /** Rows that stand together are one copy. */
+    private static int copy(NativeMatrix in, int[] index, NativeMatrix result, int to) {
         int first = 0;
         for (int i = 1; i <= index.length; i++) {
             if (i == index.length || index[i] != index[i - 1] + 1) {
-                in.address(index[first], 0).copyTo(result.address(first, 0), (i - first) * in.rowBytes());
+                in.address(index[first], 0).copyTo(result.address(to + first, 0), (i - first) * in.rowBytes());
                 first = i;
             }
         }
-        return result;
+        return index.length;
+    }
+
+    @Override
+    public void addRows(DeviceMatrix x, int from, float[] factors, int[] index, DeviceMatrix sum) {
+        NativeMatrix in = CpuDevice.own(x);
+        if (in.dtype() != DType.F32) {
+            try (NativeMatrix floats = device.as(in, DType.F32)) {
+                addRows(floats, from, factors, index, sum);
+            }
+            return;
+        }
+        int cols = sum.cols();
+        float[] row = new float[cols];
+        float[] more = new float[cols];
+        for (int i = 0; i < index.length; i++) {
+            in.read(from + i, 0, cols, more, 0);
+            CpuDevice.own(sum).read(index[i], 0, cols, row, 0);
+            Products.axpy(factors[i], more, 0, row, 0, cols);
+            CpuDevice.own(sum).write(index[i], 0, cols, row, 0);
+        }
     }
 
     @Override

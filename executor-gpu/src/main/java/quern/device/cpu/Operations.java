@@ -175,22 +175,27 @@ final class Operations {
         }
     }
 
+    /** A function of one number, by oneDNN's number for it. */
+    record Function(int kind, float alpha, float beta) {}
+
     /**
-     * dst = function(src), times a factor of layout {@code factor} if given. Written as src + 0 with post-ops: oneDNN's
+     * dst = the functions of src, one after the other, times a factor of layout {@code factor} if given. Written as src + 0 with post-ops: oneDNN's
      * code for element-wise functions knows no factor, its code for binary operations does.
      */
     record Elementwise(
-            int function,
-            float alpha,
+            List<Function> functions,
             Layout src,
             Layout dst,
             @Nullable Layout factor) implements OneDnn.Operation {
-        /** The argument that the factor is passed as. */
-        static final int FACTOR = PostOps.argument(1);
+        /** The argument that the factor is passed as behind so many functions. */
+        static int factorArgument(int functions) {
+            return PostOps.argument(functions);
+        }
 
         @Override
         public Primitive compile(OneDnn oneDnn) {
-            try (PostOps ops = new PostOps().apply(function, alpha)) {
+            try (PostOps ops = new PostOps()) {
+                functions.forEach(f -> ops.apply(f.kind(), f.alpha(), f.beta()));
                 if (factor != null) {
                     ops.multiply(factor);
                 }

@@ -47,9 +47,13 @@ final class PostOps implements AutoCloseable {
         return apply(dnnl_eltwise_linear, factor);
     }
 
-    /** function(result). */
     PostOps apply(int function, float alpha) {
-        OneDnn.check(dnnl_post_ops_append_eltwise(ops, function, alpha, 0), "append a function");
+        return apply(function, alpha, 0);
+    }
+
+    /** function(result). */
+    PostOps apply(int function, float alpha, float beta) {
+        OneDnn.check(dnnl_post_ops_append_eltwise(ops, function, alpha, beta), "append a function");
         length++;
         return this;
     }
