@@ -137,11 +137,15 @@ final class ModelDrawing {
         drawn.add(linear.weight());
         String fate = model.source().isPacked(linear.weight())
                 ? "quantized"
-                : model.source().lossy() == null ? "to quantize" : "kept";
-        Row row = row(linear.weight(), prefix);
+                : linear.isSlice()
+                        ? "kept: experts in one tensor"
+                        : model.source().lossy() == null ? "to quantize" : "kept";
+        long parameters = (long) linear.outputs() * linear.inputs();
+        long bytes = model.source().storedBytes(linear.weight())
+                / (model.tensors().spec(linear.weight()).elements() / parameters);
         String name = linear.name().substring(prefix.length()).replaceFirst(OF_EXPERTS, OF_ANY_EXPERT);
         String shape = linear.outputs() + " x " + linear.inputs() + (linear.transposed() ? " turned" : "");
-        return new Row(name, shape, 1, row.parameters(), row.bytes(), fate);
+        return new Row(name, shape, 1, parameters, bytes, fate);
     }
 
     private Row row(String tensor, String prefix) {
@@ -240,7 +244,7 @@ final class ModelDrawing {
         for (int layer = 0; layer < model.layers(); layer++) {
             for (Site site : model.sites(layer)) {
                 for (Linear linear : site.linears()) {
-                    inLinears += model.tensors().spec(linear.weight()).elements();
+                    inLinears += (long) linear.outputs() * linear.inputs();
                     linears++;
                 }
             }
