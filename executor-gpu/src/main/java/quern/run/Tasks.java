@@ -47,11 +47,11 @@ public final class Tasks {
             store(bench, site, pass.round(), sum, watch);
             return SiteManifest.waiting(site.layer(), site.index(), sum.tokens());
         }
-        if (site.isPool() || (site.ofExpert() && hessian.tokens() > 0 && Shrinkage.needed(hessian))) {
+        if (site.isPool() || (site.ofExpert() && Shrinkage.needed(hessian))) {
             store(bench, site, 0, hessian, watch);
             return SiteManifest.waiting(site.layer(), site.index(), hessian.tokens());
         }
-        return solve(bench, site, hessian, -1, List.of(), watch);
+        return solve(bench, site, hessian, hessian.tokens(), -1, List.of(), watch);
     }
 
     private static void store(Workbench bench, Plan.SitePlan site, int round, Hessian hessian, Stopwatch watch)
@@ -63,20 +63,17 @@ public final class Tasks {
         });
     }
 
-    /** The Hessian after a round; zero for an expert that no token had reached by then. */
+    /** The Hessian after a round. */
     private static Hessian stored(Workbench bench, Plan.SitePlan site, int round) throws IOException {
-        String file = bench.folder().hessian(site.layer(), site.index(), round);
-        return round == 0 && !bench.output().exists(file)
-                ? new Hessian(Matrix.zeros(site.inputs(), site.inputs()), 0)
-                : HessianFile.read(bench.output(), file);
+        return HessianFile.read(bench.output(), bench.folder().hessian(site.layer(), site.index(), round));
     }
 
     /** An expert that few tokens reached, and the last round of further tokens that were drawn on for it. */
     record Uncovered(Plan.SitePlan site, int round) implements Serializable {}
 
     /**
-     * Quantizes the linears of an expert that few tokens reached: with its own Hessian if further tokens made it sound, with one between
-     * its own and that of all experts if there are some, and to nearest if there are none.
+     * Quantizes the linears of an expert that few tokens reached: with its own Hessian if further tokens made it sound, else with one
+     * between its own and that of all experts.
      */
     static SiteManifest solveUncovered(Workbench bench, Uncovered uncovered, Stopwatch watch) throws IOException {
         Plan.SitePlan site = uncovered.site();
@@ -88,27 +85,32 @@ public final class Tasks {
             notes.add(further + " of the " + own.tokens()
                     + " tokens that calibrated it are of further text, drawn on for it");
         }
-        if (own.tokens() == 0 || !Shrinkage.needed(own)) {
-            return solve(bench, site, own, further, notes, watch);
+        if (!Shrinkage.needed(own)) {
+            return solve(bench, site, own, own.tokens(), further, notes, watch);
         }
         Plan.SitePlan pool = bench.plan().pools(site.layer(), site.layer() + 1).stream()
                 .filter(p -> p.rank() == site.rank())
                 .findFirst()
                 .orElseThrow();
+        Hessian all = stored(bench, pool, 0);
+        if (all.tokens() == 0) { // no token reached any of them: the solver says so, and rounds to nearest
+            return solve(bench, site, own, 0, further, notes, watch);
+        }
         notes.add(Shrinkage.note(own));
-        return solve(bench, site, Shrinkage.toward(stored(bench, pool, 0), own), further, notes, watch);
+        return solve(bench, site, Shrinkage.toward(all, own), own.tokens(), further, notes, watch);
     }
 
     /** Quantizes the linears of one site, packs them and writes the piece. */
     public static SiteManifest solve(Workbench bench, Plan.SitePlan site, @Nullable Hessian hessian, Stopwatch watch)
             throws IOException {
-        return solve(bench, site, hessian, -1, List.of(), watch);
+        return solve(bench, site, hessian, hessian == null ? 0 : hessian.tokens(), -1, List.of(), watch);
     }
 
     private static SiteManifest solve(
             Workbench bench,
             Plan.SitePlan site,
             @Nullable Hessian hessian,
+            long tokens,
             long further,
             List<String> notes,
             Stopwatch watch)
@@ -143,7 +145,6 @@ public final class Tasks {
                         file,
                         specs,
                         (spec, out) -> SafetensorsWriter.copy(buffers.get(specs.indexOf(spec)), out)));
-        long tokens = hessian == null ? 0 : hessian.tokens();
         return new SiteManifest(site.layer(), site.index(), file, sha, tokens, further, linears);
     }
 

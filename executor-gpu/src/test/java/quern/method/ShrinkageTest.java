@@ -25,10 +25,21 @@ class ShrinkageTest {
     }
 
     @Test
-    void fewer_tokens_than_inputs_are_too_few() {
+    void fewer_tokens_than_four_for_an_input_are_few() {
         Random random = Seeds.random();
-        assertThat(Shrinkage.needed(random(N - 1, random))).isTrue();
-        assertThat(Shrinkage.needed(random(N, random))).isFalse();
+        assertThat(Shrinkage.needed(random(4 * N - 1, random))).isTrue();
+        assertThat(Shrinkage.needed(random(4 * N, random))).isFalse();
+    }
+
+    @Test
+    void without_tokens_it_is_the_mean_of_all() {
+        Random random = Seeds.random();
+        Hessian all = random(100, random);
+        Hessian shrunk = Shrinkage.toward(all, new Hessian(Matrix.zeros(N, N), 0));
+        for (int i = 0; i < N * N; i++) {
+            assertThat((double) shrunk.sum().values()[i] / shrunk.tokens())
+                    .isCloseTo(all.sum().values()[i] / 100.0, within(1e-6));
+        }
     }
 
     /** By the formula of the class, in doubles. */
@@ -50,7 +61,7 @@ class ShrinkageTest {
     void the_note_names_the_figures() {
         assertThat(Shrinkage.note(random(4, Seeds.random())))
                 .isEqualTo(
-                        "4 calibration tokens reached this expert, fewer than its 12 inputs; its Hessian counts 0.25, that of"
+                        "4 calibration tokens reached this expert, which has 12 inputs; its Hessian counts 0.25, that of"
                                 + " all experts of the layer the rest");
     }
 }

@@ -110,8 +110,11 @@ class ExpertRunTest {
                 int inputs = linear.equals("down_proj") ? 32 : 64;
                 if (site.tokens() == 0) {
                     none++;
-                    assertThat(notes).containsExactly("no calibration token reached it; rounded to nearest");
-                } else if (site.tokens() < inputs) {
+                    assertThat(notes)
+                            .containsExactly(
+                                    "no calibration token reached this expert; its Hessian is that of all experts"
+                                            + " of the layer");
+                } else if (site.tokens() < 4 * inputs) {
                     few++;
                     assertThat(notes).singleElement().asString().contains(" calibration tokens reached this expert");
                 } else {
@@ -146,7 +149,7 @@ class ExpertRunTest {
         assertThat(notes(with, last))
                 .containsExactly(
                         "0 of the 0 tokens that calibrated it are of further text, drawn on for it",
-                        "no calibration token reached it; rounded to nearest");
+                        "no calibration token reached this expert; its Hessian is that of all experts of the layer");
         String gate = "model.layers.1.mlp.experts.6.gate_proj";
         String down = "model.layers.1.mlp.experts.6.down_proj";
         assertThat(with.get(down).tokens()).isGreaterThanOrEqualTo(32);
@@ -156,7 +159,7 @@ class ExpertRunTest {
                     .isEqualTo(without.get(linear).tokens());
             assertThat(notes(with, linear).get(0)).endsWith("are of further text, drawn on for it");
         }
-        assertThat(notes(with, down)).hasSize(1);
+        assertThat(notes(with, down).get(1)).contains(" calibration tokens reached this expert, which has 32 inputs");
         for (String name : List.of("model.layers.1.mlp.experts.0.gate_proj", "model.layers.1.self_attn.q_proj")) {
             assertThat(with.get(name).sha256()).isEqualTo(without.get(name).sha256());
             assertThat(with.get(name).further()).isEqualTo(-1);
