@@ -22,6 +22,10 @@ public final class LoadGuide {
     /** Families whose linears are classes of their own, which transformers 5.22 leaves as they are, random. */
     private static final Map<String, String> NOT_IN_TRANSFORMERS = Map.of("gpt2", "GPT-2", "falcon", "Falcon");
 
+    /** Families of which GPTQModel 7.7 leaves modules as they are: it knows them by other names, or not as dense. */
+    private static final Map<String, String> NOT_IN_GPTQMODEL =
+            Map.of("mixtral", "Mixtral", "qwen2_moe", "Qwen2-MoE", "gpt_oss", "gpt-oss");
+
     private final Recipe recipe;
     private final String modelType;
     private final String path;
@@ -57,23 +61,32 @@ public final class LoadGuide {
     private List<Program> gptq() {
         boolean torch = hasLargeGroups();
         String remark = torch ? "The torch kernel: the one that is taken by itself on a CPU knows no whole rows." : "";
-        String refused = transformersRefuses();
+        String refused = hasExperts()
+                ? "transformers (5.22) leaves experts in this format as they are, random, and does not say so; "
+                        + "it reads those of --format compressed-tensors."
+                : transformersRefuses("Use GPTQModel.");
+        String family = NOT_IN_GPTQMODEL.get(modelType);
         return List.of(
                 new Program(
                         "transformers",
                         "pip install transformers gptqmodel optimum accelerate",
                         refused == null ? transformers(torch) : null,
-                        refused == null ? remark : refused + " Use GPTQModel."),
+                        refused == null ? remark : refused),
                 new Program(
                         "GPTQModel",
                         "pip install gptqmodel",
-                        """
+                        family != null
+                                ? null
+                                : """
                         from gptqmodel import %sGPTQModel
 
                         model = GPTQModel.load("%s"%s)
                         print(model.tokenizer.decode(model.generate("Once upon a time")[0]))
                         """.formatted(torch ? "BACKEND, " : "", path, torch ? ", backend=BACKEND.TORCH" : ""),
-                        remark),
+                        family == null
+                                ? remark
+                                : "GPTQModel (7.7) does not open all of " + family
+                                        + "; quantize with --format compressed-tensors and use transformers."),
                 vllm(vllmRefusesGptq(), recipe.bits() == 8 ? "On a CPU it reads 4 bits only. " : ""));
     }
 
@@ -81,15 +94,15 @@ public final class LoadGuide {
         String indexed =
                 "Full act-order is read by compressed-tensors up to 0.18 only; --act-order static needs no index.";
         boolean full = recipe.actOrder() == ColumnOrder.FULL;
-        String refused = transformersRefuses();
+        String refused = hasExperts() && !recipe.symmetric()
+                ? "transformers (5.22) does not read zero points of experts; quantize with --sym."
+                : transformersRefuses("Quantize with --format gptq and use GPTQModel.");
         return List.of(
                 new Program(
                         "transformers",
                         "pip install transformers compressed-tensors accelerate",
                         full || refused != null ? null : transformers(false),
-                        refused != null
-                                ? refused + " Quantize with --format gptq and use GPTQModel."
-                                : full ? indexed : ""),
+                        refused != null ? refused : full ? indexed : ""),
                 vllm(full ? indexed : vllmRefusesAnyFormat(), ""),
                 new Program("GPTQModel", "", null, "It reads the gptq format; quantize with --format gptq to use it."));
     }
@@ -109,11 +122,15 @@ public final class LoadGuide {
                 refusal == null ? remark + "As a server: vllm serve \"" + path + "\"" : refusal);
     }
 
-    private @Nullable String transformersRefuses() {
+    private @Nullable String transformersRefuses(String remedy) {
         String family = NOT_IN_TRANSFORMERS.get(modelType);
         return family == null
                 ? null
-                : "transformers (5.22) opens quantized checkpoints of " + family + " in neither format.";
+                : "transformers (5.22) opens quantized checkpoints of " + family + " in neither format. " + remedy;
+    }
+
+    private boolean hasExperts() {
+        return linears.stream().anyMatch(linear -> linear.expert() >= 0);
     }
 
     private @Nullable String vllmRefusesGptq() {

@@ -105,6 +105,19 @@ class ReportTest {
     }
 
     @Test
+    void experts_are_left_to_the_programs_that_read_them() {
+        var linears = Facts.of("m", Recipe.DEFAULT, 2, 1, false, null, 4).linears();
+        var programs = LoadGuide.of(Recipe.DEFAULT, "mixtral", "/out/m", linears);
+        assertThat(programs.get(0).code()).isNull();
+        assertThat(programs.get(0).remark()).contains("random").endsWith("--format compressed-tensors.");
+        assertThat(programs.get(1).code()).isNull();
+        assertThat(LoadGuide.of(Recipe.DEFAULT, "qwen3_moe", "/out/m", linears)
+                        .get(1)
+                        .code())
+                .contains("GPTQModel.load(\"/out/m\"");
+    }
+
+    @Test
     void a_source_that_was_quantized_already_is_named() throws Exception {
         assertThat(Summary.of(Facts.small())).doesNotContain("already");
         Report lossy = Facts.quantizedBefore("the source was quantized already: gptq, 4 bits in groups of 128");
