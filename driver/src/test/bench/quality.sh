@@ -71,13 +71,13 @@ for name in "$@"; do
     ours quern-off --recipe "$out/off.yaml" --propagation exact
     ours quern-rtn --method rtn
   done
-  # Of whole rows llm-compressor knows no other order.
-  [ "$group" = -1 ] && order=off || order=static
-  peers llmcompressor "$LLMC_PY" "$order:0.01:$order"
-  peers gptqmodel "$GPTQM_PY" gar:0.05:gar05 gar:0.01:gar off:0.01:off
+  if [ "$group" != -1 ]; then # the peers' scripts know no whole rows
+    peers llmcompressor "$LLMC_PY" static:0.01:static
+    peers gptqmodel "$GPTQM_PY" gar:0.05:gar05 gar:0.01:gar off:0.01:off
+  fi
   checkpoints=()
   for variant in quern quern-exact llmcompressor-static gptqmodel-gar05 quern-static quern-group gptqmodel-gar quern-off \
-    llmcompressor-off gptqmodel-off quern-rtn; do
+    gptqmodel-off quern-rtn; do
     for w in $widths; do
       [ ! -e "$out/$name/w$w-$variant/config.json" ] || checkpoints+=("$out/$name/w$w-$variant")
     done
