@@ -21,8 +21,7 @@ build
 # Executors of local-cluster look for Spark's jars in a Spark distribution: links to those that Maven resolved.
 export SPARK_HOME=$out/spark
 mkdir -p "$SPARK_HOME/jars"
-tr ':' '\n' <"$root/driver/target/spark-classpath.txt" | cat - <(tr ':' '\n' <"$root/driver/target/spark-classpath-runtime.txt") |
-  while read -r jar; do ln -sf "$jar" "$SPARK_HOME/jars/"; done
+for jar in $(paste -s "$root"/driver/target/spark-classpath{,-runtime}.txt | tr ":" "\n"); do ln -sf "$jar" "$SPARK_HOME/jars/"; done
 
 : >"$out/runs.jsonl"
 for turn in $(seq "$turns"); do for w in $widths; do for s in $stages; do for master in $masters; do
