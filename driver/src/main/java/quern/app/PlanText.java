@@ -53,15 +53,15 @@ final class PlanText {
                                     c.source(),
                                     c.sha256(),
                                     c.parts().size()));
-            if (!c.more().isEmpty()) {
-                int further = c.more().stream()
-                        .flatMap(List::stream)
-                        .mapToInt(Plan.Part::count)
-                        .sum();
+            if (c.further().sequences() > 0) {
                 line(
                         lines,
                         "",
-                        "up to %d x %d more for experts that too few of these reach".formatted(further, c.length()));
+                        "up to %d x %d more for experts that too few of these reach (sha256 %s)"
+                                .formatted(
+                                        c.further().sequences(),
+                                        c.length(),
+                                        c.further().sha256()));
             }
             line(lines, "propagation", propagation(plan));
             line(lines, "gives up", givesUp(plan));
@@ -84,7 +84,8 @@ final class PlanText {
         line(
                 lines,
                 "time",
-                "about %s on %d tasks at a time (assumes %.0f GFLOP/s for each, as measured here, and nothing waiting for a disk)"
+                ("about %s on %d tasks at a time (assumes that each multiplies matrices at %.0f GFLOP/s, as measured here, and "
+                                + "elsewhere reaches the shares of this that a 135M model reaches, and that no disk is waited for)")
                         .formatted(duration(cost.seconds()), cost.slots(), cost.gflops()));
         return lines;
     }

@@ -11,6 +11,16 @@ import quern.tensor.DType;
 
 /** What a plan takes: arithmetic, time, memory and bytes. */
 final class Cost {
+    /**
+     * What forwards, Hessians and solves reach of the measured rate of matrix products, and the seconds before and after them; as
+     * measured on a 135M model, see DESIGN.md.
+     */
+    private static final double OF_FORWARD = 0.65;
+
+    private static final double OF_HESSIANS = 0.55;
+    private static final double OF_SOLVES = 0.02;
+    private static final double AROUND = 10;
+
     private final Model model;
     private final Planner.Request request;
     private final List<Plan.SitePlan> sites;
@@ -44,7 +54,7 @@ final class Cost {
         return new Plan.Cost(
                 request.machine().slots(),
                 request.machine().gflops(),
-                flops() / (request.machine().gflops() * 1e9 * request.machine().slots()),
+                seconds(),
                 memory(),
                 source * (calibration.tokens() == 0 ? 1 : calibration.parts().size() * forwards() + 1),
                 2 * result + 2 * activations);
@@ -55,7 +65,7 @@ final class Cost {
         return stages == model.layers() && stages > 1 ? 1 : stages == 1 ? 2 : 3;
     }
 
-    private double flops() {
+    private double seconds() {
         double forward = 0;
         double hessians = 0;
         double solves = 0;
@@ -72,7 +82,13 @@ final class Cost {
             }
         }
         double attention = 2 * tokens * calibration.length() * model.hiddenSize() * model.layers();
-        return forwards() * (forward + attention) + hessians + solves;
+        int slots = request.machine().slots();
+        int passing = Math.max(1, Math.min(slots, calibration.parts().size())); // tasks of a pass
+        double rate = request.machine().gflops() * 1e9;
+        return AROUND
+                + forwards() * (forward + attention) / (OF_FORWARD * rate * passing)
+                + hessians / (OF_HESSIANS * rate * passing)
+                + solves / (OF_SOLVES * rate * slots);
     }
 
     /** The share of the tokens that an expert gets if the router prefers none. */
