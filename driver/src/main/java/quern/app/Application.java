@@ -3,7 +3,6 @@ package quern.app;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -13,7 +12,6 @@ import quern.QuernException;
 import quern.calibration.Calibration;
 import quern.calibration.TokenWindows;
 import quern.calibration.Tokenizer;
-import quern.cli.CalibrationRequest;
 import quern.cli.CleanRequest;
 import quern.cli.Commands;
 import quern.cli.EvalRequest;
@@ -153,7 +151,7 @@ public final class Application implements Commands, AutoCloseable {
         Model model = Model.open(spark.stores().open(source));
         boolean demo = request.model().name().equals(Demo.NAME);
         TokenWindows calibration = null;
-        int more = 0;
+        TokenWindows further = null;
         TokenWindows evaluation = null;
         boolean calibrates = Methods.named(request.recipe().method()).needsHessian();
         if (calibrates || demo) {
@@ -169,15 +167,20 @@ public final class Application implements Commands, AutoCloseable {
                         }
                         length = model.maxPositions();
                     }
-                    calibration = text.windows(
+                    boolean experts = IntStream.range(0, model.layers()).anyMatch(layer -> model.experts(layer) > 0);
+                    int samples = request.calibration().samples();
+                    TokenWindows drawn = text.windows(
                             request.calibration().source(),
-                            request.calibration().samples(),
+                            samples,
+                            experts ? samples : 0, // as many again
                             length,
                             request.calibration().seed());
-                    if (IntStream.range(0, model.layers()).anyMatch(layer -> model.experts(layer) > 0)) {
-                        TokenWindows longer = longer(text, request.calibration(), calibration, progress);
-                        more = longer.windows().size() - calibration.windows().size();
-                        calibration = longer;
+                    calibration = drawn.first(samples);
+                    if (experts) {
+                        further = drawn.from(samples);
+                        if (further.windows().isEmpty()) {
+                            progress.say("no text is left to draw on for experts that few tokens reach");
+                        }
                     }
                 }
                 if (demo) {
@@ -194,27 +197,8 @@ public final class Application implements Commands, AutoCloseable {
                 request.maxShardBytes(),
                 request.resume(),
                 calibration,
-                more,
+                further,
                 evaluation);
-    }
-
-    /** As many windows again, for experts that too few tokens reach; the same where the text has not so many. */
-    private static TokenWindows longer(
-            Calibration text, CalibrationRequest request, TokenWindows windows, Progress progress) {
-        int samples = request.samples();
-        try {
-            TokenWindows twice = text.windows(request.source(), 2 * samples, windows.length(), request.seed());
-            boolean goesOn = IntStream.range(0, samples)
-                    .allMatch(i -> Arrays.equals(
-                            twice.windows().get(i), windows.windows().get(i)));
-            if (goesOn) {
-                return twice;
-            }
-        } catch (QuernException e) {
-            // It is long enough for what was asked; the rest is a precaution.
-        }
-        progress.say("no text is left to draw on for experts that few tokens reach");
-        return windows;
     }
 
     /** 0 lets the planner choose. */

@@ -13,6 +13,7 @@ import quern.model.Linear;
 import quern.model.Model;
 import quern.model.Site;
 import quern.plan.ByteCount;
+import quern.plan.Plan;
 import quern.tensor.TensorSpec;
 
 /**
@@ -26,10 +27,16 @@ final class ModelDrawing {
     private static final String OF_ANY_EXPERT = "experts.*.";
 
     private final Model model;
+    private final Set<String> routers;
     private final Set<String> drawn = new HashSet<>();
 
     private ModelDrawing(Model model) {
         this.model = model;
+        this.routers = IntStream.range(0, model.layers())
+                .boxed()
+                .flatMap(layer -> model.kept(layer).stream())
+                .map(Linear::weight)
+                .collect(Collectors.toSet());
     }
 
     static List<String> lines(Model model) {
@@ -167,7 +174,10 @@ final class ModelDrawing {
         if (spec.shape().size() < 2) {
             return VECTORS;
         }
-        return tensor.startsWith(list()) ? "no linear that its family quantizes" : "outside of the layers";
+        if (!tensor.startsWith(list())) {
+            return "outside of the layers";
+        }
+        return routers.contains(tensor) ? Plan.Kept.ROUTES : "no linear that its family quantizes";
     }
 
     /** Norms and biases on a line. */

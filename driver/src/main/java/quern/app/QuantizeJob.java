@@ -3,17 +3,16 @@ package quern.app;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.calibration.TokenWindows;
 import quern.evaluate.Score;
 import quern.model.Model;
-import quern.model.Site;
 import quern.plan.Plan;
 import quern.plan.Planner;
 import quern.progress.Progress;
@@ -57,7 +56,7 @@ final class QuantizeJob {
      * @param output where the result goes
      * @param stages 0 for the default of the width
      * @param calibration none where the method needs none
-     * @param more how many of its windows, the last ones, are only for experts that too few tokens reach
+     * @param further windows for experts that too few tokens reach, none where there are no experts
      * @param evaluation what to measure before and after on, or nothing
      */
     record Settings(
@@ -69,11 +68,10 @@ final class QuantizeJob {
             long maxShardBytes,
             boolean resume,
             @Nullable TokenWindows calibration,
-            int more,
+            @Nullable TokenWindows further,
             @Nullable TokenWindows evaluation) {}
 
     static Plan plan(JavaSparkContext spark, StoreOpener stores, Settings settings) throws IOException {
-        TokenWindows tokens = settings.calibration();
         return Planner.plan(
                 Model.open(stores.open(settings.source())),
                 new Planner.Request(
@@ -82,15 +80,24 @@ final class QuantizeJob {
                         settings.recipe(),
                         settings.stages(),
                         settings.maxShardBytes(),
-                        tokens == null
-                                ? null
-                                : new Planner.Tokens(
-                                        tokens.source(),
-                                        tokens.sha256(),
-                                        tokens.windows().size() - settings.more(),
-                                        tokens.length(),
-                                        settings.more()),
+                        tokens(settings.calibration(), settings.further()),
                         Cluster.machine(spark)));
+    }
+
+    private static Planner.@Nullable Tokens tokens(@Nullable TokenWindows asked, @Nullable TokenWindows further) {
+        if (asked == null) {
+            return null;
+        }
+        int sequences = asked.windows().size();
+        return further == null
+                ? new Planner.Tokens(asked.source(), asked.sha256(), sequences, asked.length())
+                : new Planner.Tokens(
+                        asked.source(),
+                        asked.sha256(),
+                        sequences,
+                        asked.length(),
+                        further.windows().size(),
+                        further.sha256());
     }
 
     Report run() throws IOException {
@@ -114,7 +121,11 @@ final class QuantizeJob {
     private Report run(Plan plan, BlobStore output) throws IOException {
         TokenWindows tokens = settings.calibration();
         if (tokens != null) {
-            CalibrationTokens.write(output, plan, tokens.windows());
+            List<int[]> windows = new ArrayList<>(tokens.windows());
+            if (settings.further() != null) {
+                windows.addAll(settings.further().windows());
+            }
+            CalibrationTokens.write(output, plan, windows);
         }
         SparkRunner runner = new SparkRunner(spark, stores);
         Quantization.Result result;
@@ -156,11 +167,10 @@ final class QuantizeJob {
         for (Phase phase : Phase.values()) {
             seconds.put(phase.label(), result.watch().seconds(phase));
         }
-        Map<Long, Integer> expertOfSite = new HashMap<>();
-        plan.sites().forEach(site -> expertOfSite.put(PassTiles.siteKey(site.layer(), site.index()), site.expert()));
+        Map<Long, Plan.SitePlan> sites = PassTiles.byKey(plan.sites());
         List<Report.Linear> linears = new ArrayList<>();
         for (SiteManifest site : result.sites()) {
-            int expert = expertOfSite.getOrDefault(PassTiles.siteKey(site.layer(), site.site()), Site.SHARED);
+            int expert = Objects.requireNonNull(sites.get(site.key())).expert();
             for (SiteManifest.LinearManifest l : site.linears()) {
                 linears.add(new Report.Linear(
                         site.layer(),
@@ -189,9 +199,9 @@ final class QuantizeJob {
                         ? null
                         : new Report.Calibration(
                                 tokens.source(),
-                                tokens.windows().size() - settings.more(),
+                                tokens.windows().size(),
                                 tokens.length(),
-                                (long) (tokens.windows().size() - settings.more()) * tokens.length(),
+                                tokens.tokens(),
                                 tokens.sha256()),
                 PlanText.lines(plan),
                 linears,

@@ -21,6 +21,9 @@ public final class Calibration {
     /** {@code PATH:column}; a colon before a port or a scheme is followed by something else. */
     private static final Pattern WITH_COLUMN = Pattern.compile("(.+):([A-Za-z_][A-Za-z0-9_.]*)");
 
+    /** Tokens in all. */
+    private static final int MOST = 1 << 30;
+
     private final SparkSession spark;
     private final Tokenizer tokenizer;
     private final DatasetFiles datasets;
@@ -43,7 +46,18 @@ public final class Calibration {
      * @param seed of the draws; a path is not drawn from
      */
     public TokenWindows windows(String source, int samples, int length, long seed) {
-        int want = tokens(samples, length);
+        return windows(source, samples, 0, length, seed);
+    }
+
+    /**
+     * The same windows, and behind them others of the same text.
+     *
+     * @param further how many others at most: fewer, or none, where the text has no more
+     */
+    public TokenWindows windows(String source, int samples, int further, int length, long seed) {
+        int asked = tokens(samples, length);
+        int all = samples + Math.min(further, (MOST - asked) / length);
+        int want = all * length;
         return reading(source, () -> {
             if (source.equals(Demo.NAME)) {
                 int[] ids = new FirstTokens(want, true)
@@ -54,7 +68,7 @@ public final class Calibration {
             }
             Optional<NamedText> named = NamedText.find(source);
             return named.isPresent()
-                    ? drawn(named.get(), false, samples, length, seed)
+                    ? drawn(named.get(), false, all, length, seed)
                     : fromPath(source, samples, length, want);
         });
     }
@@ -208,7 +222,7 @@ public final class Calibration {
     }
 
     private static int tokens(int samples, int length) {
-        if (samples < 1 || length < 1 || (long) samples * length > 1 << 30) {
+        if (samples < 1 || length < 1 || (long) samples * length > MOST) {
             throw new QuernException("Cannot sample " + samples + " windows of " + length
                     + " tokens: both are positive, and there are at most 2^30 tokens in all (128 and 2048 are usual)");
         }

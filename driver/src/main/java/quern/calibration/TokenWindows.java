@@ -37,6 +37,21 @@ public record TokenWindows(List<int[]> windows, int length, String sha256, Strin
         return new TokenWindows(windows, length, hash(windows), source);
     }
 
+    /** The first windows, no more than there are. */
+    public TokenWindows first(int count) {
+        return part(0, Math.min(count, windows.size()));
+    }
+
+    /** The windows behind the first {@code count}. */
+    public TokenWindows from(int count) {
+        return part(Math.min(count, windows.size()), windows.size());
+    }
+
+    private TokenWindows part(int from, int to) {
+        List<int[]> some = windows.subList(from, to);
+        return new TokenWindows(some, length, hash(some), source);
+    }
+
     public long tokens() {
         return (long) windows.size() * length;
     }

@@ -221,7 +221,7 @@ final class Cli {
             footerHeading = "%nExample:%n",
             footer = {"  quern inspect ./model", "", "Exit codes: 0 done, 1 it failed, 2 something you can mend."})
     static final class Inspect extends Sub {
-        @Parameters(paramLabel = "MODEL", arity = "1", description = "demo, a folder, or a Hub id.")
+        @Parameters(paramLabel = "MODEL", arity = "1", description = "demo, a folder, a .gguf file, or a Hub id.")
         String model = "";
 
         @Option(names = "--revision", paramLabel = "REF", description = "Branch, tag or commit of a Hub id.")

@@ -19,7 +19,7 @@ final class RunOptions {
             paramLabel = "MODEL",
             arity = "1",
             description =
-                    "demo (a small model inside Quern), a folder (local, hdfs://, s3a://), or a Hub id owner/name.")
+                    "demo (a small model inside Quern), a folder or .gguf file (local, hdfs://, s3a://), or a Hub id owner/name.")
     String model = "";
 
     @Option(

@@ -119,7 +119,10 @@ public final class LoadGuide {
                 "vLLM",
                 "pip install vllm",
                 code,
-                refusal == null ? remark + "As a server: vllm serve \"" + path + "\"" : refusal);
+                refusal == null
+                        ? remark + (hasExperts() ? "Not tried with experts. " : "") + "As a server: vllm serve \""
+                                + path + "\""
+                        : refusal);
     }
 
     private @Nullable String transformersRefuses(String remedy) {

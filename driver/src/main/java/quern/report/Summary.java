@@ -24,15 +24,15 @@ public final class Summary {
         rows.add(Map.entry("perplexity", quality(report.evaluation())));
         rows.add(Map.entry("size", size(report.size())));
         rows.add(Map.entry("time", time(report)));
-        long reached = report.linears().stream()
+        long uncovered = report.linears().stream()
                 .filter(linear -> linear.expert() >= 0 && linear.tokens() < linear.inputs())
                 .count();
         if (report.linears().stream().anyMatch(linear -> linear.expert() >= 0) && report.calibration() != null) {
             rows.add(Map.entry(
                     "experts",
-                    reached == 0
+                    uncovered == 0
                             ? "all were reached by as many tokens as they have inputs"
-                            : reached + " of their linears were reached by fewer tokens than they have inputs"));
+                            : uncovered + " of their linears were reached by fewer tokens than they have inputs"));
         }
         rows.add(Map.entry("notes", notes(report)));
         rows.add(Map.entry("checkpoint", report.output()));

@@ -48,7 +48,7 @@ final class SitePartitioner extends Partitioner {
             sites.get(partition)
                     .sort(Comparator.comparingInt(Plan.SitePlan::layer).thenComparingInt(Plan.SitePlan::index));
             for (Plan.SitePlan site : sites.get(partition)) {
-                partitions.put(PassTiles.siteKey(site.layer(), site.index()), partition);
+                partitions.put(PassTiles.siteKey(site), partition);
             }
         }
     }

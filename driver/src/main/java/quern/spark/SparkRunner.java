@@ -213,7 +213,7 @@ public final class SparkRunner implements PlanRunner {
         /** The sum of the tiles of the next site; zero if there are none, as for an expert that no token reached. */
         Hessian hessian(Plan.SitePlan site) {
             Hessians.Sum sum = new Hessians.Sum(site.inputs());
-            long key = PassTiles.siteKey(site.layer(), site.index());
+            long key = PassTiles.siteKey(site);
             while (tiles.hasNext() && PassTiles.siteKey(tiles.head()._1()) == key) {
                 sum.add(tiles.next()._2());
             }

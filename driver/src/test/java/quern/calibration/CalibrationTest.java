@@ -136,7 +136,28 @@ class CalibrationTest {
             });
             assertThat(calibration.windows(name, samples, length, seed).sha256())
                     .isEqualTo(sha256);
+            TokenWindows longer = calibration.windows(name, samples, 5, length, seed);
+            assertThat(longer.first(samples).sha256()).isEqualTo(sha256);
+            assertThat(longer.from(samples).windows()).hasSize(5);
         }
+    }
+
+    @Test
+    void further_windows_are_those_behind_the_ones_asked_for_as_far_as_the_text_goes() throws IOException {
+        Path file = Files.write(folder.resolve("text.txt"), rows());
+        int all = calibration()
+                .evaluationWindows(file.toString(), 29, 0, 0)
+                .windows()
+                .size();
+        TokenWindows asked = calibration().windows(file.toString(), all - 3, 29, 0);
+        TokenWindows longer = calibration().windows(file.toString(), all - 3, 10, 29, 0);
+        assertThat(longer.first(all - 3).sha256()).isEqualTo(asked.sha256());
+        assertThat(longer.from(all - 3).windows()).hasSize(3);
+        assertThat(calibration()
+                        .windows(file.toString(), all, 10, 29, 0)
+                        .from(all)
+                        .windows())
+                .isEmpty();
     }
 
     @Test

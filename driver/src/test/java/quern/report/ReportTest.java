@@ -11,6 +11,7 @@ import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
+import quern.scheme.RecipeReader;
 
 class ReportTest {
     private static final ObjectMapper JSON = new ObjectMapper();
@@ -115,6 +116,13 @@ class ReportTest {
                         .get(1)
                         .code())
                 .contains("GPTQModel.load(\"/out/m\"");
+        assertThat(programs.get(2).remark()).contains("Not tried with experts.");
+        Recipe asymmetric = RecipeReader.read("{format: compressed-tensors, symmetric: false}", "test");
+        var compressed =
+                LoadGuide.of(asymmetric, "qwen3_moe", "/out/m", linears).get(0);
+        assertThat(compressed.name()).isEqualTo("transformers");
+        assertThat(compressed.code()).isNull();
+        assertThat(compressed.remark()).contains("zero points of experts").endsWith("--sym.");
     }
 
     @Test

@@ -38,7 +38,7 @@ class SitePartitionerTest {
             placed.addAll(together);
             long before = -1;
             for (Plan.SitePlan site : together) {
-                long key = PassTiles.siteKey(site.layer(), site.index());
+                long key = PassTiles.siteKey(site);
                 assertThat(key).as("in the order of keys").isGreaterThan(before);
                 before = key;
                 assertThat(partitioner.getPartition(key << 36)).isEqualTo(p);

@@ -48,12 +48,11 @@ public final class Shrinkage {
         int n = own.sum().rows();
         double w = weight(own);
         long tokens = Math.max(1, own.tokens());
-        double ofOwn = w * tokens / Math.max(1, own.tokens());
         double ofAll = (1 - w) * tokens / all.tokens();
         Matrix sum = Matrix.zeros(n, n);
         for (int i = 0; i < n * n; i++) {
             sum.values()[i] =
-                    (float) (ofOwn * own.sum().values()[i] + ofAll * all.sum().values()[i]);
+                    (float) (w * own.sum().values()[i] + ofAll * all.sum().values()[i]);
         }
         return new Hessian(sum, tokens);
     }

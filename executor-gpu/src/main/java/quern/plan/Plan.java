@@ -157,7 +157,10 @@ public record Plan(
      * @param name full name of a linear, or {@code name.*} for all that is in a module of this name
      * @param reason for a person: why
      */
-    public record Kept(String name, String reason) implements Serializable {}
+    public record Kept(String name, String reason) implements Serializable {
+        /** Of a router, and of the gate of a shared expert. */
+        public static final String ROUTES = "it decides where tokens go, and is small";
+    }
 
     public record LinearPlan(String name, int outputs, int inputs) implements Serializable {}
 
@@ -169,7 +172,7 @@ public record Plan(
      * @param batch sequences of one forward batch
      * @param parts fixed slices of the sequences
      * @param wave layers of one pass with taps where every layer is a stage by itself
-     * @param more slices of further sequences, which are drawn on, round after round, only for experts that too few tokens reached
+     * @param further sequences behind these
      */
     public record Calibration(
             String source,
@@ -179,23 +182,40 @@ public record Plan(
             int batch,
             List<Part> parts,
             int wave,
-            List<List<Part>> more)
+            Further further)
             implements Serializable {
-        public static final Calibration NONE = new Calibration("none", "", 0, 0, 1, List.of(), 1, List.of());
+        public static final Calibration NONE = new Calibration("none", "", 0, 0, 1, List.of(), 1, Further.NONE);
 
         public Calibration {
             parts = List.copyOf(parts);
-            more = more.stream().map(List::copyOf).toList();
         }
 
         /** All parts, those of further sequences included. */
         public List<Part> allParts() {
-            return Stream.concat(parts.stream(), more.stream().flatMap(List::stream))
+            return Stream.concat(parts.stream(), further.rounds().stream().flatMap(List::stream))
                     .toList();
         }
 
         public long tokens() {
             return (long) sequences * length;
+        }
+    }
+
+    /**
+     * Sequences that are drawn on only for experts that too few tokens reached.
+     *
+     * @param sha256 of their token ids
+     * @param rounds slices of them: each round is drawn on if those before it were not enough
+     */
+    public record Further(String sha256, List<List<Part>> rounds) implements Serializable {
+        public static final Further NONE = new Further("", List.of());
+
+        public Further {
+            rounds = rounds.stream().map(List::copyOf).toList();
+        }
+
+        public int sequences() {
+            return rounds.stream().flatMap(List::stream).mapToInt(Part::count).sum();
         }
     }
 

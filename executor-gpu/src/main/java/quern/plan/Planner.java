@@ -26,6 +26,9 @@ public final class Planner {
     /** A part is about this many tokens: small enough to spread, large enough that reducing Hessians stays cheap. */
     private static final int PART_TOKENS = 16_384;
 
+    /** Few tokens are spread too: over as many tasks as a laptop has cores. */
+    private static final int FEWEST_PARTS = 4;
+
     /** A forward batch is about this many tokens: its activations stay in a core's cache, its products are large enough. */
     private static final int BATCH_TOKENS = 2_048;
 
@@ -37,8 +40,6 @@ public final class Planner {
 
     /** What the Hessian tiles of one part and one wave may take. */
     private static final long WAVE_BYTES = 1L << 30;
-
-    private static final String ROUTES = "it decides where tokens go, and is small";
 
     private static final String STACKED = "its experts are one tensor, and no loader of format %s takes codes for that";
 
@@ -73,12 +74,13 @@ public final class Planner {
     /**
      * Calibration tokens as far as a plan knows them.
      *
-     * @param more further sequences behind these, for experts that too few tokens reach
+     * @param further sequences behind these, for experts that too few tokens reach
+     * @param furtherSha256 of the ids of those
      */
-    public record Tokens(String source, String sha256, int sequences, int length, int more) {
+    public record Tokens(String source, String sha256, int sequences, int length, int further, String furtherSha256) {
         /** No more than these. */
         public Tokens(String source, String sha256, int sequences, int length) {
-            this(source, sha256, sequences, length, 0);
+            this(source, sha256, sequences, length, 0, "");
         }
     }
 
@@ -149,7 +151,7 @@ public final class Planner {
         List<Plan.SitePlan> sites = new ArrayList<>();
         for (int layer = 0; layer < model.layers(); layer++) {
             List<Site> all = model.sites(layer);
-            model.kept(layer).forEach(linear -> kept.add(new Plan.Kept(linear.name(), ROUTES)));
+            model.kept(layer).forEach(linear -> kept.add(new Plan.Kept(linear.name(), Plan.Kept.ROUTES)));
             for (int i = 0; i < all.size(); i++) {
                 List<Plan.LinearPlan> linears = new ArrayList<>();
                 for (Linear linear : all.get(i).linears()) {
@@ -256,12 +258,12 @@ public final class Planner {
         int sequences = tokens.sequences();
         int length = tokens.length();
         List<Plan.Part> parts = Plan.Part.cut(0, sequences, parts(sequences, length), 0);
-        List<List<Plan.Part>> more = new ArrayList<>();
+        List<List<Plan.Part>> rounds = new ArrayList<>();
         int index = parts.size();
-        for (Plan.Part round : Plan.Part.cut(sequences, tokens.more(), Math.min(ROUNDS, tokens.more()), 0)) {
-            List<Plan.Part> some = Plan.Part.cut(round.first(), round.count(), parts(round.count(), length), index);
-            more.add(some);
-            index += some.size();
+        for (Plan.Part round : Plan.Part.cut(sequences, tokens.further(), Math.min(ROUNDS, tokens.further()), 0)) {
+            List<Plan.Part> slices = Plan.Part.cut(round.first(), round.count(), parts(round.count(), length), index);
+            rounds.add(slices);
+            index += slices.size();
         }
         int batch = Math.max(1, BATCH_TOKENS / length);
         long layerBytes = IntStream.range(0, model.layers())
@@ -274,11 +276,18 @@ public final class Planner {
         int wave =
                 (int) Math.max(1, Math.min((model.layers() + WAVES - 1) / WAVES, WAVE_BYTES / Math.max(1, layerBytes)));
         return new Plan.Calibration(
-                tokens.source(), tokens.sha256(), sequences, length, batch, parts, stages > 1 ? wave : 1, more);
+                tokens.source(),
+                tokens.sha256(),
+                sequences,
+                length,
+                batch,
+                parts,
+                stages > 1 ? wave : 1,
+                new Plan.Further(tokens.furtherSha256(), rounds));
     }
 
     private static int parts(int sequences, int length) {
         long total = (long) sequences * length;
-        return (int) Math.min(sequences, (total + PART_TOKENS - 1) / PART_TOKENS);
+        return (int) Math.min(sequences, Math.max(FEWEST_PARTS, (total + PART_TOKENS - 1) / PART_TOKENS));
     }
 }

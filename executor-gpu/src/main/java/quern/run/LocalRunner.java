@@ -50,7 +50,7 @@ public final class LocalRunner implements PlanRunner {
                 sites,
                 (bench, site, w) -> {
                     Hessians.Sum sum = new Hessians.Sum(site.inputs());
-                    long key = PassTiles.siteKey(site.layer(), site.index());
+                    long key = PassTiles.siteKey(site);
                     for (Map<Long, List<Hessians.Tile>> tiles : tilesOfPart) {
                         tiles.getOrDefault(key, List.of()).forEach(sum::add);
                     }

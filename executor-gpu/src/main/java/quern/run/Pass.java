@@ -51,18 +51,14 @@ public record Pass(
                 List.of(),
                 List.of(),
                 round,
-                sites.stream().map(Pass::key).collect(Collectors.toSet()));
-    }
-
-    private static long key(Plan.SitePlan site) {
-        return PassTiles.siteKey(site.layer(), site.index());
+                sites.stream().map(PassTiles::siteKey).collect(Collectors.toSet()));
     }
 
     /** The parts that it takes. */
     public List<Plan.Part> parts(Plan plan) {
         return round == 0
                 ? plan.calibration().parts()
-                : plan.calibration().more().get(round - 1);
+                : plan.calibration().further().rounds().get(round - 1);
     }
 
     /** The sites whose Hessians it gathers, pools included. */
@@ -75,7 +71,7 @@ public record Pass(
     /** Whether this site's input is to be summed into a Hessian. */
     public boolean taps(Plan.SitePlan site) {
         if (round > 0) {
-            return experts.contains(key(site));
+            return experts.contains(PassTiles.siteKey(site));
         }
         return site.layer() >= tapFrom && site.layer() < to && (tapRank == -1 || tapRank == site.rank());
     }

@@ -5,7 +5,10 @@ import java.io.UncheckedIOException;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
 import java.util.NoSuchElementException;
+import java.util.stream.Collectors;
 import quern.plan.Plan;
 
 /** One part's way through a pass, as the tiles of its Hessians: a layer is computed when its first tile is asked for. */
@@ -39,6 +42,15 @@ public final class PassTiles implements Iterator<PassTiles.PartTile>, AutoClosea
     /** Identifies a site among all layers. */
     public static long siteKey(int layer, int site) {
         return (long) layer << 14 | site;
+    }
+
+    public static long siteKey(Plan.SitePlan site) {
+        return siteKey(site.layer(), site.index());
+    }
+
+    /** Sites by their keys. */
+    public static Map<Long, Plan.SitePlan> byKey(List<Plan.SitePlan> sites) {
+        return sites.stream().collect(Collectors.toMap(PassTiles::siteKey, site -> site));
     }
 
     /** The site of a tile's key. */

@@ -166,15 +166,13 @@ public final class Quantization {
     /** A pass, and then the sites whose Hessians wait for others. */
     private void calibrate(Pass pass, Runnable left) throws IOException {
         List<Tasks.Uncovered> waiting = new ArrayList<>();
-        Map<Long, Plan.SitePlan> sites = new HashMap<>();
-        pass.sites(plan).forEach(site -> sites.put(PassTiles.siteKey(site.layer(), site.index()), site));
+        Map<Long, Plan.SitePlan> sites = PassTiles.byKey(pass.sites(plan));
         runner.calibrate(
                 plan,
                 pass,
                 watch,
                 manifest -> {
-                    Plan.SitePlan site =
-                            Objects.requireNonNull(sites.get(PassTiles.siteKey(manifest.layer(), manifest.site())));
+                    Plan.SitePlan site = Objects.requireNonNull(sites.get(manifest.key()));
                     if (!manifest.isWaiting()) {
                         done(manifest);
                     } else if (!site.isPool()) {
@@ -191,30 +189,22 @@ public final class Quantization {
      * no more. It goes through the model in full precision, and only their Hessians are gathered. They are then quantized anew.
      */
     private void drawOn() throws IOException {
-        Map<Long, Plan.SitePlan> sites = new HashMap<>();
-        plan.sites().forEach(site -> sites.put(PassTiles.siteKey(site.layer(), site.index()), site));
+        Map<Long, Plan.SitePlan> sites = PassTiles.byKey(plan.sites());
         Map<Plan.SitePlan, Integer> roundOfSite = new LinkedHashMap<>();
         List<Plan.SitePlan> open = new ArrayList<>();
         for (SiteManifest manifest : log.sites()) {
-            Plan.SitePlan site =
-                    Objects.requireNonNull(sites.get(PassTiles.siteKey(manifest.layer(), manifest.site())));
+            Plan.SitePlan site = Objects.requireNonNull(sites.get(manifest.key()));
             if (site.ofExpert() && manifest.tokens() < site.inputs() && manifest.further() < 0) {
                 open.add(site);
             }
         }
-        for (int round = 1; round <= plan.calibration().more().size() && !open.isEmpty(); round++) {
+        for (int round = 1; round <= plan.calibration().further().rounds().size() && !open.isEmpty(); round++) {
             Map<Long, Long> tokens = new HashMap<>();
-            runner.calibrate(
-                    plan,
-                    Pass.further(round, open),
-                    watch,
-                    m -> tokens.put(PassTiles.siteKey(m.layer(), m.site()), m.tokens()),
-                    () -> {});
+            runner.calibrate(plan, Pass.further(round, open), watch, m -> tokens.put(m.key(), m.tokens()), () -> {});
             for (Plan.SitePlan site : open) {
                 roundOfSite.put(site, round);
             }
-            open.removeIf(site ->
-                    Objects.requireNonNull(tokens.get(PassTiles.siteKey(site.layer(), site.index()))) >= site.inputs());
+            open.removeIf(site -> Objects.requireNonNull(tokens.get(PassTiles.siteKey(site))) >= site.inputs());
         }
         List<Tasks.Uncovered> again = new ArrayList<>();
         roundOfSite.forEach((site, round) -> again.add(new Tasks.Uncovered(site, round)));

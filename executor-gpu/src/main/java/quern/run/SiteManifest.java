@@ -26,6 +26,11 @@ public record SiteManifest(
         return new SiteManifest(layer, site, "", "", tokens, -1, List.of());
     }
 
+    /** See {@link PassTiles#siteKey}. */
+    public long key() {
+        return PassTiles.siteKey(layer, site);
+    }
+
     boolean isWaiting() {
         return file.isEmpty();
     }

@@ -37,7 +37,7 @@ public final class Tasks {
 
     /**
      * What becomes of a site's Hessian when it is complete: the site is quantized, but for an expert that too few tokens reached. Its
-     * Hessian is stored, and so is that of all experts together; {@link #solveShrunk} comes when both are there. A round of further
+     * Hessian is stored, and so is that of all experts together; {@link #solveUncovered} comes when both are there. A round of further
      * tokens only adds to what is stored.
      */
     public static SiteManifest reduced(Workbench bench, Pass pass, Plan.SitePlan site, Hessian hessian, Stopwatch watch)

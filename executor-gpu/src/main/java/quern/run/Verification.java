@@ -54,14 +54,13 @@ public final class Verification {
 
     /** Unpacks the linears of a site from the final shards and compares them with the source's weights. */
     public static ArrayList<String> site(Workbench bench, Plan.SitePlan site) throws IOException {
-        Checkpoint written = Checkpoint.open(bench.output());
         ArrayList<String> findings = new ArrayList<>();
         for (Plan.LinearPlan linear : site.linears()) {
             findings.addAll(linear(
                     bench.format(),
                     bench.plan().scheme(),
                     bench.model().linear(site.layer(), linear.name()),
-                    written,
+                    bench.written(),
                     bench.model()));
         }
         return findings;

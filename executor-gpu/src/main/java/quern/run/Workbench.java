@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.device.Device;
 import quern.device.Devices;
@@ -15,6 +16,7 @@ import quern.model.Entry;
 import quern.model.Model;
 import quern.plan.Plan;
 import quern.store.BlobStore;
+import quern.store.Checkpoint;
 
 /**
  * What the tasks of one run share in one process: the source opened, the output, the device. Made once per process and run.
@@ -27,6 +29,7 @@ public final class Workbench {
     private final BlobStore output;
     private final Device device;
     private final Entry entry;
+    private @Nullable Checkpoint written;
 
     private Workbench(Plan plan, StoreOpener stores) throws IOException {
         this.plan = plan;
@@ -71,6 +74,14 @@ public final class Workbench {
 
     public BlobStore output() {
         return output;
+    }
+
+    /** The finished checkpoint, opened when it is first asked for: not before its last file is written. */
+    synchronized Checkpoint written() throws IOException {
+        if (written == null) {
+            written = Checkpoint.open(output);
+        }
+        return written;
     }
 
     public Device device() {

@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -138,8 +139,10 @@ class ExpertRunTest {
     void further_text_is_drawn_on_for_experts_that_too_few_tokens_reach() throws IOException {
         Plan plan = ToyRun.plan(source, folder.resolve("more"), ToyRun.recipe(), LAYERS, 45);
         assertThat(plan.calibration().sequences()).isEqualTo(24);
-        assertThat(plan.calibration().more()).hasSize(4);
-        assertThat(plan.calibration().allParts()).extracting(Plan.Part::index).containsExactly(0, 1, 2, 3, 4, 5, 6, 7);
+        assertThat(plan.calibration().further().rounds()).hasSize(4);
+        assertThat(plan.calibration().allParts())
+                .extracting(Plan.Part::index)
+                .containsExactlyElementsOf(IntStream.range(0, 4 + 4 * 4).boxed().toList());
         Quantization.Result result = ToyRun.run(plan, runner(2), Quantization.Listener.SILENT);
         Map<String, SiteManifest> without =
                 byLinear(ToyRun.run(plan("without", ToyRun.recipe(), LAYERS), runner(2), Quantization.Listener.SILENT));
@@ -239,20 +242,7 @@ class ExpertRunTest {
     /** All experts at one step are one turn: a pass for each of them would be hundreds. */
     @Test
     void true_sequential_takes_all_experts_of_a_step_together() throws IOException {
-        Recipe r = ToyRun.recipe();
-        Recipe sequential = new Recipe(
-                r.method(),
-                r.format(),
-                r.bits(),
-                r.groupSize(),
-                r.symmetric(),
-                r.ternary(),
-                r.actOrder(),
-                r.scales(),
-                r.percdamp(),
-                true,
-                r.skip());
-        Plan plan = plan("seq", sequential, 1);
+        Plan plan = plan("seq", ToyRun.trueSequential(), 1);
         assertThat(plan.ranks(1)).containsExactly(0, 1, 2, 3);
         assertThat(plan.sites(1, 2).stream().collect(Collectors.groupingBy(Plan.SitePlan::rank, Collectors.counting())))
                 .containsExactlyInAnyOrderEntriesOf(Map.of(0, 1L, 1, 1L, 2, 8L, 3, 8L));

@@ -97,21 +97,11 @@ class QuantizationTest {
 
     @Test
     void trueSequentialSitesSeeTheSitesBeforeThemQuantized() throws IOException {
-        Recipe r = ToyRun.recipe();
-        Recipe sequential = new Recipe(
-                r.method(),
-                r.format(),
-                r.bits(),
-                r.groupSize(),
-                r.symmetric(),
-                r.ternary(),
-                r.actOrder(),
-                r.scales(),
-                r.percdamp(),
-                true,
-                r.skip());
-        ToyRun.run(plan("seq", sequential, 1), new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
-        ToyRun.run(plan("par", r, 1), new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+        ToyRun.run(
+                plan("seq", ToyRun.trueSequential(), 1),
+                new LocalRunner(ToyRun.STORES, 2),
+                Quantization.Listener.SILENT);
+        ToyRun.run(plan("par", ToyRun.recipe(), 1), new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
         Checkpoint seq = Checkpoint.open(new LocalStore(folder.resolve("seq")));
         Checkpoint par = Checkpoint.open(new LocalStore(folder.resolve("par")));
         // The first site of the first layer sees the same input either way, its second site does not.

@@ -32,7 +32,8 @@ public final class ToyModel {
         add(specs, bytes, "model.embed_tokens.weight", VOCABULARY, hidden, 1.0, random);
         for (int l = 0; l < layers; l++) {
             String p = "model.layers." + l + ".";
-            attention(specs, bytes, p, random);
+            projections(specs, bytes, p, random);
+            norms(specs, bytes, p, random);
             norm(specs, bytes, p + "self_attn.q_norm.weight", 16, random);
             norm(specs, bytes, p + "self_attn.k_norm.weight", 16, random);
             if (l == 0) {
@@ -72,11 +73,14 @@ public final class ToyModel {
         text(store, "tokenizer_config.json", "{\"tokenizer_class\": \"Qwen2Tokenizer\"}");
     }
 
-    private static void attention(List<TensorSpec> specs, Map<String, ByteBuffer> bytes, String p, Random random) {
+    private static void projections(List<TensorSpec> specs, Map<String, ByteBuffer> bytes, String p, Random random) {
         add(specs, bytes, p + "self_attn.q_proj.weight", 64, 64, 0.1, random);
         add(specs, bytes, p + "self_attn.k_proj.weight", 32, 64, 0.1, random);
         add(specs, bytes, p + "self_attn.v_proj.weight", 32, 64, 0.1, random);
         add(specs, bytes, p + "self_attn.o_proj.weight", 64, 64, 0.1, random);
+    }
+
+    private static void norms(List<TensorSpec> specs, Map<String, ByteBuffer> bytes, String p, Random random) {
         norm(specs, bytes, p + "input_layernorm.weight", 64, random);
         norm(specs, bytes, p + "post_attention_layernorm.weight", 64, random);
     }
@@ -90,23 +94,15 @@ public final class ToyModel {
     /** Writes config, weights and a few auxiliary files. */
     public static void write(BlobStore store, int layers, long seed) throws IOException {
         int hidden = 64;
-        int inter = 96;
-        int kv = 32;
         Random random = new Random(seed);
         List<TensorSpec> specs = new ArrayList<>();
         Map<String, ByteBuffer> bytes = new HashMap<>();
         add(specs, bytes, "model.embed_tokens.weight", VOCABULARY, hidden, 1.0, random);
         for (int l = 0; l < layers; l++) {
             String p = "model.layers." + l + ".";
-            add(specs, bytes, p + "self_attn.q_proj.weight", hidden, hidden, 0.1, random);
-            add(specs, bytes, p + "self_attn.k_proj.weight", kv, hidden, 0.1, random);
-            add(specs, bytes, p + "self_attn.v_proj.weight", kv, hidden, 0.1, random);
-            add(specs, bytes, p + "self_attn.o_proj.weight", hidden, hidden, 0.1, random);
-            add(specs, bytes, p + "mlp.gate_proj.weight", inter, hidden, 0.1, random);
-            add(specs, bytes, p + "mlp.up_proj.weight", inter, hidden, 0.1, random);
-            add(specs, bytes, p + "mlp.down_proj.weight", hidden, inter, 0.1, random);
-            norm(specs, bytes, p + "input_layernorm.weight", hidden, random);
-            norm(specs, bytes, p + "post_attention_layernorm.weight", hidden, random);
+            projections(specs, bytes, p, random);
+            mlp(specs, bytes, p + "mlp.", 96, random);
+            norms(specs, bytes, p, random);
         }
         norm(specs, bytes, "model.norm.weight", hidden, random);
         store.write(

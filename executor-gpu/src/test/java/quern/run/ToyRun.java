@@ -38,13 +38,30 @@ public final class ToyRun {
                 r.skip());
     }
 
+    /** The same, the sites of a layer one after the other. */
+    static Recipe trueSequential() {
+        Recipe r = recipe();
+        return new Recipe(
+                r.method(),
+                r.format(),
+                r.bits(),
+                r.groupSize(),
+                r.symmetric(),
+                r.ternary(),
+                r.actOrder(),
+                r.scales(),
+                r.percdamp(),
+                true,
+                r.skip());
+    }
+
     /** A plan for the model in {@code source}; small parts, so that there are several. */
     public static Plan plan(Path source, Path output, Recipe recipe, int stages) throws IOException {
         return plan(source, output, recipe, stages, 0);
     }
 
-    /** @param more further sequences, for experts */
-    public static Plan plan(Path source, Path output, Recipe recipe, int stages, int more) throws IOException {
+    /** @param further sequences, for experts */
+    public static Plan plan(Path source, Path output, Recipe recipe, int stages, int further) throws IOException {
         try (Device device = Devices.open("cpu")) {
             Planner.Machine machine = new Planner.Machine(device.name(), device.type(), device.computeType(), 2, 10, 0);
             Plan plan = Planner.plan(
@@ -55,7 +72,7 @@ public final class ToyRun {
                             recipe,
                             stages,
                             30_000,
-                            new Planner.Tokens("random", "0", 24, 32, more),
+                            new Planner.Tokens("random", "0", 24, 32, further, "0"),
                             machine));
             return withParts(plan, 4);
         }
@@ -67,7 +84,7 @@ public final class ToyRun {
                 .mapToObj(i -> new Plan.Part(i, i * c.sequences() / parts, c.sequences() / parts))
                 .toList();
         int shift = parts - c.parts().size();
-        List<List<Plan.Part>> more = c.more().stream()
+        List<List<Plan.Part>> rounds = c.further().rounds().stream()
                 .map(round -> round.stream()
                         .map(part -> new Plan.Part(part.index() + shift, part.first(), part.count()))
                         .toList())
@@ -86,7 +103,15 @@ public final class ToyRun {
                 p.stages(),
                 p.sites(),
                 p.kept(),
-                new Plan.Calibration(c.source(), c.sha256(), c.sequences(), c.length(), 2, slices, c.wave(), more),
+                new Plan.Calibration(
+                        c.source(),
+                        c.sha256(),
+                        c.sequences(),
+                        c.length(),
+                        2,
+                        slices,
+                        c.wave(),
+                        new Plan.Further("0", rounds)),
                 p.shards(),
                 p.cost());
     }
