@@ -52,6 +52,16 @@ def with_transformers(folder, tokens, dtype):
     return logits_of(model, tokens), problems
 
 
+def with_transformers_dequantized(folder, tokens, dtype):
+    """MXFP4, for which there is no kernel on a CPU: transformers unpacks it when it loads."""
+    import transformers
+
+    model, report = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=getattr(torch, dtype), quantization_config=transformers.Mxfp4Config(dequantize=True),
+        output_loading_info=True)
+    return logits_of(model, tokens), unclean(report)
+
+
 def with_gptqmodel(folder, tokens, dtype):
     from gptqmodel import BACKEND, GPTQModel
 
@@ -107,7 +117,8 @@ def with_vllm(folder, tokens, dtype):
     return logits, []
 
 
-LOADERS = {"transformers": with_transformers, "gptqmodel": with_gptqmodel,
+LOADERS = {"transformers": with_transformers, "transformers, dequantized": with_transformers_dequantized,
+           "gptqmodel": with_gptqmodel,
            "compressed-tensors": with_compressed_tensors, "vllm": with_vllm}
 
 

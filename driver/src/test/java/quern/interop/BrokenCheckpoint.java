@@ -46,7 +46,8 @@ final class BrokenCheckpoint {
             throw new UncheckedIOException(e);
         }
         for (Map.Entry<String, JsonNode> tensor : header.properties()) {
-            if (tensor.getKey().matches(".*(qkv_proj|v_proj|query_key_value|c_attn)\\.(scales|weight_scale)")) {
+            if (tensor.getKey()
+                    .matches(".*(qkv_proj|v_proj|kv_b_proj|query_key_value|c_attn)\\.(scales|weight_scale)")) {
                 int width = tensor.getValue().get("dtype").asText().equals("F32") ? 4 : 2;
                 int data = Long.BYTES + headerLength;
                 int begin = data + tensor.getValue().at("/data_offsets/0").asInt();
