@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.stream.Stream;
+import quern.tensor.DType;
 
 /** A copy of a checkpoint in which one tensor of scales has the wrong sign. It loads everywhere without a word. */
 final class BrokenCheckpoint {
@@ -46,8 +47,11 @@ final class BrokenCheckpoint {
             throw new UncheckedIOException(e);
         }
         for (Map.Entry<String, JsonNode> tensor : header.properties()) {
-            if (tensor.getKey().matches(".*(qkv_proj|v_proj|query_key_value|c_attn)\\.(scales|weight_scale)")) {
-                int width = tensor.getValue().get("dtype").asText().equals("F32") ? 4 : 2;
+            if (tensor.getKey()
+                    .matches(
+                            ".*(qkv_proj|v_proj|query_key_value|c_attn)\\.(scales|scale|SCB|weight_scale|weight_scale_inv|weight\\.absmax)")) {
+                int width =
+                        DType.valueOf(tensor.getValue().get("dtype").asText()).bytes();
                 int data = Long.BYTES + headerLength;
                 int begin = data + tensor.getValue().at("/data_offsets/0").asInt();
                 int end = data + tensor.getValue().at("/data_offsets/1").asInt();

@@ -108,13 +108,14 @@ final class GptqSolver implements Method.Solver {
         if (damped == null) {
             return RoundToNearest.outcome(weight, scheme, recipe.scales(), List.copyOf(notes));
         }
-        Assembly assembly = new Assembly(scheme, columns, weight.rows());
+        float divisor = ScaleSearch.divisor(scheme, weight);
+        Assembly assembly = new Assembly(scheme, columns, weight.rows(), divisor);
         for (int row = 0; row < weight.rows(); row += PANEL) {
             int rows = Math.min(PANEL, weight.rows() - row);
             Panel panel = Panel.of(scheme, columns, weight, row, rows, dead);
-            sweep(damped, panel);
+            sweep(damped, panel, divisor);
             if (searches()) {
-                new Refinement(damped, new ScaleSearch(scheme, recipe.scales()), device).apply(panel);
+                new Refinement(damped, new ScaleSearch(scheme, recipe.scales(), divisor), device).apply(panel);
             }
             assembly.add(row, panel, damped, device);
         }
@@ -127,9 +128,9 @@ final class GptqSolver implements Method.Solver {
     }
 
     /** Chooses codes and scales of some rows, by equations (1) and (2). */
-    private void sweep(DampedHessian h, Panel panel) {
+    private void sweep(DampedHessian h, Panel panel, float divisor) {
         int rows = panel.rows();
-        ScaleSearch search = new ScaleSearch(scheme, recipe.scales());
+        ScaleSearch search = new ScaleSearch(scheme, recipe.scales(), divisor);
         for (int g = 0; live == null && g < panel.scales().groups(); g++) {
             int from = g * columns.length();
             int length = Math.min(columns.length(), n - from);

@@ -15,6 +15,11 @@ public interface Method {
     /** Whether it needs the Hessian of a linear's inputs, and hence calibration. */
     boolean needsHessian();
 
+    /** Whether its zero points are no whole numbers, which few formats can store. */
+    default boolean fractionalZeros() {
+        return false;
+    }
+
     /** Makes ready to quantize the linears of one site. */
     Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device);
 
