@@ -9,8 +9,26 @@ import shutil
 import sys
 import traceback
 
+
+def whole_rows():
+    """The scripts ask llm-compressor for groups; one scale for a whole row is a strategy of its own there."""
+    from llmcompressor.modifiers import gptq
+
+    modifier = gptq.GPTQModifier
+
+    def with_rows(config_groups, **options):
+        for group in config_groups.values():
+            if group["weights"]["group_size"] == -1:
+                group["weights"] |= {"strategy": "channel", "group_size": None}
+        return modifier(config_groups=config_groups, **options)
+
+    gptq.GPTQModifier = with_rows
+
+
 script = os.path.abspath(sys.argv[1])
 sys.path.insert(0, os.path.dirname(script))
+if "llmcompressor" in script:
+    whole_rows()
 failed = 0
 for line in sys.stdin:
     arguments = shlex.split(line)

@@ -9,6 +9,7 @@
 # quern-rtn. Equal settings are scales by the largest weight, damping 0.01 and exact propagation, in the peer's order of columns:
 # quern-static is llm-compressor's default, llmcompressor-static; quern-group and quern-off are GPTQModel's, gptqmodel-gar and
 # gptqmodel-off, which takes the sites of a layer one after the other. gptqmodel-gar05 is its default, whose damping is 0.05.
+# Of whole rows llmcompressor-off is both its default and, beside quern-off, of equal settings.
 . "$(dirname "$0")/common.sh"
 out= smollm2=
 while getopts o:s: option; do case $option in o) out=$OPTARG ;; s) smollm2=$OPTARG ;; *) exit 2 ;; esac; done
@@ -71,13 +72,15 @@ for name in "$@"; do
     ours quern-off --recipe "$out/off.yaml" --propagation exact
     ours quern-rtn --method rtn
   done
-  if [ "$group" != -1 ]; then # the peers' scripts know no whole rows
+  if [ "$group" = -1 ]; then # llm-compressor has one order for these, and GPTQModel pads the columns, which perplexity.py cannot read
+    peers llmcompressor "$LLMC_PY" off:0.01:off
+  else
     peers llmcompressor "$LLMC_PY" static:0.01:static
     peers gptqmodel "$GPTQM_PY" gar:0.05:gar05 gar:0.01:gar off:0.01:off
   fi
   checkpoints=()
   for variant in quern quern-exact llmcompressor-static gptqmodel-gar05 quern-static quern-group gptqmodel-gar quern-off \
-    gptqmodel-off quern-rtn; do
+    llmcompressor-off gptqmodel-off quern-rtn; do
     for w in $widths; do
       [ ! -e "$out/$name/w$w-$variant/config.json" ] || checkpoints+=("$out/$name/w$w-$variant")
     done

@@ -10,6 +10,7 @@ import java.util.TreeMap;
 import java.util.stream.IntStream;
 import org.apache.spark.SparkEnv;
 import org.apache.spark.api.java.JavaSparkContext;
+import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
@@ -22,13 +23,19 @@ import scala.Tuple2;
 final class Cluster {
     private Cluster() {}
 
-    /** What carries a plan out on this cluster. */
-    static Planner.Machine machine(JavaSparkContext spark) {
+    /**
+     * What carries a plan out on this cluster.
+     *
+     * @param operands the type of operands of matrix products; none for the devices' own
+     */
+    static Planner.Machine machine(JavaSparkContext spark, @Nullable DType operands) {
         int slots = Math.max(1, spark.defaultParallelism());
         List<Integer> indices =
                 new ArrayList<>(IntStream.range(0, slots).boxed().toList());
-        List<String> found =
-                spark.parallelize(indices, slots).map(i -> probe()).distinct().collect();
+        List<String> found = spark.parallelize(indices, slots)
+                .map(i -> probe(operands))
+                .distinct()
+                .collect();
         List<String[]> devices = found.stream().map(f -> f.split("\t", -1)).toList();
         List<String> types = devices.stream().map(d -> d[1]).distinct().toList();
         if (types.size() > 1) {
@@ -71,8 +78,8 @@ final class Cluster {
     }
 
     /** Name, type, compute type and measured GFLOP/s of this process's device. */
-    private static String probe() {
-        try (Device device = Devices.open("cpu")) {
+    private static String probe(@Nullable DType operands) {
+        try (Device device = Devices.open("cpu", operands)) {
             int n = 1024;
             double seconds = Double.MAX_VALUE;
             try (DeviceMatrix x = device.zeros(n, n, device.computeType());

@@ -72,8 +72,9 @@ final class QuantizeJob {
             @Nullable TokenWindows evaluation) {}
 
     static Plan plan(JavaSparkContext spark, StoreOpener stores, Settings settings) throws IOException {
+        Model model = Model.open(stores.open(settings.source()));
         return Planner.plan(
-                Model.open(stores.open(settings.source())),
+                model,
                 new Planner.Request(
                         settings.source(),
                         settings.output(),
@@ -81,7 +82,7 @@ final class QuantizeJob {
                         settings.stages(),
                         settings.maxShardBytes(),
                         tokens(settings.calibration(), settings.further()),
-                        Cluster.machine(spark)));
+                        Cluster.machine(spark, model.operands())));
     }
 
     private static Planner.@Nullable Tokens tokens(@Nullable TokenWindows asked, @Nullable TokenWindows further) {

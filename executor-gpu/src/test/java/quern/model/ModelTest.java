@@ -35,6 +35,10 @@ class ModelTest {
         Model model = Model.open(Models.tiny());
         assertThat(model.layers()).isEqualTo(2);
         assertThat(model.weightType()).isEqualTo(DType.F32);
+        assertThat(model.operands()).isEqualTo(DType.F32);
+        assertThat(Model.open(Models.model(Models.TINY, Models.tinyShapes(), DType.BF16, ""))
+                        .operands())
+                .isNull();
         assertThat(model.tied()).isFalse();
         assertThat(model.config().activation()).isEqualTo(Activation.SILU);
         assertThat(model.sites(1))
