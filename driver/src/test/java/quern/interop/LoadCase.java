@@ -22,6 +22,11 @@ record LoadCase(String name, Loader loader, Path checkpoint, Reference reference
     /** The programs, the type they compute in, and how far their logits may be from float32 ones for that reason. */
     enum Loader {
         TRANSFORMERS("main", "transformers", "float32", 0.002),
+        TRANSFORMERS_DEQUANTIZED("main", "transformers, dequantized", "bfloat16", 0.06),
+        TRANSFORMERS_BF16("main", "transformers", "bfloat16", 0.03),
+        /** Inputs of linears are quantized too, when the model runs. */
+        TRANSFORMERS_ACTIVATIONS("main", "transformers", "bfloat16", 0.15),
+        HQQ("main", "hqq", "float32", 0.002),
         GPTQMODEL("main", "gptqmodel", "float16", 0.005),
         COMPRESSED_TENSORS("main", "compressed-tensors", "float32", 1e-5),
         VLLM("vllm", "vllm", "bfloat16", 0.02);
