@@ -49,7 +49,7 @@ final class BrokenCheckpoint {
         for (Map.Entry<String, JsonNode> tensor : header.properties()) {
             if (tensor.getKey()
                     .matches(
-                            ".*(qkv_proj|v_proj|query_key_value|c_attn)\\.(scales|scale|SCB|weight_scale|weight_scale_inv|weight\\.absmax)")) {
+                            ".*(qkv_proj|v_proj|kv_b_proj|query_key_value|c_attn)\\.(scales|scale|SCB|weight_scale|weight_scale_inv|weight\\.absmax)")) {
                 int width =
                         DType.valueOf(tensor.getValue().get("dtype").asText()).bytes();
                 int data = Long.BYTES + headerLength;

@@ -1,7 +1,10 @@
 package quern.interop;
 
 import static quern.interop.LoadCase.Loader.GPTQMODEL;
+import static quern.interop.LoadCase.Loader.GPTQMODEL_EXPERTS;
 import static quern.interop.LoadCase.Loader.TRANSFORMERS;
+import static quern.interop.LoadCase.Loader.TRANSFORMERS_DEQUANTIZED;
+import static quern.interop.LoadCase.Loader.TRANSFORMERS_EXPERTS;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -86,12 +89,29 @@ class FamilyInteropTest {
                 "starcoder2")) {
             add(cases, SHARED.resolve(name), "compressed-tensors", 32, TRANSFORMERS);
         }
+        for (String name : List.of("mixtral", "qwen2_moe", "qwen3_moe", "deepseek_v3", "gpt_oss")) {
+            add(cases, SHARED.resolve(name), "compressed-tensors", 16, TRANSFORMERS_EXPERTS);
+        }
+        Path mxfp4 = LoadCases.WORK.resolve("families/gpt_oss-mxfp4");
+        Mxfp4Copy.write(SHARED.resolve("gpt_oss"), mxfp4);
+        add(cases, mxfp4, "compressed-tensors", 32, TRANSFORMERS_EXPERTS);
+        addSource(cases, mxfp4);
         for (String name : List.of("bloom", "cohere", "gemma2", "gpt_neox", "opt", "phi3", "qwen3")) {
             add(cases, SHARED.resolve(name), "gptq", 32, TRANSFORMERS);
         }
         for (String name : List.of("gpt2", "falcon")) {
             add(cases, SHARED.resolve(name), "gptq", 32, GPTQMODEL);
         }
+        add(cases, SHARED.resolve("qwen3_moe"), "gptq", 32, GPTQMODEL_EXPERTS);
+    }
+
+    /** A model in few bits as our readers show it, against what transformers reads. */
+    private static void addSource(List<LoadCase> cases, Path source) throws IOException {
+        Path dense = source.resolveSibling(source.getFileName() + "-dense");
+        DenseCopy.write(source, dense);
+        var reference = new LoadCase.Reference.Dense(dense, TOKENS);
+        String name = source.getFileName() + " as a source, in transformers";
+        cases.add(new LoadCase(name, TRANSFORMERS_DEQUANTIZED, source, reference, false));
     }
 
     private static void add(List<LoadCase> cases, Path source, String format, int group, Loader loader)
