@@ -75,14 +75,15 @@ def with_hqq(folder, tokens, dtype):
     del config.quantization_config
     model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
     stored = load_file(os.path.join(folder, "model.safetensors"))
-    for name in [key.removesuffix(".W_q") for key in stored if key.endswith(".W_q")]:
+    linears = [key.removesuffix(".W_q") for key in stored if key.endswith(".W_q")]
+    for name in linears:
         linear = HQQLinear(None, None, compute_dtype=getattr(torch, dtype), device="cpu", initialize=False)
         linear.load_state_dict({key.removeprefix(name + "."): stored.pop(key)
                                 for key in list(stored) if key.startswith(name + ".")}, strict=True)
         parent, child = name.rsplit(".", 1)
         setattr(model.get_submodule(parent), child, linear)
     missing, unexpected = model.load_state_dict(stored, strict=False)
-    missing = [name for name in missing if name != "lm_head.weight" and not name.endswith(("W_q", "proj.weight"))]
+    missing = [name for name in missing if name != "lm_head.weight" and name.rsplit(".", 1)[0] not in linears]
     model.tie_weights()
     return logits_of(model, tokens), [f"{kind}: {names[:4]}" for kind, names in
                                       (("missing", missing), ("unexpected", unexpected)) if names]

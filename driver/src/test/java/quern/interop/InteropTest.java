@@ -134,7 +134,7 @@ class InteropTest {
         quantize(cases, "--format bitsandbytes-nf4 --method gptq", TRANSFORMERS_BF16);
         quantize(cases, "--format bitsandbytes-nf4-nested", TRANSFORMERS_BF16);
         quantize(cases, "--format bitsandbytes-fp4", TRANSFORMERS_BF16);
-        quantize(cases, "--format bitsandbytes-int8", TRANSFORMERS_BF16);
+        quantize(cases, "--format bitsandbytes-int8", TRANSFORMERS_ACTIVATIONS);
         quantize(cases, "--format fp8", TRANSFORMERS_DEQUANTIZED);
         quantize(cases, "--format compressed-tensors-nvfp4", TRANSFORMERS_BF16);
         quantize(cases, "--format compressed-tensors-mxfp4", TRANSFORMERS_BF16);

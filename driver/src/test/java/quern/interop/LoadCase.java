@@ -27,9 +27,9 @@ record LoadCase(String name, Loader loader, Path checkpoint, Reference reference
         TRANSFORMERS("main", "transformers", "float32", 0.002),
         TRANSFORMERS_EXPERTS("main", "transformers", "float32", 0.06),
         TRANSFORMERS_DEQUANTIZED("main", "transformers, dequantized", "bfloat16", 0.06),
-        TRANSFORMERS_BF16("main", "transformers", "bfloat16", 0.03),
+        TRANSFORMERS_BF16("main", "transformers", "bfloat16", 0.015),
         /** Inputs of linears are quantized too, when the model runs. */
-        TRANSFORMERS_ACTIVATIONS("main", "transformers", "bfloat16", 0.15),
+        TRANSFORMERS_ACTIVATIONS("main", "transformers", "bfloat16", 0.1),
         HQQ("main", "hqq", "float32", 0.002),
         GPTQMODEL("main", "gptqmodel", "float16", 0.005),
         GPTQMODEL_EXPERTS("main", "gptqmodel", "float16", 0.06),

@@ -49,7 +49,8 @@ final class Storages {
     }
 
     private static QuernException unread(String location, String reason) {
-        return new QuernException("Cannot read the weights of " + location + ": " + reason
-                + " (use the original model, or one in gptq, awq, compressed-tensors, fp8, mxfp4 or GGUF)");
+        return new QuernException(
+                "Cannot read the weights of " + location + ": " + reason
+                        + " (use the original model, or one in gptq, awq, compressed-tensors, fp8, bitsandbytes, mxfp4 or GGUF)");
     }
 }

@@ -126,7 +126,7 @@ class StorageGoldenTest {
         assertThatThrownBy(() -> dequantized(stored, Map.of("quant_method", "quanto")))
                 .isInstanceOf(QuernException.class)
                 .hasMessage("Cannot read the weights of here: they are quantized by quanto (use the original model, "
-                        + "or one in gptq, awq, compressed-tensors, fp8, mxfp4 or GGUF)");
+                        + "or one in gptq, awq, compressed-tensors, fp8, bitsandbytes, mxfp4 or GGUF)");
         assertThatThrownBy(() -> dequantized(stored, Map.of("quant_method", "awq", "version", "marlin")))
                 .hasMessageContaining("AWQ's layout marlin is not read");
         assertThatThrownBy(() -> dequantized(stored, Map.of("quant_method", "fp8")))
