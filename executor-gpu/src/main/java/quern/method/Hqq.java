@@ -46,7 +46,7 @@ public final class Hqq implements Method {
     }
 
     @Override
-    public Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device) {
+    public Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device, float largest) {
         return new Solver() {
             @Override
             public Outcome quantize(String linear, Matrix weight) {

@@ -20,8 +20,17 @@ public interface Method {
         return false;
     }
 
-    /** Makes ready to quantize the linears of one site. */
-    Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device);
+    /** Makes ready to quantize the linears of one site, each with scales of its own. */
+    default Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device) {
+        return solver(recipe, scheme, hessian, device, 0);
+    }
+
+    /**
+     * Makes ready to quantize the linears of one site.
+     *
+     * @param largest magnitude of the weights of all of them, where their scales are to have one divisor; else 0
+     */
+    Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device, float largest);
 
     /** Quantizes the linears of one site, which share one Hessian. */
     interface Solver extends AutoCloseable {

@@ -28,12 +28,12 @@ public final class RoundToNearest implements Method {
     }
 
     @Override
-    public Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device) {
+    public Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device, float largest) {
         return new Solver() {
             @Override
             public Outcome quantize(String linear, Matrix weight) {
                 requireOnGrid(linear, weight, scheme);
-                return outcome(weight, scheme, recipe.scales(), List.of());
+                return outcome(weight, scheme, recipe.scales(), largest, List.of());
             }
 
             @Override
@@ -41,8 +41,8 @@ public final class RoundToNearest implements Method {
         };
     }
 
-    static Outcome outcome(Matrix weight, Scheme scheme, ScaleRule rule, List<String> notes) {
-        float divisor = ScaleSearch.divisor(scheme, weight);
+    static Outcome outcome(Matrix weight, Scheme scheme, ScaleRule rule, float largest, List<String> notes) {
+        float divisor = ScaleSearch.divisor(scheme, weight, largest);
         QuantizedLinear chosen = quantize(weight, scheme, rule, divisor);
         double plain = rule == ScaleRule.MAX
                 ? squaredError(weight, chosen)

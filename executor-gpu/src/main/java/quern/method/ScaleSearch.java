@@ -80,15 +80,17 @@ final class ScaleSearch {
                 : scheme.grid().reach();
     }
 
-    /** What the scales of a weight are divided by: where E4M3 stores them, so that the largest of them is its largest value; else 1. */
-    static float divisor(Scheme scheme, Matrix weight) {
-        float largest = 0;
-        for (float w : weight.values()) {
-            largest = Math.max(largest, Math.abs(w));
+    /**
+     * What the scales of a weight are divided by: where E4M3 stores them, so that the largest of them is its largest value; else 1.
+     *
+     * @param largest magnitude of it and of the weights that it shares the divisor with, or less
+     */
+    static float divisor(Scheme scheme, Matrix weight, float largest) {
+        if (!scheme.dividesScales()) {
+            return 1;
         }
-        return scheme.scaleType() == DType.F8_E4M3 && largest > 0
-                ? scheme.largestScale() * scheme.grid().reach() / largest
-                : 1;
+        float reached = Math.max(largest, weight.largest());
+        return reached == 0 ? 1 : scheme.largestScale() * scheme.grid().reach() / reached;
     }
 
     private static float[] factors(Scheme scheme, ScaleRule rule) {

@@ -37,6 +37,11 @@ public record Scheme(Grid grid, int groupSize, int rowsOfScale, ColumnOrder orde
         return new Scheme(grid, groupSize, rowsOfScale, order, scaleType);
     }
 
+    /** Whether the scales of a weight have a divisor, since their type's range is too small without. */
+    public boolean dividesScales() {
+        return scaleType == DType.F8_E4M3;
+    }
+
     public int bits() {
         return grid.bits();
     }
@@ -70,7 +75,7 @@ public record Scheme(Grid grid, int groupSize, int rowsOfScale, ColumnOrder orde
     /** The magnitude that a grid with the largest scale spans. */
     public float largestWeight() {
         // A scale in E4M3 has a divisor of its tensor beside it.
-        float scale = scaleType == DType.F8_E4M3 ? 0x1p127f : largestScale();
+        float scale = dividesScales() ? 0x1p127f : largestScale();
         return (float) Math.min(0x1p127, (double) scale * grid.reach());
     }
 

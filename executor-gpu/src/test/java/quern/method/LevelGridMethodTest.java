@@ -11,6 +11,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 import quern.Seeds;
+import quern.device.Device;
+import quern.device.Devices;
 import quern.scheme.ColumnOrder;
 import quern.scheme.LevelGrid;
 import quern.scheme.QuantizedLinear;
@@ -109,6 +111,24 @@ class LevelGridMethodTest {
             }
             for (int r = 0; r < 128; r++) {
                 assertThat(q.scales()[(block / 2 * 128 + r) * 2 + block % 2]).isEqualTo(largest / 448);
+            }
+        }
+    }
+
+    @Test
+    void weights_of_a_site_share_the_divisor_of_their_scales() {
+        Random random = Seeds.random();
+        Matrix weight = Samples.weight(8, 32, random);
+        Scheme scheme = new Scheme(LevelGrid.E2M1, 16, 1, ColumnOrder.OFF, DType.F8_E4M3);
+        for (Method method : List.of(new Gptq(), new RoundToNearest())) {
+            try (Device device = Devices.open("java");
+                    Method.Solver solver = method.solver(
+                            Samples.recipe(scheme, ScaleRule.MAX),
+                            scheme,
+                            Samples.hessian(32, 64, random),
+                            device,
+                            3)) {
+                assertThat(solver.quantize("p", weight).quantized().divisor()).isEqualTo(448f * 6 / 3);
             }
         }
     }

@@ -44,8 +44,8 @@
  * W[n, k] = code[n, k] * (weight_scale[n, k / g] / weight_global_scale)
  * </pre>
  *
- * Weights only. vLLM joins q, k and v, and gate and up, and takes one divisor for all of them, with a warning where they differ, as they do
- * here.
+ * Weights only. vLLM joins q, k and v, and gate and up, and takes one divisor for all of them: linears that share an input have the same
+ * one here.
  *
  * <h2>History and limits</h2>
  *
