@@ -63,6 +63,7 @@ public final class LoadGuide {
             case "gptq", "gptq_v2" -> guide.gptq();
             case "compressed-tensors" -> guide.compressed();
             case "awq" -> guide.awq();
+            case "hqq" -> guide.hqq();
             default -> guide.others();
         };
     }
@@ -77,6 +78,42 @@ public final class LoadGuide {
                         print(model.tokenizer.decode(model.generate("Once upon a time")[0]))
                         """.formatted(path), ""),
                 vllm(dividesJoined() ? JOINED_REFUSED : null, ""));
+    }
+
+    private List<Program> hqq() {
+        return List.of(
+                new Program(
+                        "hqq",
+                        "pip install hqq transformers",
+                        """
+                        import glob
+                        import torch
+                        from hqq.core.quantize import HQQLinear
+                        from safetensors.torch import load_file
+                        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+                        path = "%s"
+                        config = AutoConfig.from_pretrained(path)
+                        del config.quantization_config
+                        model = AutoModelForCausalLM.from_config(config, dtype=config.dtype)
+                        state = {k: v for file in glob.glob(path + "/*.safetensors") for k, v in load_file(file).items()}
+                        for name in [k[:-4] for k in state if k.endswith(".W_q")]:
+                            linear = HQQLinear(None, None, compute_dtype=config.dtype, device="cpu", initialize=False)
+                            linear.load_state_dict({k[len(name) + 1:]: state.pop(k) for k in list(state) if k.startswith(name + ".")})
+                            parent, child = name.rsplit(".", 1)
+                            setattr(model.get_submodule(parent), child, linear)
+                        model.load_state_dict(state, strict=False)
+                        model.tie_weights()
+                        tokenizer = AutoTokenizer.from_pretrained(path)
+                        inputs = tokenizer("Once upon a time", return_tensors="pt")
+                        print(tokenizer.decode(model.generate(**inputs, max_new_tokens=40)[0]))
+                        """.formatted(path),
+                        "The library's linears, one by one."),
+                new Program(
+                        "transformers",
+                        "",
+                        null,
+                        "transformers (5.22) leaves linears in this format as they are, random, and does not say so."));
     }
 
     /** Formats of floats, of 8 bits, and of tables of values. */

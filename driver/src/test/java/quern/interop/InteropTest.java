@@ -149,7 +149,14 @@ class InteropTest {
     @TestFactory
     Stream<DynamicTest> the_code_that_the_report_shows_runs() throws Exception {
         List<DynamicTest> tests = new ArrayList<>();
-        for (String options : List.of("", "--act-order full", "--group-size -1", "--format compressed-tensors")) {
+        for (String options : List.of(
+                "",
+                "--act-order full",
+                "--group-size -1",
+                "--format compressed-tensors",
+                "--format bitsandbytes-nf4",
+                "--format fp8",
+                "--format hqq")) {
             Path folder = WORK.resolve("pasted").resolve(fileName(options));
             Path checkpoint = folder.resolve("checkpoint");
             QuantizedDemo.write(application, checkpoint, words(options));

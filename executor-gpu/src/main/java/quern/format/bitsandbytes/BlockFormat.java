@@ -103,11 +103,6 @@ public final class BlockFormat implements Format {
     }
 
     @Override
-    public boolean replacesConv1d() {
-        return true;
-    }
-
-    @Override
     public boolean keepsScales() {
         return !nested;
     }

@@ -59,11 +59,6 @@ public final class Int8Format implements Format {
     }
 
     @Override
-    public boolean replacesConv1d() {
-        return true;
-    }
-
-    @Override
     public List<TensorSpec> layout(String linear, int outputs, int inputs, Scheme scheme) {
         return List.of(
                 TensorSpec.of(linear + ".weight", DType.I8, outputs, inputs),
