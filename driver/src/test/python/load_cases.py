@@ -45,7 +45,9 @@ def with_transformers(folder, tokens, dtype):
     # A model of images and text is not among the causal ones.
     whole = config_of(folder)["architectures"][0].endswith("ForConditionalGeneration")
     auto = transformers.AutoModelForImageTextToText if whole else transformers.AutoModelForCausalLM
-    model, report = auto.from_pretrained(folder, dtype=getattr(torch, dtype), output_loading_info=True)
+    method = config_of(folder).get("quantization_config", {}).get("quant_method")
+    device = {"device_map": "cpu"} if method == "bitsandbytes" else {}
+    model, report = auto.from_pretrained(folder, dtype=getattr(torch, dtype), output_loading_info=True, **device)
     problems = unclean(report)
     if "quantization_config" in config_of(folder) and not quantized_modules(model):
         problems.append("no module holds packed weights: the quantization was ignored")
@@ -53,13 +55,38 @@ def with_transformers(folder, tokens, dtype):
 
 
 def with_transformers_dequantized(folder, tokens, dtype):
-    """MXFP4, for which there is no kernel on a CPU: transformers unpacks it when it loads."""
+    """Formats for which there is no kernel on a CPU: transformers unpacks them when it loads."""
     import transformers
 
+    method = config_of(folder)["quantization_config"]["quant_method"]
+    options = {"quantization_config": transformers.Mxfp4Config(dequantize=True)} if method == "mxfp4" else {}
     model, report = transformers.AutoModelForCausalLM.from_pretrained(
-        folder, dtype=getattr(torch, dtype), quantization_config=transformers.Mxfp4Config(dequantize=True),
-        output_loading_info=True)
+        folder, dtype=getattr(torch, dtype), output_loading_info=True, **options)
     return logits_of(model, tokens), unclean(report)
+
+
+def with_hqq(folder, tokens, dtype):
+    """The library's own linears, one by one: transformers 5 leaves them random."""
+    from hqq.core.quantize import HQQLinear
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder)
+    del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+    stored = load_file(os.path.join(folder, "model.safetensors"))
+    linears = [key.removesuffix(".W_q") for key in stored if key.endswith(".W_q")]
+    for name in linears:
+        linear = HQQLinear(None, None, compute_dtype=getattr(torch, dtype), device="cpu", initialize=False)
+        linear.load_state_dict({key.removeprefix(name + "."): stored.pop(key)
+                                for key in list(stored) if key.startswith(name + ".")}, strict=True)
+        parent, child = name.rsplit(".", 1)
+        setattr(model.get_submodule(parent), child, linear)
+    missing, unexpected = model.load_state_dict(stored, strict=False)
+    missing = [name for name in missing if name != "lm_head.weight" and name.rsplit(".", 1)[0] not in linears]
+    model.tie_weights()
+    return logits_of(model, tokens), [f"{kind}: {names[:4]}" for kind, names in
+                                      (("missing", missing), ("unexpected", unexpected)) if names]
 
 
 def with_gptqmodel(folder, tokens, dtype):
@@ -118,8 +145,7 @@ def with_vllm(folder, tokens, dtype):
 
 
 LOADERS = {"transformers": with_transformers, "transformers, dequantized": with_transformers_dequantized,
-           "gptqmodel": with_gptqmodel,
-           "compressed-tensors": with_compressed_tensors, "vllm": with_vllm}
+           "gptqmodel": with_gptqmodel, "compressed-tensors": with_compressed_tensors, "hqq": with_hqq, "vllm": with_vllm}
 
 
 def config_of(folder):
@@ -129,7 +155,8 @@ def config_of(folder):
 
 def quantized_modules(model):
     return [name for name, module in model.named_modules()
-            if hasattr(module, "qweight") or hasattr(module, "weight_packed") or hasattr(module, "weight_scale")]
+            if hasattr(module, "qweight") or hasattr(module, "weight_packed") or hasattr(module, "weight_scale")
+            or type(module).__name__ in ("Linear4bit", "Linear8bitLt")]
 
 
 def log_softmax(logits):

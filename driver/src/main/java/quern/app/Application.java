@@ -21,12 +21,14 @@ import quern.cli.QuantizeRequest;
 import quern.cli.VerifyRequest;
 import quern.demo.Demo;
 import quern.evaluate.Score;
+import quern.format.Formats;
 import quern.hadoop.Stores;
 import quern.method.Methods;
 import quern.model.Model;
 import quern.progress.Progress;
 import quern.report.Report;
 import quern.report.Summary;
+import quern.scheme.Recipe;
 import quern.spark.EvaluationJob;
 import quern.store.BlobStore;
 
@@ -153,7 +155,8 @@ public final class Application implements Commands, AutoCloseable {
         TokenWindows calibration = null;
         TokenWindows further = null;
         TokenWindows evaluation = null;
-        boolean calibrates = Methods.named(request.recipe().method()).needsHessian();
+        Recipe recipe = Formats.named(request.recipe().format()).settled(request.recipe());
+        boolean calibrates = Methods.named(recipe.method()).needsHessian();
         if (calibrates || demo) {
             try (Tokenizer tokenizer = Tokenizer.read(model.store())) {
                 Calibration text = new Calibration(spark.sql(), tokenizer, new HubDatasets(environment, spark.sight()));
@@ -192,7 +195,7 @@ public final class Application implements Commands, AutoCloseable {
                 request.model().name(),
                 source,
                 absolute(request.out().orElse(request.model().name() + "-quantized")),
-                request.recipe(),
+                recipe,
                 stages(request, model),
                 request.maxShardBytes(),
                 request.resume(),

@@ -17,8 +17,22 @@ import quern.scheme.ScaleRule;
 
 /** What to do with the model: a recipe, and plain options that override its values. */
 final class RecipeOptions {
-    private static final List<String> METHODS = List.of("gptq", "rtn");
-    private static final List<String> FORMATS = List.of("gptq", "gptq_v2", "compressed-tensors");
+    private static final List<String> METHODS = List.of("gptq", "rtn", "hqq");
+    private static final List<String> FORMATS = List.of(
+            "gptq",
+            "gptq_v2",
+            "awq",
+            "compressed-tensors",
+            "compressed-tensors-int8",
+            "compressed-tensors-fp8",
+            "compressed-tensors-nvfp4",
+            "compressed-tensors-mxfp4",
+            "fp8",
+            "hqq",
+            "bitsandbytes-nf4",
+            "bitsandbytes-nf4-nested",
+            "bitsandbytes-fp4",
+            "bitsandbytes-int8");
 
     @Option(
             names = "--recipe",
@@ -28,25 +42,32 @@ final class RecipeOptions {
     @Nullable
     String recipe;
 
-    @Option(names = "--method", paramLabel = "NAME", description = "How codes are chosen: gptq (default) or rtn.")
+    @Option(
+            names = "--method",
+            paramLabel = "NAME",
+            description =
+                    "How codes are chosen: gptq, rtn, or hqq (for format hqq). Default: what is usual for the format.")
     @Nullable
     String method;
 
     @Option(
             names = "--format",
             paramLabel = "NAME",
-            description = "The bytes on disk: gptq (default; every GPTQ loader), gptq_v2, or compressed-tensors.")
+            description =
+                    "The bytes on disk: gptq (default; every GPTQ loader), gptq_v2, awq, compressed-tensors (integers; -int8 and"
+                            + " -fp8 with activations of 8 bits, -nvfp4, -mxfp4), fp8 (blocks of 128 x 128), hqq, bitsandbytes-nf4,"
+                            + " -nf4-nested, -fp4 or -int8.")
     @Nullable
     String format;
 
-    @Option(names = "--bits", paramLabel = "N", description = "2, 3, 4 (default) or 8.")
+    @Option(names = "--bits", paramLabel = "N", description = "2, 3, 4 or 8. Default: 4, or what the format has.")
     @Nullable
     Integer bits;
 
     @Option(
             names = "--group-size",
             paramLabel = "N",
-            description = "Inputs that share a scale; -1 for the whole row. Default: 128.")
+            description = "Inputs that share a scale; -1 for the whole row. Default: 128, or what the format has.")
     @Nullable
     Integer groupSize;
 
@@ -96,7 +117,7 @@ final class RecipeOptions {
             throw new QuernException("Cannot use --trits with " + (asym ? "--asym" : "--bits " + bits)
                     + ": three values need 2 bits and a symmetric grid (leave it away)");
         }
-        Recipe base = recipe == null ? Recipe.DEFAULT : read(recipe);
+        Recipe base = recipe == null ? Recipe.OPEN : read(recipe);
         String chosen = method == null ? base.method() : known("--method", method, METHODS);
         // Round-to-nearest has no Hessian to order columns or weigh errors by; a recipe made for gptq asks for both.
         boolean hessianLost = chosen.equals("rtn") && !base.method().equals("rtn");

@@ -16,6 +16,10 @@ public final class LoadGuide {
     /** vLLM joins the linears of such a set into one, which is quantized or not. */
     private static final List<Set<String>> JOINED =
             List.of(Set.of("q_proj", "k_proj", "v_proj"), Set.of("gate_proj", "up_proj"));
+
+    private static final String JOINED_REFUSED =
+            "vLLM joins q, k and v, and gate and up: keep all of them in a layer as they are, or none.";
+
     /** The kernel that GPTQModel, and so transformers, takes on a CPU knows no larger groups. */
     private static final int LARGEST_CPU_GROUP = 256;
 
@@ -55,7 +59,78 @@ public final class LoadGuide {
     public static List<Program> of(Recipe recipe, String modelType, String output, List<Report.Linear> linears) {
         String path = output.replaceFirst("^file:/+", "/").replace("\\", "\\\\").replace("\"", "\\\"");
         LoadGuide guide = new LoadGuide(recipe, modelType, path, linears);
-        return recipe.format().startsWith("compressed-tensors") ? guide.compressed() : guide.gptq();
+        return switch (recipe.format()) {
+            case "gptq", "gptq_v2" -> guide.gptq();
+            case "compressed-tensors" -> guide.compressed();
+            case "awq" -> guide.awq();
+            case "hqq" -> guide.hqq();
+            default -> guide.others();
+        };
+    }
+
+    private List<Program> awq() {
+        return List.of(
+                new Program("transformers", "pip install transformers gptqmodel accelerate", transformers(false), ""),
+                new Program("GPTQModel", "pip install gptqmodel", """
+                        from gptqmodel import GPTQModel
+
+                        model = GPTQModel.load("%s")
+                        print(model.tokenizer.decode(model.generate("Once upon a time")[0]))
+                        """.formatted(path), ""),
+                vllm(dividesJoined() ? JOINED_REFUSED : null, ""));
+    }
+
+    private List<Program> hqq() {
+        return List.of(
+                new Program(
+                        "hqq",
+                        "pip install hqq transformers",
+                        """
+                        import glob
+                        import torch
+                        from hqq.core.quantize import HQQLinear
+                        from safetensors.torch import load_file
+                        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+                        path = "%s"
+                        config = AutoConfig.from_pretrained(path)
+                        del config.quantization_config
+                        model = AutoModelForCausalLM.from_config(config, dtype=config.dtype)
+                        state = {k: v for file in glob.glob(path + "/*.safetensors") for k, v in load_file(file).items()}
+                        for name in [k[:-4] for k in state if k.endswith(".W_q")]:
+                            linear = HQQLinear(None, None, compute_dtype=config.dtype, device="cpu", initialize=False)
+                            linear.load_state_dict({k[len(name) + 1:]: state.pop(k) for k in list(state) if k.startswith(name + ".")})
+                            parent, child = name.rsplit(".", 1)
+                            setattr(model.get_submodule(parent), child, linear)
+                        model.load_state_dict(state, strict=False)
+                        model.tie_weights()
+                        tokenizer = AutoTokenizer.from_pretrained(path)
+                        inputs = tokenizer("Once upon a time", return_tensors="pt")
+                        print(tokenizer.decode(model.generate(**inputs, max_new_tokens=40)[0]))
+                        """.formatted(path),
+                        "The library's linears, one by one."),
+                new Program(
+                        "transformers",
+                        "",
+                        null,
+                        "transformers (5.22) leaves linears in this format as they are, random, and does not say so."));
+    }
+
+    /** Formats of floats, of 8 bits, and of tables of values. */
+    private List<Program> others() {
+        String format = recipe.format();
+        boolean bitsandbytes = format.startsWith("bitsandbytes");
+        boolean fourBitFloats = format.endsWith("fp4") && !bitsandbytes;
+        String install = bitsandbytes
+                ? "pip install transformers bitsandbytes accelerate"
+                : format.startsWith("compressed-tensors")
+                        ? "pip install transformers compressed-tensors accelerate"
+                        : "pip install transformers accelerate";
+        String remark =
+                fourBitFloats || format.equals("fp8") ? "In bfloat16 only, to which it is unpacked on a CPU." : "";
+        return List.of(
+                new Program("transformers", install, transformers(false), remark),
+                vllm(dividesJoined() ? JOINED_REFUSED : null, "On a GPU; not tried. "));
     }
 
     private List<Program> gptq() {
@@ -150,9 +225,7 @@ public final class LoadGuide {
         if (recipe.bits() != 4 && recipe.bits() != 8) {
             return "vLLM reads 4 and 8 bits in this format, not " + recipe.bits() + ".";
         }
-        return dividesJoined()
-                ? "vLLM joins q, k and v, and gate and up: keep all of them in a layer as they are, or none."
-                : null;
+        return dividesJoined() ? JOINED_REFUSED : null;
     }
 
     private boolean dividesJoined() {

@@ -19,6 +19,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import quern.QuernException;
+import quern.format.Format;
+import quern.format.Formats;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
 import quern.scheme.RecipeReader;
@@ -41,7 +43,7 @@ class CommandLineTest {
                 .isEqualTo(new QuantizeRequest(
                         new ModelRequest("demo", null),
                         Optional.of("quern-demo"),
-                        Recipe.DEFAULT,
+                        Recipe.OPEN,
                         new CalibrationRequest("demo", 123, 512, 0, false),
                         5_000_000_000L,
                         Optional.empty(),
@@ -100,9 +102,17 @@ class CommandLineTest {
     @Test
     void round_to_nearest_asks_for_nothing_that_needs_a_hessian() {
         quern("plan m --method rtn");
-        assertThat(quantize().recipe()).isEqualTo(RecipeReader.named("rtn-w4"));
+        assertThat(Formats.named("gptq").settled(quantize().recipe())).isEqualTo(RecipeReader.named("rtn-w4"));
         quern("plan m --method rtn --mse");
         assertThat(quantize().recipe().scales()).isEqualTo(ScaleRule.MSE);
+    }
+
+    @Test
+    void every_format_can_be_named() {
+        for (Format format : Formats.all()) {
+            assertThat(quern("plan m --format " + format.name())).isZero();
+            assertThat(quantize().recipe().format()).isEqualTo(format.name());
+        }
     }
 
     @Test
@@ -165,7 +175,7 @@ class CommandLineTest {
                 "quantize demo --seqlen -1 | Cannot use --seqlen -1",
                 "quantize demo --max-shard-size huge | Cannot use --max-shard-size huge: it is not a size",
                 "quantize demo --max-shard-size 0GB | Cannot use --max-shard-size 0GB",
-                "quantize demo --method awful | Cannot use --method awful: it is unknown (use one of gptq, rtn)",
+                "quantize demo --method awful | Cannot use --method awful: it is unknown (use one of gptq, rtn, hqq)",
                 "quantize demo --format ggml | Cannot use --format ggml: it is unknown (use one of gptq, gptq_v2,",
                 "quantize demo --act-order yes | Cannot use --act-order yes: it is unknown (use one of static, group, full",
                 "quantize demo --recipe none | Cannot use recipe none: it is unknown (use one of classic,",

@@ -9,11 +9,16 @@ import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import quern.tensor.DType;
 
 /** A copy of a checkpoint in which one tensor of scales has the wrong sign. It loads everywhere without a word. */
 final class BrokenCheckpoint {
     private static final ObjectMapper JSON = new ObjectMapper();
+
+    private static final Pattern SCALES = Pattern.compile(".*(qkv_proj|v_proj|kv_b_proj|query_key_value|c_attn)\\."
+            + "(scales|scale|SCB|weight_scale|weight_scale_inv|weight\\.(nested_)?absmax)");
 
     private BrokenCheckpoint() {}
 
@@ -46,14 +51,15 @@ final class BrokenCheckpoint {
             throw new UncheckedIOException(e);
         }
         for (Map.Entry<String, JsonNode> tensor : header.properties()) {
-            if (tensor.getKey()
-                    .matches(".*(qkv_proj|v_proj|kv_b_proj|query_key_value|c_attn)\\.(scales|weight_scale)")) {
-                int width = tensor.getValue().get("dtype").asText().equals("F32") ? 4 : 2;
+            DType type = DType.valueOf(tensor.getValue().path("dtype").asText("U8"));
+            boolean exponents = type == DType.U8 && tensor.getKey().endsWith(".weight_scale");
+            if (SCALES.matcher(tensor.getKey()).matches() && (type != DType.U8 || exponents)) {
+                int width = type.bytes();
                 int data = Long.BYTES + headerLength;
                 int begin = data + tensor.getValue().at("/data_offsets/0").asInt();
                 int end = data + tensor.getValue().at("/data_offsets/1").asInt();
                 for (int sign = begin + width - 1; sign < end; sign += width) {
-                    file[sign] ^= (byte) 0x80;
+                    file[sign] ^= (byte) (exponents ? 2 : 0x80); // powers of two have no sign
                 }
                 return true;
             }

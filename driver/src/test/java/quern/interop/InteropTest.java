@@ -4,7 +4,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import static quern.interop.LoadCase.Loader.COMPRESSED_TENSORS;
 import static quern.interop.LoadCase.Loader.GPTQMODEL;
+import static quern.interop.LoadCase.Loader.HQQ;
 import static quern.interop.LoadCase.Loader.TRANSFORMERS;
+import static quern.interop.LoadCase.Loader.TRANSFORMERS_ACTIVATIONS;
+import static quern.interop.LoadCase.Loader.TRANSFORMERS_BF16;
+import static quern.interop.LoadCase.Loader.TRANSFORMERS_DEQUANTIZED;
 import static quern.interop.LoadCase.Loader.VLLM;
 import static quern.scheme.ColumnOrder.FULL;
 import static quern.scheme.ColumnOrder.GROUP;
@@ -121,11 +125,38 @@ class InteropTest {
         return LoadCases.tests("quantized", cases);
     }
 
+    /** Every other format, with what it sets where the options leave it open. */
+    @TestFactory
+    Stream<DynamicTest> other_formats_load_as_the_weights_that_they_stand_for() throws Exception {
+        List<LoadCase> cases = new ArrayList<>();
+        quantize(cases, "--format awq", TRANSFORMERS, GPTQMODEL, VLLM);
+        quantize(cases, "--format bitsandbytes-nf4", TRANSFORMERS_BF16);
+        quantize(cases, "--format bitsandbytes-nf4 --method gptq", TRANSFORMERS_BF16);
+        quantize(cases, "--format bitsandbytes-nf4-nested", TRANSFORMERS_BF16);
+        quantize(cases, "--format bitsandbytes-fp4", TRANSFORMERS_BF16);
+        quantize(cases, "--format bitsandbytes-int8", TRANSFORMERS_ACTIVATIONS);
+        quantize(cases, "--format fp8", TRANSFORMERS_DEQUANTIZED);
+        quantize(cases, "--format compressed-tensors-nvfp4", TRANSFORMERS_BF16);
+        quantize(cases, "--format compressed-tensors-mxfp4", TRANSFORMERS_BF16);
+        quantize(cases, "--format compressed-tensors-int8", TRANSFORMERS_ACTIVATIONS);
+        quantize(cases, "--format compressed-tensors-fp8", TRANSFORMERS_ACTIVATIONS);
+        quantize(cases, "--format hqq --bits 4", HQQ);
+        quantize(cases, "--format hqq --bits 3", HQQ);
+        return LoadCases.tests("other", cases);
+    }
+
     /** What the report tells people to paste, out of reports of real runs; groups of whole rows need another kernel. */
     @TestFactory
     Stream<DynamicTest> the_code_that_the_report_shows_runs() throws Exception {
         List<DynamicTest> tests = new ArrayList<>();
-        for (String options : List.of("", "--act-order full", "--group-size -1", "--format compressed-tensors")) {
+        for (String options : List.of(
+                "",
+                "--act-order full",
+                "--group-size -1",
+                "--format compressed-tensors",
+                "--format bitsandbytes-nf4",
+                "--format fp8",
+                "--format hqq")) {
             Path folder = WORK.resolve("pasted").resolve(fileName(options));
             Path checkpoint = folder.resolve("checkpoint");
             QuantizedDemo.write(application, checkpoint, words(options));

@@ -20,13 +20,17 @@ record LoadCase(String name, Loader loader, Path checkpoint, Reference reference
     private static final ObjectMapper JSON = new ObjectMapper();
 
     /**
-     * The programs, the type they compute in, and how far their logits may be from float32 ones for that reason; further with experts, since a
-     * rounding in the last place may send a token to another one.
+     * The programs, the type they compute in, and how far their logits may be from float32 ones for that reason; further with experts,
+     * since a rounding in the last place may send a token to another one.
      */
     enum Loader {
         TRANSFORMERS("main", "transformers", "float32", 0.002),
         TRANSFORMERS_EXPERTS("main", "transformers", "float32", 0.06),
         TRANSFORMERS_DEQUANTIZED("main", "transformers, dequantized", "bfloat16", 0.06),
+        TRANSFORMERS_BF16("main", "transformers", "bfloat16", 0.015),
+        /** Inputs of linears are quantized too, when the model runs. */
+        TRANSFORMERS_ACTIVATIONS("main", "transformers", "bfloat16", 0.1),
+        HQQ("main", "hqq", "float32", 0.002),
         GPTQMODEL("main", "gptqmodel", "float16", 0.005),
         GPTQMODEL_EXPERTS("main", "gptqmodel", "float16", 0.06),
         COMPRESSED_TENSORS("main", "compressed-tensors", "float32", 1e-5),

@@ -124,17 +124,18 @@ final class PackedDemo {
             }
         }
         float[] scales = new float[outputs * groups];
-        byte[] zeros = new byte[outputs * groups];
+        float[] zeros = new float[outputs * groups];
         for (int g = 0; g < scales.length; g++) {
             float range = scheme.symmetric() ? 2 * Math.max(-low[g], high[g]) : high[g] - low[g];
-            scales[g] = HalfFloats.round(Math.max(range / scheme.maxCode(), 1e-5f), scheme.scaleType());
+            scales[g] = HalfFloats.round(Math.max(range / scheme.highestCode(), 1e-5f), scheme.scaleType());
             int zero = scheme.symmetric() ? scheme.middle() : (int) Math.rint(-low[g] / scales[g]);
-            zeros[g] = (byte) Math.max(scheme.lowestZero(), Math.min(scheme.highestZero(), zero));
+            zeros[g] =
+                    Math.max(scheme.grid().lowestZero(), Math.min(scheme.grid().highestZero(), zero));
         }
         byte[] codes = new byte[outputs * inputs];
         for (int at = 0; at < codes.length; at++) {
             int g = at / inputs * groups + groupOfColumn[at % inputs];
-            int code = (int) Math.rint(weight[at] / scales[g]) + (zeros[g] & 0xff);
+            int code = (int) Math.rint(weight[at] / scales[g]) + (int) zeros[g];
             codes[at] = (byte) Math.max(scheme.lowestCode(), Math.min(scheme.highestCode(), code));
         }
         return new QuantizedLinear(scheme, outputs, inputs, codes, scales, zeros, groupOfColumn);

@@ -1,5 +1,8 @@
 package quern.device;
 
+import org.jspecify.annotations.Nullable;
+import quern.tensor.StepFunction;
+
 /**
  * The steps of a GPTQ solve on the device that holds the matrices. Rows of a weight are independent of each other.
  */
@@ -76,6 +79,7 @@ public interface SolveKernels {
     /**
      * The grid of each column of a block.
      *
+     * @param levels what each code stands for; null where that is the code itself
      * @param lowest smallest code
      * @param highest largest code
      * @param groupOfColumn for each column of the block, its group
@@ -83,5 +87,12 @@ public interface SolveKernels {
      * @param scales rows x groups
      * @param zeros rows x groups
      */
-    record Grid(int lowest, int highest, int[] groupOfColumn, int groups, float[] scales, byte[] zeros) {}
+    record Grid(
+            @Nullable StepFunction levels,
+            int lowest,
+            int highest,
+            int[] groupOfColumn,
+            int groups,
+            float[] scales,
+            float[] zeros) {}
 }

@@ -7,6 +7,7 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
+import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
 import quern.tensor.DType;
 import quern.tensor.TensorSource;
@@ -19,6 +20,22 @@ public interface Format {
 
     /** The type that scales are stored in, for a model whose weights are of type {@code weights}. */
     DType scaleType(DType weights);
+
+    /** A recipe with what it leaves to the format. */
+    default Recipe settled(Recipe recipe) {
+        return recipe.orElse("gptq", 4, 128, ScaleRule.SALIENCY);
+    }
+
+    /** What the codes of a recipe mean in this format; a {@link quern.QuernException} where it has no such codes. */
+    default Scheme scheme(Recipe recipe, DType weights) {
+        return new Scheme(
+                recipe.bits(),
+                recipe.groupSize(),
+                recipe.symmetric(),
+                recipe.ternary(),
+                recipe.actOrder(),
+                scaleType(weights));
+    }
 
     /**
      * Why this scheme or shape cannot be stored, as the reason of a <em>Cannot ...</em> sentence; null if it can. Groups divide
@@ -33,6 +50,16 @@ public interface Format {
      */
     default boolean replacesConv1d() {
         return false;
+    }
+
+    /** Whether zero points may be any numbers; else they are whole and of a code's bits. */
+    default boolean holdsFractionalZeros() {
+        return false;
+    }
+
+    /** Whether scales come back as they were; else they are rounded once more when they are packed. */
+    default boolean keepsScales() {
+        return true;
     }
 
     /** The tensors that stand for one linear, in the order of {@link #pack}. */

@@ -4,13 +4,34 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
 import quern.QuernException;
+import quern.format.awq.AwqFormat;
+import quern.format.bitsandbytes.BlockFormat;
+import quern.format.bitsandbytes.Int8Format;
 import quern.format.compressedtensors.PackQuantized;
+import quern.format.compressedtensors.PackedFp4;
+import quern.format.compressedtensors.QuantizedBytes;
+import quern.format.fp8.BlockFp8;
 import quern.format.gptq.GptqFormat;
+import quern.format.hqq.HqqFormat;
 import quern.tensor.DType;
 
 /** The formats by name. */
 public final class Formats {
-    private static final List<Format> ALL = List.of(GptqFormat.v1(), GptqFormat.v2(), new PackQuantized());
+    private static final List<Format> ALL = List.of(
+            GptqFormat.v1(),
+            GptqFormat.v2(),
+            new AwqFormat(),
+            new PackQuantized(),
+            QuantizedBytes.int8(),
+            QuantizedBytes.fp8(),
+            PackedFp4.nvfp4(),
+            PackedFp4.mxfp4(),
+            new BlockFp8(),
+            new HqqFormat(),
+            BlockFormat.nf4(),
+            BlockFormat.nf4Nested(),
+            BlockFormat.fp4(),
+            new Int8Format());
 
     private Formats() {}
 

@@ -42,6 +42,31 @@ public record StoredLinear(TensorSource tensors, String linear) {
         return tensors.read(linear + suffix).order(ByteOrder.LITTLE_ENDIAN);
     }
 
+    /** All bytes of a tensor of bytes. */
+    public ByteBuffer bytes(String suffix) throws IOException {
+        return read(suffix, DType.U8, spec(suffix).elements());
+    }
+
+    /** A number that is a tensor by itself. */
+    public int integer(String suffix) throws IOException {
+        ByteBuffer value = read(suffix, DType.I32);
+        return value.getInt(value.position());
+    }
+
+    public void require(String suffix, int expected) throws IOException {
+        int found = integer(suffix);
+        if (found != expected) {
+            throw unreadable(suffix, "it is " + found + ", only " + expected + " is read");
+        }
+    }
+
+    /** That a tensor of this type is there. */
+    public void present(String suffix, DType dtype) {
+        if (spec(suffix).dtype() != dtype) {
+            throw unreadable(suffix, "it is " + spec(suffix).dtype() + ", not " + dtype);
+        }
+    }
+
     /** The type of a tensor of scales. */
     public DType floatType(String suffix) {
         DType type = spec(suffix).dtype();

@@ -11,6 +11,7 @@ final class Assembly {
     private final Scheme scheme;
     private final Columns columns;
     private final int outputs;
+    private final float divisor;
     private final int n;
     private final byte[] codes; // outputs x n, natural order
     private final Scales scales; // outputs x groups
@@ -18,8 +19,9 @@ final class Assembly {
     private double roundToNearest;
     private double weightNorm;
 
-    Assembly(Scheme scheme, Columns columns, int outputs) {
+    Assembly(Scheme scheme, Columns columns, int outputs, float divisor) {
         this.scheme = scheme;
+        this.divisor = divisor;
         this.columns = columns;
         this.outputs = outputs;
         n = columns.natural().length;
@@ -50,7 +52,8 @@ final class Assembly {
                 natural.values()[r * n + columns.natural()[i]] = panel.weights().at(r, i);
             }
         }
-        Matrix rounded = RoundToNearest.quantize(natural, scheme, ScaleRule.MAX).dequantize();
+        Matrix rounded =
+                RoundToNearest.quantize(natural, scheme, ScaleRule.MAX, divisor).dequantize();
         Matrix error = Matrix.zeros(panel.rows(), n);
         for (int r = 0; r < panel.rows(); r++) {
             for (int i = 0; i < n; i++) {
@@ -61,7 +64,8 @@ final class Assembly {
     }
 
     QuantizedLinear quantized() {
-        return new QuantizedLinear(scheme, outputs, n, codes, scales.scales(), scales.zeros(), columns.groupOfColumn());
+        return new QuantizedLinear(
+                scheme, outputs, n, codes, scales.scales(), scales.zeros(), columns.groupOfColumn(), divisor);
     }
 
     Method.Losses losses() {

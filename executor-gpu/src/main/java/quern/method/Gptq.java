@@ -21,10 +21,10 @@ public final class Gptq implements Method {
     }
 
     @Override
-    public Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device) {
+    public Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device, float largest) {
         if (hessian == null) {
             throw new IllegalArgumentException("GPTQ needs the Hessian of its site");
         }
-        return new GptqSolver(recipe, scheme, hessian, device);
+        return new GptqSolver(recipe, scheme, hessian, device, largest);
     }
 }

@@ -37,6 +37,7 @@ final class GptqSolver implements Method.Solver {
     private final Recipe recipe;
     private final Scheme scheme;
     private final Device device;
+    private final float largest; // of all weights of the site, or 0
     private final int n;
     private final @Nullable String unusable; // why no linear of the site can be quantized
     private final boolean[] dead; // n: columns that no token reaches
@@ -46,7 +47,8 @@ final class GptqSolver implements Method.Solver {
     private final @Nullable LiveScales live; // where scales are not chosen before the sweep
     private final List<String> notes = new ArrayList<>();
 
-    GptqSolver(Recipe recipe, Scheme scheme, Hessian hessian, Device device) {
+    GptqSolver(Recipe recipe, Scheme scheme, Hessian hessian, Device device, float largest) {
+        this.largest = largest;
         this.recipe = recipe;
         this.scheme = scheme;
         this.device = device;
@@ -106,15 +108,16 @@ final class GptqSolver implements Method.Solver {
             throw new IllegalArgumentException(linear + " has " + weight.cols() + " inputs, its Hessian " + n);
         }
         if (damped == null) {
-            return RoundToNearest.outcome(weight, scheme, recipe.scales(), List.copyOf(notes));
+            return RoundToNearest.outcome(weight, scheme, recipe.scales(), largest, List.copyOf(notes));
         }
-        Assembly assembly = new Assembly(scheme, columns, weight.rows());
+        float divisor = ScaleSearch.divisor(scheme, weight, largest);
+        Assembly assembly = new Assembly(scheme, columns, weight.rows(), divisor);
         for (int row = 0; row < weight.rows(); row += PANEL) {
             int rows = Math.min(PANEL, weight.rows() - row);
             Panel panel = Panel.of(scheme, columns, weight, row, rows, dead);
-            sweep(damped, panel);
+            sweep(damped, panel, divisor);
             if (searches()) {
-                new Refinement(damped, new ScaleSearch(scheme, recipe.scales()), device).apply(panel);
+                new Refinement(damped, new ScaleSearch(scheme, recipe.scales(), divisor), device).apply(panel);
             }
             assembly.add(row, panel, damped, device);
         }
@@ -127,9 +130,9 @@ final class GptqSolver implements Method.Solver {
     }
 
     /** Chooses codes and scales of some rows, by equations (1) and (2). */
-    private void sweep(DampedHessian h, Panel panel) {
+    private void sweep(DampedHessian h, Panel panel, float divisor) {
         int rows = panel.rows();
-        ScaleSearch search = new ScaleSearch(scheme, recipe.scales());
+        ScaleSearch search = new ScaleSearch(scheme, recipe.scales(), divisor);
         for (int g = 0; live == null && g < panel.scales().groups(); g++) {
             int from = g * columns.length();
             int length = Math.min(columns.length(), n - from);

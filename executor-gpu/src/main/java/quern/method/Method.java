@@ -15,8 +15,22 @@ public interface Method {
     /** Whether it needs the Hessian of a linear's inputs, and hence calibration. */
     boolean needsHessian();
 
-    /** Makes ready to quantize the linears of one site. */
-    Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device);
+    /** Whether its zero points are no whole numbers, which few formats can store. */
+    default boolean fractionalZeros() {
+        return false;
+    }
+
+    /** Makes ready to quantize the linears of one site, each with scales of its own. */
+    default Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device) {
+        return solver(recipe, scheme, hessian, device, 0);
+    }
+
+    /**
+     * Makes ready to quantize the linears of one site.
+     *
+     * @param largest magnitude of the weights of all of them, where their scales are to have one divisor; else 0
+     */
+    Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device, float largest);
 
     /** Quantizes the linears of one site, which share one Hessian. */
     interface Solver extends AutoCloseable {

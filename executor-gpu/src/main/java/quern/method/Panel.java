@@ -3,6 +3,7 @@ package quern.method;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
 import quern.device.SolveKernels.Grid;
+import quern.scheme.LevelGrid;
 import quern.scheme.Scheme;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
@@ -59,6 +60,7 @@ record Panel(Scheme scheme, Columns columns, Matrix weights, byte[] codes, Scale
     /** The grid of columns whose groups are given. */
     Grid grid(int[] groupOfColumn) {
         return new Grid(
+                scheme.grid() instanceof LevelGrid levels ? levels.steps() : null,
                 scheme.lowestCode(),
                 scheme.highestCode(),
                 groupOfColumn,
@@ -83,9 +85,10 @@ record Panel(Scheme scheme, Columns columns, Matrix weights, byte[] codes, Scale
 
     private void dequantize(int at, int count, int g, float[] into, int intoAt) {
         float scale = scales.scales()[g];
-        int zero = scales.zeros()[g] & 0xff;
+        float zero = scales.zeros()[g];
+        float[] values = scheme.grid().levels();
         for (int i = 0; i < count; i++) {
-            into[intoAt + i] = scale * ((codes[at + i] & 0xff) - zero);
+            into[intoAt + i] = scale * (values[codes[at + i] & 0xff] - zero);
         }
     }
 

@@ -54,8 +54,12 @@ final class Refinement {
         Matrix before = panel.quantized(from, to); // rows x (to - from)
         float[] fitted = device.solve().descend(gradient, h.hessian(), from, to, panel.grid(groups), panel.codes());
         for (int r = 0; fits && r < panel.rows(); r++) {
-            if (fitted[r] > 0 && Float.isFinite(fitted[r])) {
-                panel.scales().scales()[r * panel.scales().groups() + group] = scales.stored(fitted[r]);
+            int g = r * panel.scales().groups() + group;
+            float now = panel.scales().scales()[g];
+            float candidate = fitted[r] > 0 && Float.isFinite(fitted[r]) ? scales.stored(fitted[r]) : now;
+            // The loss is a parabola about the fitted scale; what is stored may lie further off than what there was.
+            if (Math.abs(candidate - fitted[r]) < Math.abs(now - fitted[r])) {
+                panel.scales().scales()[g] = candidate;
             }
         }
         Matrix change = panel.quantized(from, to); // before - after: what the error grew by

@@ -5,6 +5,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.device.Device;
+import quern.scheme.LevelGrid;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
@@ -27,12 +28,12 @@ public final class RoundToNearest implements Method {
     }
 
     @Override
-    public Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device) {
+    public Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device, float largest) {
         return new Solver() {
             @Override
             public Outcome quantize(String linear, Matrix weight) {
                 requireOnGrid(linear, weight, scheme);
-                return outcome(weight, scheme, recipe.scales(), List.of());
+                return outcome(weight, scheme, recipe.scales(), largest, List.of());
             }
 
             @Override
@@ -40,31 +41,36 @@ public final class RoundToNearest implements Method {
         };
     }
 
-    static Outcome outcome(Matrix weight, Scheme scheme, ScaleRule rule, List<String> notes) {
-        QuantizedLinear chosen = quantize(weight, scheme, rule);
+    static Outcome outcome(Matrix weight, Scheme scheme, ScaleRule rule, float largest, List<String> notes) {
+        float divisor = ScaleSearch.divisor(scheme, weight, largest);
+        QuantizedLinear chosen = quantize(weight, scheme, rule, divisor);
         double plain = rule == ScaleRule.MAX
                 ? squaredError(weight, chosen)
-                : squaredError(weight, quantize(weight, scheme, ScaleRule.MAX));
-        double norm = 0;
-        for (float w : weight.values()) {
-            norm += (double) w * w;
-        }
-        return new Outcome(chosen, new Losses(squaredError(weight, chosen), plain, norm), notes);
+                : squaredError(weight, quantize(weight, scheme, ScaleRule.MAX, divisor));
+        return new Outcome(chosen, new Losses(squaredError(weight, chosen), plain, squares(weight)), notes);
     }
 
-    static QuantizedLinear quantize(Matrix weight, Scheme scheme, ScaleRule rule) {
+    static double squares(Matrix weight) {
+        double sum = 0;
+        for (float w : weight.values()) {
+            sum += (double) w * w;
+        }
+        return sum;
+    }
+
+    static QuantizedLinear quantize(Matrix weight, Scheme scheme, ScaleRule rule, float divisor) {
         int inputs = weight.cols();
         int length = scheme.groupLength(inputs);
         Scales scales = Scales.of(weight.rows(), scheme.groups(inputs));
-        ScaleSearch search = new ScaleSearch(scheme, rule);
+        ScaleSearch search = new ScaleSearch(scheme, rule, divisor);
         float[] importance = new float[inputs];
         Arrays.fill(importance, 1);
         for (int g = 0; g < scales.groups(); g++) {
             int from = g * length;
             search.choose(weight.values(), inputs, from, Math.min(length, inputs - from), importance, scales, g);
         }
-        int[] groupOfColumn = new int[inputs];
-        Arrays.setAll(groupOfColumn, i -> i / length);
+        scales.share(scheme.rowsOfScale());
+        int[] groupOfColumn = QuantizedLinear.runs(inputs, length);
         return new QuantizedLinear(
                 scheme,
                 weight.rows(),
@@ -72,23 +78,44 @@ public final class RoundToNearest implements Method {
                 codes(weight, scheme, scales, groupOfColumn),
                 scales.scales(),
                 scales.zeros(),
-                groupOfColumn);
+                groupOfColumn,
+                divisor);
     }
 
     /** The nearest codes on given grids. */
     static byte[] codes(Matrix weight, Scheme scheme, Scales scales, int[] groupOfColumn) {
+        if (scheme.grid() instanceof LevelGrid levels) {
+            return codes(weight, levels, scales, groupOfColumn);
+        }
         byte[] codes = new byte[weight.rows() * weight.cols()];
         for (int row = 0, at = 0; row < weight.rows(); row++) {
             for (int col = 0; col < weight.cols(); col++, at++) {
                 int g = row * scales.groups() + groupOfColumn[col];
-                int code = (int) Math.rint(weight.values()[at] / scales.scales()[g]) + (scales.zeros()[g] & 0xff);
+                int code = (int) Math.rint(weight.values()[at] / scales.scales()[g]) + (int) scales.zeros()[g];
                 codes[at] = (byte) Math.max(scheme.lowestCode(), Math.min(scheme.highestCode(), code));
             }
         }
         return codes;
     }
 
-    private static double squaredError(Matrix weight, QuantizedLinear quantized) {
+    private static byte[] codes(Matrix weight, LevelGrid levels, Scales scales, int[] groupOfColumn) {
+        byte[] codes = new byte[weight.rows() * weight.cols()];
+        float[] reciprocals = new float[scales.scales().length];
+        for (int g = 0; g < reciprocals.length; g++) {
+            reciprocals[g] = 1 / scales.scales()[g];
+        }
+        for (int row = 0, at = 0; row < weight.rows(); row++) {
+            for (int col = 0; col < weight.cols(); col++, at++) {
+                int g = row * scales.groups() + groupOfColumn[col];
+                float w = weight.values()[at];
+                codes[at] = (byte)
+                        levels.steps().place(levels.byReciprocal() ? w * reciprocals[g] : w / scales.scales()[g]);
+            }
+        }
+        return codes;
+    }
+
+    static double squaredError(Matrix weight, QuantizedLinear quantized) {
         float[] values = quantized.dequantize().values();
         double sum = 0;
         for (int i = 0; i < values.length; i++) {

@@ -1,10 +1,15 @@
 package quern.method;
 
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
+import quern.scheme.IntegerGrid;
+import quern.scheme.LevelGrid;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
+import quern.tensor.Matrix;
+import quern.tensor.StepFunction;
 
 /**
  * Chooses the grid of a group of weights: of some candidates, ranges shrunk or stretched by a factor, the one whose
@@ -31,6 +36,10 @@ final class ScaleSearch {
 
     private final Scheme scheme;
     private final ScaleRule rule;
+    private final float divisor;
+    private final @Nullable IntegerGrid integers;
+    private final @Nullable StepFunction levels;
+    private final float reach; // what the largest weight meets
     private final float[] factors;
     private final float smallest;
     private final float largest;
@@ -43,22 +52,55 @@ final class ScaleSearch {
     private final int[] zero = new int[ROWS];
     private final float[] lowest = new float[ROWS]; // smallest code - zero
     private final float[] highest = new float[ROWS]; // largest code - zero
+    private final float[] level = new float[ROWS];
     private final float[] error = new float[ROWS];
     private final float[] best = new float[ROWS]; // the smallest error so far, and what made it:
     private final float[] bestScale = new float[ROWS];
     private final int[] bestZero = new int[ROWS];
 
-    ScaleSearch(Scheme scheme, ScaleRule rule) {
+    /** @param divisor of the weight, see {@link #divisor} */
+    ScaleSearch(Scheme scheme, ScaleRule rule, float divisor) {
         this.scheme = scheme;
         this.rule = rule;
-        factors = factors(scheme, rule);
-        smallest = scheme.scaleType() == DType.F16 ? 0x1p-24f : Float.MIN_NORMAL;
+        this.divisor = divisor;
+        integers = scheme.grid() instanceof IntegerGrid grid ? grid : null;
+        levels = scheme.grid() instanceof LevelGrid grid ? grid.steps() : null;
+        factors = scheme.scaleType() == DType.F8_E8M0 && rule != ScaleRule.MAX
+                ? new float[] {1, 2, 0.5f}
+                : factors(scheme, rule);
+        smallest = switch (scheme.scaleType()) {
+            case F16 -> 0x1p-24f;
+            case F8_E4M3 -> 0x1p-9f;
+            default -> Float.MIN_NORMAL;
+        };
         largest = scheme.largestScale();
+        // A scale that is a power of two leaves the largest weight between one of them and the next.
+        reach = scheme.scaleType() == DType.F8_E8M0
+                ? Math.scalb(1f, Math.getExponent(scheme.grid().reach()))
+                : scheme.grid().reach();
+    }
+
+    /**
+     * What the scales of a weight are divided by: where E4M3 stores them, so that the largest of them is its largest value; else 1.
+     *
+     * @param largest magnitude of it and of the weights that it shares the divisor with, or less
+     */
+    static float divisor(Scheme scheme, Matrix weight, float largest) {
+        if (!scheme.dividesScales()) {
+            return 1;
+        }
+        float reached = Math.max(largest, weight.largest());
+        return reached == 0 ? 1 : scheme.largestScale() * scheme.grid().reach() / reached;
     }
 
     private static float[] factors(Scheme scheme, ScaleRule rule) {
+        if (scheme.grid() instanceof LevelGrid grid && rule != ScaleRule.MAX) {
+            // E2M1 gains where the largest weight meets 4 instead of 6: its steps are wide up there.
+            float top = grid == LevelGrid.E2M1 ? 1.55f : 1.1f;
+            return steps(top, grid.bits() == 8 ? 0.8f : 0.6f);
+        }
         return switch (rule) {
-            case MAX -> new float[] {1};
+            case OPEN, MAX -> new float[] {1};
             case MSE -> {
                 float[] shrunk = new float[MSE_STEPS];
                 for (int i = 0; i < MSE_STEPS; i++) {
@@ -68,15 +110,20 @@ final class ScaleSearch {
             }
             case DIAGONAL, SALIENCY -> {
                 // Up to where the largest weight meets the largest code, which lies half a step inside the range.
-                float top = scheme.ternary() ? 1f : (scheme.maxCode() / 2f) / (scheme.maxCode() / 2);
-                float bottom = scheme.ternary() || scheme.bits() == 2 ? 0.2f : scheme.bits() == 8 ? 0.8f : 0.4f;
-                float[] tried = new float[STEPS];
-                for (int i = 0; i < STEPS; i++) {
-                    tried[i] = top + (bottom - top) * i / (STEPS - 1);
-                }
-                yield tried;
+                int middle = scheme.middle();
+                float top = scheme.grid().reach() == 1 ? 1f : scheme.grid().reach() / (middle - 1);
+                float bottom = scheme.bits() == 2 ? 0.2f : scheme.bits() == 8 ? 0.8f : 0.4f;
+                yield steps(top, bottom);
             }
         };
+    }
+
+    private static float[] steps(float from, float to) {
+        float[] tried = new float[STEPS];
+        for (int i = 0; i < STEPS; i++) {
+            tried[i] = from + (to - from) * i / (STEPS - 1);
+        }
+        return tried;
     }
 
     /** Asymmetric searches also try the zero points beside the one that the range implies. */
@@ -113,7 +160,7 @@ final class ScaleSearch {
             }
             for (int r = 0; r < rows; r++) {
                 into.scales()[(row + r) * into.groups() + group] = bestScale[r];
-                into.zeros()[(row + r) * into.groups() + group] = (byte) bestZero[r];
+                into.zeros()[(row + r) * into.groups() + group] = bestZero[r];
             }
         }
     }
@@ -149,7 +196,9 @@ final class ScaleSearch {
                 low[r] = -1;
                 high[r] = 1;
             }
-            full[r] = scheme.ternary() ? high[r] : (high[r] - low[r]) / scheme.maxCode();
+            full[r] = integers != null && !integers.symmetric()
+                    ? (high[r] - low[r]) / integers.maxCode()
+                    : high[r] / reach;
             middle[r] = scheme.symmetric() ? scheme.middle() : (int) Math.rint(-low[r] / full[r]);
         }
     }
@@ -158,7 +207,8 @@ final class ScaleSearch {
         for (int r = 0; r < rows; r++) {
             scale[r] = stored(full[r] * factor);
             inverse[r] = 1 / scale[r];
-            zero[r] = Math.max(scheme.lowestZero(), Math.min(scheme.highestZero(), middle[r] + shift));
+            zero[r] =
+                    Math.max(scheme.grid().lowestZero(), Math.min(scheme.grid().highestZero(), middle[r] + shift));
             lowest[r] = scheme.lowestCode() - zero[r];
             highest[r] = scheme.highestCode() - zero[r];
         }
@@ -166,7 +216,15 @@ final class ScaleSearch {
 
     /** A scale as it will be stored: positive and finite. */
     float stored(float value) {
-        return HalfFloats.round(Math.max(smallest, Math.min(largest, value)), scheme.scaleType());
+        float clamped = Math.max(smallest, Math.min(largest, value * divisor));
+        return scheme.scaleType() == DType.F8_E8M0
+                ? powerOfTwo(clamped)
+                : HalfFloats.round(clamped, scheme.scaleType()) / divisor;
+    }
+
+    /** That of compressed-tensors: the next one below, or above from 1.75 times that on. */
+    private static float powerOfTwo(float value) {
+        return Float.intBitsToFloat(Float.floatToRawIntBits(value) + (1 << 21) & 0x7f800000);
     }
 
     private void measure(float[] importance, int from, int rows, int length) {
@@ -175,7 +233,9 @@ final class ScaleSearch {
         }
         Arrays.fill(error, 0);
         for (int j = 0; j < length; j++) {
-            if (rule == ScaleRule.MSE) {
+            if (levels != null) {
+                addSquares(levels, tile[j], rule == ScaleRule.MSE ? 1 : importance[from + j], rows);
+            } else if (rule == ScaleRule.MSE) {
                 addPowers(tile[j], rows);
             } else {
                 addSquares(tile[j], importance[from + j], rows);
@@ -197,6 +257,18 @@ final class ScaleSearch {
         for (int r = 0; r < rows; r++) {
             float level = Math.max(lowest[r], Math.min(highest[r], (w[r] * inverse[r] + ROUND) - ROUND));
             float e = w[r] - scale[r] * level;
+            error[r] += importance * e * e;
+        }
+    }
+
+    /** Of levels, by any rule but that of the classic tool's powers. */
+    private void addSquares(StepFunction steps, float[] w, float importance, int rows) {
+        for (int r = 0; r < rows; r++) {
+            level[r] = w[r] * inverse[r];
+        }
+        steps.round(level, rows);
+        for (int r = 0; r < rows; r++) {
+            float e = w[r] - scale[r] * level[r];
             error[r] += importance * e * e;
         }
     }

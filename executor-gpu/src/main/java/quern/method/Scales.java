@@ -7,9 +7,26 @@ package quern.method;
  * @param scales rows x groups
  * @param zeros rows x groups
  */
-record Scales(int groups, float[] scales, byte[] zeros) {
+record Scales(int groups, float[] scales, float[] zeros) {
     static Scales of(int rows, int groups) {
-        return new Scales(groups, new float[rows * groups], new byte[rows * groups]);
+        return new Scales(groups, new float[rows * groups], new float[rows * groups]);
+    }
+
+    /** Gives every so many rows the largest of their scales; -1 for all. */
+    void share(int rowsOfScale) {
+        int together = rowsOfScale == -1 ? rows() : rowsOfScale;
+        for (int row = 0; row < rows() && together > 1; row += together) {
+            int end = Math.min(rows(), row + together);
+            for (int g = 0; g < groups; g++) {
+                float largest = 0;
+                for (int r = row; r < end; r++) {
+                    largest = Math.max(largest, scales[r * groups + g]);
+                }
+                for (int r = row; r < end; r++) {
+                    scales[r * groups + g] = largest;
+                }
+            }
+        }
     }
 
     int rows() {

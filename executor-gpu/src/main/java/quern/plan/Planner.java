@@ -51,8 +51,8 @@ public final class Planner {
     private Planner(Model model, Request request) {
         this.model = model;
         this.request = request;
-        this.recipe = request.recipe();
-        this.format = Formats.named(recipe.format());
+        this.format = Formats.named(request.recipe().format());
+        this.recipe = format.settled(request.recipe());
     }
 
     /**
@@ -98,13 +98,16 @@ public final class Planner {
     }
 
     private Plan plan() throws IOException {
-        Scheme scheme = new Scheme(
-                recipe.bits(),
-                recipe.groupSize(),
-                recipe.symmetric(),
-                recipe.ternary(),
-                recipe.actOrder(),
-                format.scaleType(model.weightType()));
+        Scheme scheme = format.scheme(recipe, model.weightType());
+        if (scheme.rowsOfScale() != 1 && Methods.named(recipe.method()).needsHessian()) {
+            throw new QuernException("Cannot use method %s for format %s: rows share its scales (use --method rtn)"
+                    .formatted(recipe.method(), recipe.format()));
+        }
+        if (Methods.named(recipe.method()).fractionalZeros() && !format.holdsFractionalZeros()) {
+            throw new QuernException(
+                    "Cannot write what method %s chooses in format %s: it has whole zero points only (use --format hqq)"
+                            .formatted(recipe.method(), recipe.format()));
+        }
         Set<Plan.Kept> kept = new LinkedHashSet<>();
         List<Plan.SitePlan> sites = sites(kept);
         checkShapes(scheme, sites);

@@ -119,8 +119,10 @@ public final class Tasks {
         List<TensorSpec> specs = new ArrayList<>();
         List<ByteBuffer> buffers = new ArrayList<>();
         List<SiteManifest.LinearManifest> linears = new ArrayList<>();
+        float largest = plan.scheme().dividesScales() ? largest(bench, site) : 0;
         try (Method.Solver solver = watch.time(
-                Phase.SOLVE, () -> bench.method().solver(plan.recipe(), plan.scheme(), hessian, bench.device()))) {
+                Phase.SOLVE,
+                () -> bench.method().solver(plan.recipe(), plan.scheme(), hessian, bench.device(), largest))) {
             for (Plan.LinearPlan linear : site.linears()) {
                 Matrix weight = watch.time(
                         Phase.LOAD, () -> bench.model().weight(bench.model().linear(site.layer(), linear.name())));
@@ -146,6 +148,16 @@ public final class Tasks {
                         specs,
                         (spec, out) -> SafetensorsWriter.copy(buffers.get(specs.indexOf(spec)), out)));
         return new SiteManifest(site.layer(), site.index(), file, sha, tokens, further, linears);
+    }
+
+    /** Of the weights that share an input: loaders join them, and want one divisor for all of their scales. */
+    private static float largest(Workbench bench, Plan.SitePlan site) throws IOException {
+        float largest = 0;
+        for (Plan.LinearPlan linear : site.linears()) {
+            Matrix weight = bench.model().weight(bench.model().linear(site.layer(), linear.name()));
+            largest = Math.max(largest, weight.largest());
+        }
+        return largest;
     }
 
     /** What one shard's task wrote. */

@@ -1,21 +1,30 @@
 package quern.scheme;
 
+import java.util.Arrays;
 import quern.tensor.Matrix;
 
 /**
- * The neutral value between a method and a format: w[o][i] = scales[o][g] * (codes[o][i] - zeros[o][g]) with
+ * The neutral value between a method and a format: w[o][i] = scales[o][g] * (value(codes[o][i]) - zeros[o][g]) with
  * g = groupOfColumn[i].
  *
  * @param scheme what the codes mean
  * @param outputs rows of the weight
  * @param inputs columns of the weight
  * @param codes outputs x inputs, row-major, each an unsigned number of {@code scheme.bits()} bits
- * @param scales outputs x groups, positive and exact in {@code scheme.scaleType()}
- * @param zeros outputs x groups, unsigned
+ * @param scales outputs x groups, positive; their products with the divisor are exact in {@code scheme.scaleType()}
+ * @param zeros outputs x groups
  * @param groupOfColumn the group of each input
+ * @param divisor what stored scales are divided by: 1 but for types whose range is too small without
  */
 public record QuantizedLinear(
-        Scheme scheme, int outputs, int inputs, byte[] codes, float[] scales, byte[] zeros, int[] groupOfColumn) {
+        Scheme scheme,
+        int outputs,
+        int inputs,
+        byte[] codes,
+        float[] scales,
+        float[] zeros,
+        int[] groupOfColumn,
+        float divisor) {
     public QuantizedLinear {
         int groups = scheme.groups(inputs);
         if (codes.length != outputs * inputs
@@ -27,18 +36,50 @@ public record QuantizedLinear(
         }
     }
 
+    /** With scales that are stored as they are. */
+    public QuantizedLinear(
+            Scheme scheme, int outputs, int inputs, byte[] codes, float[] scales, float[] zeros, int[] groupOfColumn) {
+        this(scheme, outputs, inputs, codes, scales, zeros, groupOfColumn, 1);
+    }
+
+    /** Zero points that are unsigned bytes, as floats. */
+    public static float[] zeros(byte[] codes) {
+        float[] zeros = new float[codes.length];
+        for (int i = 0; i < zeros.length; i++) {
+            zeros[i] = codes[i] & 0xff;
+        }
+        return zeros;
+    }
+
+    /** Groups that are runs of columns. */
+    public static int[] runs(int inputs, int length) {
+        int[] groups = new int[inputs];
+        Arrays.setAll(groups, i -> i / length);
+        return groups;
+    }
+
     public int groups() {
         return scheme.groups(inputs);
+    }
+
+    /** Zero points that are whole numbers of a byte. */
+    public byte[] zeroCodes() {
+        byte[] codes = new byte[zeros.length];
+        for (int i = 0; i < codes.length; i++) {
+            codes[i] = (byte) (int) zeros[i];
+        }
+        return codes;
     }
 
     /** The weights that the codes stand for, outputs x inputs, in float arithmetic. */
     public Matrix dequantize() {
         int groups = groups();
+        float[] values = scheme.grid().levels();
         Matrix weight = Matrix.zeros(outputs, inputs);
         for (int o = 0; o < outputs; o++) {
             for (int i = 0; i < inputs; i++) {
                 int g = o * groups + groupOfColumn[i];
-                weight.values()[o * inputs + i] = scales[g] * ((codes[o * inputs + i] & 0xff) - (zeros[g] & 0xff));
+                weight.values()[o * inputs + i] = scales[g] * (values[codes[o * inputs + i] & 0xff] - zeros[g]);
             }
         }
         return weight;

@@ -10,14 +10,14 @@ import quern.QuernException;
  * What to do with a model. Read from YAML (see {@code conf/recipes}) or from the plain options; every default stands
  * here and nowhere else.
  *
- * @param method a name in {@code Methods}
+ * @param method a name in {@code Methods}; empty leaves it to the format
  * @param format a name in {@code Formats}
- * @param bits 2, 3, 4 or 8
- * @param groupSize inputs that share a scale; -1 for the whole row
+ * @param bits 2, 3, 4 or 8; {@link #UNSAID} leaves it to the format
+ * @param groupSize inputs that share a scale; -1 for the whole row, {@link #UNSAID} leaves it to the format
  * @param symmetric whether zero points are fixed in the middle
  * @param ternary whether only three codes are used (2 bits)
  * @param actOrder the order of columns
- * @param scales how scales are chosen
+ * @param scales how scales are chosen; {@code OPEN} leaves it to the format
  * @param percdamp damping as a fraction of the mean of the Hessian's diagonal
  * @param trueSequential whether each site of a layer sees the sites before it already quantized
  * @param skip regular expressions over the full names of linears that stay as they are
@@ -35,12 +35,42 @@ public record Recipe(
         boolean trueSequential,
         List<String> skip)
         implements Serializable {
+    /** Where a number is left to the format. */
+    public static final int UNSAID = Integer.MIN_VALUE;
+
     public static final Recipe DEFAULT = new Recipe(
             "gptq", "gptq", 4, 128, true, false, ColumnOrder.STATIC, ScaleRule.SALIENCY, 0.01, false, List.of());
 
+    /** The same with a zero point for each group. */
+    public Recipe asymmetric() {
+        return new Recipe(
+                method, format, bits, groupSize, false, ternary, actOrder, scales, percdamp, trueSequential, skip);
+    }
+
+    /** With these where it leaves something open. */
+    public Recipe orElse(String method, int bits, int groupSize, ScaleRule scales) {
+        return new Recipe(
+                this.method.isEmpty() ? method : this.method,
+                format,
+                this.bits == UNSAID ? bits : this.bits,
+                this.groupSize == UNSAID ? groupSize : this.groupSize,
+                symmetric,
+                ternary,
+                actOrder,
+                this.scales == ScaleRule.OPEN ? scales : this.scales,
+                percdamp,
+                trueSequential,
+                skip);
+    }
+
+    /** A recipe that says nothing but the most usual format. */
+    public static final Recipe OPEN = new Recipe(
+            "", "gptq", UNSAID, UNSAID, true, false, ColumnOrder.STATIC, ScaleRule.OPEN, 0.01, false, List.of());
+
     public Recipe {
         skip = List.copyOf(skip);
-        Scheme.check(bits, groupSize, symmetric, ternary);
+        IntegerGrid.check(bits == UNSAID ? 4 : bits, symmetric, ternary);
+        Scheme.checkGroups(groupSize == UNSAID ? -1 : groupSize);
         if (!(percdamp > 0 && percdamp < 1)) {
             throw new QuernException(
                     "Cannot damp by " + percdamp

@@ -101,7 +101,7 @@ public final class RecipeReader {
                     e);
         }
         if (yaml.isMissingNode() || yaml.isNull()) { // an empty file asks for the defaults
-            return Recipe.DEFAULT;
+            return Recipe.OPEN;
         }
         if (!yaml.isObject()) {
             throw new QuernException("Cannot read " + origin + ": it is not a list of keys and values (write lines like"
@@ -117,7 +117,7 @@ public final class RecipeReader {
                         + " is not a key of a recipe (the" + " keys are " + String.join(", ", KEYS) + ")");
             }
         }
-        Recipe d = Recipe.DEFAULT;
+        Recipe d = Recipe.OPEN;
         try {
             return new Recipe(
                     text("method", d.method()),

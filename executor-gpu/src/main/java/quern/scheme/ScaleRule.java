@@ -2,6 +2,8 @@ package quern.scheme;
 
 /** How the scale of a group is chosen. */
 public enum ScaleRule {
+    /** As is usual for the format, see {@link Recipe#orElse}. */
+    OPEN,
     /** From the largest weight: nothing is clipped. */
     MAX,
     /** The classic tool's grid search: sum of |error|^2.4 over 80 shrunk ranges. */

@@ -5,73 +5,78 @@ import quern.QuernException;
 import quern.tensor.DType;
 
 /**
- * What the codes of a linear may mean: w = scale * (code - zero), one scale and zero per group of inputs.
+ * What the codes of a linear may mean: w = scale * (value of the code - zero), one scale and zero per group of inputs.
  *
- * @param bits 2, 3, 4 or 8
+ * @param grid what codes stand for
  * @param groupSize inputs that share a scale; -1 for the whole row
- * @param symmetric the zero point is 2^(bits-1) everywhere
- * @param ternary only the codes zero-1, zero, zero+1 are used (2 bits, symmetric)
+ * @param rowsOfScale rows that share a scale: 1, a number, or -1 for all
  * @param order the order of columns
  * @param scaleType the type that scales are stored in: a method chooses scales that this type represents exactly
  */
-public record Scheme(int bits, int groupSize, boolean symmetric, boolean ternary, ColumnOrder order, DType scaleType)
+public record Scheme(Grid grid, int groupSize, int rowsOfScale, ColumnOrder order, DType scaleType)
         implements Serializable {
     public Scheme {
-        check(bits, groupSize, symmetric, ternary);
+        checkGroups(groupSize);
+    }
+
+    /** Of integers. */
+    public Scheme(int bits, int groupSize, boolean symmetric, boolean ternary, ColumnOrder order, DType scaleType) {
+        this(new IntegerGrid(bits, symmetric, ternary), groupSize, 1, order, scaleType);
     }
 
     /** Also for a recipe, which does not know the type of its scales yet. */
-    static void check(int bits, int groupSize, boolean symmetric, boolean ternary) {
-        if (bits != 2 && bits != 3 && bits != 4 && bits != 8) {
-            throw new QuernException("Cannot quantize to " + bits + " bits: the codes have 2, 3, 4 or 8 bits");
-        }
+    static void checkGroups(int groupSize) {
         if (groupSize != -1 && groupSize < 1) {
             throw new QuernException(
                     "Cannot use group size " + groupSize + ": it is -1 (the whole row) or a positive number");
         }
-        if (ternary && (bits != 2 || !symmetric)) {
-            throw new QuernException("Cannot use ternary codes here: they need 2 bits and a symmetric grid");
-        }
     }
 
-    /** The largest code, 2^bits - 1. */
-    public int maxCode() {
-        return (1 << bits) - 1;
+    /** The same with scales of another type. */
+    public Scheme with(DType scaleType) {
+        return new Scheme(grid, groupSize, rowsOfScale, order, scaleType);
     }
 
-    /** The zero point of a symmetric grid, 2^(bits-1). */
-    public int middle() {
-        return 1 << (bits - 1);
+    /** Whether the scales of a weight have a divisor, since their type's range is too small without. */
+    public boolean dividesScales() {
+        return scaleType == DType.F8_E4M3;
     }
 
-    /**
-     * The smallest zero point that a method chooses. Not 0 on an asymmetric grid: the first GPTQ format stores zero - 1,
-     * and its readers disagree on what -1 comes back as. It costs a group without any negative weight one code.
-     */
-    public int lowestZero() {
-        return symmetric ? middle() : 1;
+    public int bits() {
+        return grid.bits();
     }
 
-    public int highestZero() {
-        return symmetric ? middle() : maxCode();
+    public boolean symmetric() {
+        return grid.symmetric();
     }
 
     public int lowestCode() {
-        return ternary ? middle() - 1 : 0;
+        return grid.lowestCode();
     }
 
     public int highestCode() {
-        return ternary ? middle() + 1 : maxCode();
+        return grid.highestCode();
+    }
+
+    /** The zero point of a symmetric grid. */
+    public int middle() {
+        return grid.middle();
     }
 
     /** The largest scale that its type stores; short of the last power of two where the type ends where floats do. */
     public float largestScale() {
-        return scaleType == DType.F16 ? 65504f : 0x1p127f;
+        return switch (scaleType) {
+            case F16 -> 65504f;
+            case F8_E4M3 -> 448f;
+            default -> 0x1p127f;
+        };
     }
 
     /** The magnitude that a grid with the largest scale spans. */
     public float largestWeight() {
-        return (float) Math.min(0x1p127, largestScale() * (ternary ? 1.0 : maxCode() / 2.0));
+        // A scale in E4M3 has a divisor of its tensor beside it.
+        float scale = dividesScales() ? 0x1p127f : largestScale();
+        return (float) Math.min(0x1p127, (double) scale * grid.reach());
     }
 
     /** Inputs that share a scale in a row of {@code inputs}. */

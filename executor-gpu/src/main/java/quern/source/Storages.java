@@ -8,12 +8,8 @@ import quern.QuernException;
 
 /** The ways of storing weights in few bits that are read. */
 final class Storages {
-    static final List<Storage> ALL = List.of(
-            new FormatStorage(),
-            new AwqStorage(),
-            new ScaledBytesStorage(),
-            new PackedFp4Storage(),
-            new Mxfp4Storage());
+    static final List<Storage> ALL =
+            List.of(new ScaledBytesStorage(), new PackedFp4Storage(), new FormatStorage(), new Mxfp4Storage());
 
     /** What is in names of tensors of tools that leave the config as it was. */
     private static final Map<String, String> UNDECLARED = Map.of(".W_q", "HQQ", ".weight._data", "Quanto");
@@ -53,7 +49,8 @@ final class Storages {
     }
 
     private static QuernException unread(String location, String reason) {
-        return new QuernException("Cannot read the weights of " + location + ": " + reason
-                + " (use the original model, or one in gptq, awq, compressed-tensors, fp8, mxfp4 or GGUF)");
+        return new QuernException(
+                "Cannot read the weights of " + location + ": " + reason
+                        + " (use the original model, or one in gptq, awq, compressed-tensors, fp8, bitsandbytes, mxfp4 or GGUF)");
     }
 }

@@ -32,7 +32,7 @@ record StoredModel(String location, TensorSource tensors, Settings quantization,
         String beginning = linear + ".";
         return tensors.names().stream()
                 .filter(name -> name.startsWith(beginning)
-                        && name.indexOf('.', beginning.length()) < 0
+                        && (name.indexOf('.', beginning.length()) < 0 || name.startsWith(beginning + "weight."))
                         && !name.endsWith(".bias"))
                 .toList();
     }

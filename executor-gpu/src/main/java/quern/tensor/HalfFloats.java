@@ -38,7 +38,7 @@ public final class HalfFloats {
         switch (from) {
             case F32 -> source.asFloatBuffer().get(into, at, count);
             case F16, BF16, I16, U16 -> widenShorts(source, from, into, at, count);
-            case F8_E4M3, F8_E5M2, I8, U8, BOOL -> widenBytes(source, from, into, at, count);
+            case F8_E4M3, F8_E5M2, F8_E8M0, I8, U8, BOOL -> widenBytes(source, from, into, at, count);
             case F64, I64, I32, U64, U32 -> widenWide(source, from, into, at, count);
         }
     }
@@ -74,6 +74,12 @@ public final class HalfFloats {
             case F8_E4M3, F8_E5M2 -> {
                 for (int i = 0; i < values.length; i++) {
                     bytes.put(i, to == DType.F8_E4M3 ? toF8E4M3(values[i]) : toF8E5M2(values[i]));
+                }
+            }
+            case F8_E8M0 -> {
+                for (int i = 0; i < values.length; i++) {
+                    bytes.put(i, (byte)
+                            (Math.getExponent(values[i]) + 127)); // what is no power of two loses its mantissa
                 }
             }
             default -> throw notFloat(to);
@@ -126,6 +132,10 @@ public final class HalfFloats {
 
     public static float fromF8E5M2(byte code) {
         return E5M2[code & 0xff];
+    }
+
+    public static float fromF8E8M0(byte code) {
+        return Math.scalb(1f, (code & 0xff) - 127); // infinite for 255, which is NaN
     }
 
     public static byte toF8E5M2(float value) {
@@ -194,6 +204,7 @@ public final class HalfFloats {
             into[at + i] = switch (from) {
                 case F8_E4M3 -> E4M3[code & 0xff];
                 case F8_E5M2 -> E5M2[code & 0xff];
+                case F8_E8M0 -> fromF8E8M0(code);
                 case I8 -> code;
                 case BOOL -> code == 0 ? 0 : 1;
                 default -> code & 0xff;

@@ -17,6 +17,15 @@ public record Matrix(int rows, int cols, float[] values) {
         return values[row * cols + col];
     }
 
+    /** The largest magnitude; 0 if it is empty. */
+    public float largest() {
+        float largest = 0;
+        for (float value : values) {
+            largest = Math.max(largest, Math.abs(value));
+        }
+        return largest;
+    }
+
     public Matrix copy() {
         return new Matrix(rows, cols, values.clone());
     }

@@ -233,16 +233,16 @@ final class DeviceBench {
         DeviceMatrix error = device.zeros(rows, block, DType.F32);
         int groups = n / 64;
         float[] scales = new float[rows * groups];
-        byte[] zeros = new byte[rows * groups];
+        float[] zeros = new float[rows * groups];
         java.util.Arrays.fill(scales, 0.07f);
-        java.util.Arrays.fill(zeros, (byte) 8);
+        java.util.Arrays.fill(zeros, 8);
         int[] group = new int[block];
         for (int i = 0; i < block; i++) {
             group[i] = i / 64;
         }
         byte[] codes = new byte[rows * n];
         return () -> device.solve()
-                .sweep(w, working, r, 0, block, error, new Grid(0, 15, group, groups, scales, zeros), codes);
+                .sweep(w, working, r, 0, block, error, new Grid(null, 0, 15, group, groups, scales, zeros), codes);
     }
 
     private Runnable propagate(int rows, int n, int block) {

@@ -20,7 +20,7 @@ final class Solve {
     private final Matrix original; // rows x n
     private final Matrix factor; // n x n, upper
     private final float[] scales; // rows x groups
-    private final byte[] zeros; // rows x groups
+    private final float[] zeros; // rows x groups
     private final int[] groupOfColumn;
 
     private byte[] codes = {};
@@ -40,10 +40,10 @@ final class Solve {
             }
         }
         scales = new float[rows * groups];
-        zeros = new byte[rows * groups];
+        zeros = new float[rows * groups];
         for (int i = 0; i < scales.length; i++) {
             scales[i] = 0.2f + 0.2f * random.nextFloat();
-            zeros[i] = (byte) (4 + random.nextInt(8));
+            zeros[i] = 4 + random.nextInt(8);
         }
         groupOfColumn = new int[n];
         for (int i = 0; i < n; i++) {
@@ -64,7 +64,7 @@ final class Solve {
         int rows = bottom - top;
         Matrix some = new Matrix(rows, n, Arrays.copyOfRange(original.values(), top * n, bottom * n));
         float[] someScales = Arrays.copyOfRange(scales, top * groups, bottom * groups);
-        byte[] someZeros = Arrays.copyOfRange(zeros, top * groups, bottom * groups);
+        float[] someZeros = Arrays.copyOfRange(zeros, top * groups, bottom * groups);
         codes = new byte[rows * n];
         loss = 0;
         try (DeviceMatrix w = device.upload(some, DType.F32);
@@ -74,7 +74,7 @@ final class Solve {
                 int to = Math.min(n, from + block);
                 int[] group = Arrays.copyOfRange(groupOfColumn, from, to);
                 try (DeviceMatrix error = device.zeros(rows, to - from, DType.F32)) {
-                    Grid grid = new Grid(LOWEST, HIGHEST, group, groups, someScales, someZeros);
+                    Grid grid = new Grid(null, LOWEST, HIGHEST, group, groups, someScales, someZeros);
                     loss += device.solve().sweep(w, live, r, from, to, error, grid, codes);
                     device.solve().propagate(error, r, from, to, live);
                 }

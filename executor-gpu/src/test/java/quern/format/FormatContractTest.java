@@ -2,14 +2,16 @@ package quern.format;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.ByteBuffer;
-import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -20,6 +22,7 @@ import quern.Seeds;
 import quern.scheme.ColumnOrder;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
+import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
@@ -30,21 +33,43 @@ class FormatContractTest {
     private static final String P = "model.layers.0.self_attn.q_proj";
 
     static Stream<Arguments> every_format_and_scheme() {
-        List<Arguments> cases = new ArrayList<>();
-        for (Format format : Formats.all()) {
-            for (int bits : new int[] {2, 3, 4, 8}) {
-                for (int group : new int[] {-1, 16, 32, 64}) {
-                    for (boolean symmetric : new boolean[] {true, false}) {
-                        for (ColumnOrder order : ColumnOrder.values()) {
-                            DType type = format.scaleType(DType.BF16);
-                            cases.add(Arguments.of(
-                                    format.name(), new Scheme(bits, group, symmetric, false, order, type)));
+        return Formats.all().stream()
+                .flatMap(format -> schemes(format).stream().map(scheme -> Arguments.of(format.name(), scheme)));
+    }
+
+    /** All that it can store, and what it stores where a recipe leaves it open. */
+    static Set<Scheme> schemes(Format format) {
+        Set<Scheme> schemes = new LinkedHashSet<>();
+        schemes.add(format.scheme(format.settled(Recipe.OPEN), DType.BF16));
+        for (int bits : new int[] {2, 3, 4, 8}) {
+            for (int group : new int[] {-1, 16, 32, 64}) {
+                for (boolean symmetric : new boolean[] {true, false}) {
+                    for (ColumnOrder order : ColumnOrder.values()) {
+                        Recipe recipe = new Recipe(
+                                "rtn",
+                                format.name(),
+                                bits,
+                                group,
+                                symmetric,
+                                false,
+                                order,
+                                ScaleRule.MAX,
+                                0.01,
+                                false,
+                                List.of());
+                        try {
+                            Scheme scheme = format.scheme(format.settled(recipe), DType.BF16);
+                            if (format.refuses(scheme, 128, 128) == null) {
+                                schemes.add(scheme);
+                            }
+                        } catch (QuernException e) {
+                            assertThat(e).hasMessageStartingWith("Cannot write format " + format.name() + ": ");
                         }
                     }
                 }
             }
         }
-        return cases.stream();
+        return schemes;
     }
 
     @ParameterizedTest
@@ -52,16 +77,23 @@ class FormatContractTest {
     void what_is_packed_is_unpacked_again(String name, Scheme scheme) throws Exception {
         Format format = Formats.named(name);
         Random random = Seeds.random();
-        for (int[] shape : new int[][] {{32, 64}, {96, 192}}) {
+        for (int[] shape : new int[][] {{32, 64}, {96, 192}, {128, 256}}) {
+            if (shape[1] % scheme.groupLength(shape[1]) != 0 || format.refuses(scheme, shape[0], shape[1]) != null) {
+                continue;
+            }
             QuantizedLinear q = random(scheme, shape[0], shape[1], random);
-            assertThat(format.refuses(scheme, q.outputs(), q.inputs())).isNull();
 
             PackedTensors packed = PackedTensors.of(format, P, q);
             QuantizedLinear back = format.unpack(P, packed, scheme);
 
             assertThat(back.scheme()).isEqualTo(scheme);
             assertThat(back.codes()).isEqualTo(q.codes());
-            assertThat(back.scales()).isEqualTo(q.scales());
+            if (format.keepsScales()) {
+                assertThat(back.scales()).isEqualTo(q.scales());
+            } else {
+                assertThat(back.scales()).containsExactly(q.scales(), within(0.02f));
+            }
+            assertThat(back.divisor()).isEqualTo(q.divisor());
             assertThat(back.zeros()).isEqualTo(q.zeros());
             assertThat(back.groupOfColumn()).isEqualTo(q.groupOfColumn());
         }
@@ -71,14 +103,15 @@ class FormatContractTest {
     @MethodSource("every_format_and_scheme")
     void the_layout_is_the_size_of_what_is_packed(String name, Scheme scheme) {
         Format format = Formats.named(name);
-        QuantizedLinear q = random(scheme, 64, 128, Seeds.random());
+        QuantizedLinear q = random(scheme, 128, 256, Seeds.random());
 
-        List<TensorSpec> layout = format.layout(P, 64, 128, scheme);
+        List<TensorSpec> layout = format.layout(P, 128, 256, scheme);
         List<ByteBuffer> buffers = format.pack(q);
 
         assertThat(buffers.stream().map(ByteBuffer::remaining).map(Integer::longValue))
                 .isEqualTo(layout.stream().map(TensorSpec::bytes).toList());
         assertThat(layout).allMatch(spec -> spec.name().startsWith(P + "."));
+        assertThat(layout).anyMatch(spec -> spec.name().equals(P + "." + format.codes()));
     }
 
     @ParameterizedTest
@@ -108,36 +141,53 @@ class FormatContractTest {
     void an_unknown_format_is_refused_with_the_known_ones() {
         assertThatThrownBy(() -> Formats.named("gptq3"))
                 .isInstanceOf(QuernException.class)
-                .hasMessage("Cannot write format gptq3: it is unknown (use one of gptq, gptq_v2, compressed-tensors)");
+                .hasMessageStartingWith("Cannot write format gptq3: it is unknown (use one of gptq, gptq_v2, awq, ");
     }
 
     @Test
     void a_checkpoint_of_another_format_is_refused_with_its_name() {
-        assertThatThrownBy(() -> Formats.of(Map.of("quant_method", "awq", "bits", 4), DType.F16))
+        assertThatThrownBy(() -> Formats.of(Map.of("quant_method", "aqlm", "bits", 4), DType.F16))
                 .isInstanceOf(QuernException.class)
-                .hasMessageContaining("quant_method is awq")
+                .hasMessageContaining("quant_method is aqlm")
                 .hasMessageContaining("compressed-tensors");
     }
 
     @Test
     void damaged_tensors_are_refused_by_name() {
         for (Format format : Formats.all()) {
-            Scheme scheme = new Scheme(4, 32, false, false, ColumnOrder.FULL, format.scaleType(DType.F16));
-            QuantizedLinear q = random(scheme, 64, 64, Seeds.random());
-            for (TensorSpec spec : format.layout(P, 64, 64, scheme)) {
+            Scheme scheme = indexed(format)
+                    ? new Scheme(4, 32, false, false, ColumnOrder.FULL, format.scaleType(DType.F16))
+                    : format.scheme(format.settled(Recipe.OPEN), DType.BF16);
+            QuantizedLinear q = random(scheme, 128, 256, Seeds.random());
+            for (TensorSpec spec : format.layout(P, 128, 256, scheme)) {
                 PackedTensors missing = PackedTensors.of(format, P, q);
                 missing.specs.remove(spec.name());
                 assertThatThrownBy(() -> format.unpack(P, missing, scheme))
+                        .as(spec.name())
                         .isInstanceOf(QuernException.class)
                         .hasMessageContaining(spec.name());
 
                 PackedTensors otherType = PackedTensors.of(format, P, q);
-                otherType.specs.put(spec.name(), new TensorSpec(spec.name(), DType.U8, spec.shape()));
+                otherType.specs.put(spec.name(), new TensorSpec(spec.name(), DType.I16, spec.shape()));
                 assertThatThrownBy(() -> format.unpack(P, otherType, scheme))
+                        .as(spec.name())
                         .isInstanceOf(QuernException.class)
                         .hasMessageContaining(spec.name());
             }
-            PackedTensors strayGroup = PackedTensors.of(format, P, q);
+        }
+    }
+
+    /** Whether it stores the group of each input. */
+    private static boolean indexed(Format format) {
+        return List.of("gptq", "gptq_v2", "compressed-tensors").contains(format.name());
+    }
+
+    @Test
+    void a_group_that_is_not_there_is_refused_by_name() {
+        for (Format format :
+                Formats.all().stream().filter(FormatContractTest::indexed).toList()) {
+            Scheme scheme = new Scheme(4, 32, false, false, ColumnOrder.FULL, format.scaleType(DType.F16));
+            PackedTensors strayGroup = PackedTensors.of(format, P, random(scheme, 64, 64, Seeds.random()));
             String index = strayGroup.names().stream()
                     .filter(n -> n.endsWith("g_idx"))
                     .findFirst()
@@ -184,13 +234,21 @@ class FormatContractTest {
         int groups = scheme.groups(inputs);
         byte[] codes = new byte[outputs * inputs];
         for (int i = 0; i < codes.length; i++) {
-            codes[i] = (byte) random.nextInt(scheme.maxCode() + 1);
+            codes[i] = (byte) random.nextInt(scheme.highestCode() + 1);
         }
+        float divisor = scheme.scaleType() == DType.F8_E4M3 ? 3 : 1;
         float[] scales = new float[outputs * groups];
-        byte[] zeros = new byte[outputs * groups];
+        float[] zeros = new float[outputs * groups];
+        int lowest = scheme.grid().lowestZero();
         for (int i = 0; i < scales.length; i++) {
-            scales[i] = HalfFloats.round(0.001f + random.nextFloat(), scheme.scaleType());
-            zeros[i] = (byte) (scheme.lowestZero() + random.nextInt(scheme.highestZero() - scheme.lowestZero() + 1));
+            int rows = scheme.rowsOfScale() == -1 ? outputs : scheme.rowsOfScale();
+            float scale = 0.001f + random.nextFloat();
+            scales[i] = i / groups % rows > 0
+                    ? scales[i - groups]
+                    : scheme.scaleType() == DType.F8_E8M0
+                            ? Math.scalb(1f, Math.getExponent(scale))
+                            : HalfFloats.round(scale, scheme.scaleType()) / divisor;
+            zeros[i] = lowest + random.nextInt(scheme.grid().highestZero() - lowest + 1);
         }
         int[] groupOfColumn = new int[inputs];
         Arrays.setAll(groupOfColumn, i -> i / scheme.groupLength(inputs));
@@ -202,6 +260,6 @@ class FormatContractTest {
                 groupOfColumn[j] = t;
             }
         }
-        return new QuantizedLinear(scheme, outputs, inputs, codes, scales, zeros, groupOfColumn);
+        return new QuantizedLinear(scheme, outputs, inputs, codes, scales, zeros, groupOfColumn, divisor);
     }
 }

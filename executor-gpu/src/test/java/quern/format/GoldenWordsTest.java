@@ -3,18 +3,26 @@ package quern.format;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.function.IntUnaryOperator;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import quern.Seeds;
+import quern.device.Device;
+import quern.device.Devices;
+import quern.method.Method;
+import quern.method.Methods;
 import quern.scheme.ColumnOrder;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
+import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
 import quern.tensor.DType;
+import quern.tensor.Matrix;
 
 /** Words that were worked out by hand from the formats' definitions. */
 class GoldenWordsTest {
@@ -148,15 +156,45 @@ class GoldenWordsTest {
         return out;
     }
 
+    /** The example of a group of 16 whose largest weight is 1.5, in a tensor whose largest is 3. */
+    @Test
+    void nvfp4_is_a_group_scale_within_a_tensor_scale() {
+        float[] weights = new float[32];
+        float[] example = {
+            .10f, -.20f, .30f, .05f, -.60f, .45f, 0, .25f, -.12f, .75f, -.33f, .5f, .08f, -.9f, 1.2f, -1.5f
+        };
+        System.arraycopy(example, 0, weights, 0, 16);
+        weights[20] = 3;
+        Format format = Formats.named("compressed-tensors-nvfp4");
+        Recipe recipe = format.settled(
+                new Recipe("rtn", "", 4, 16, true, false, ColumnOrder.OFF, ScaleRule.MAX, 0.01, false, List.of()));
+        QuantizedLinear q;
+        try (Device device = Devices.open("java");
+                Method.Solver solver =
+                        Methods.named("rtn").solver(recipe, format.scheme(recipe, DType.BF16), null, device)) {
+            q = solver.quantize("p", new Matrix(1, 32, weights)).quantized();
+        }
+        List<ByteBuffer> packed = format.pack(q);
+        assertThat(hex(packed.get(0))).startsWith("a1024c20594be1f6");
+        assertThat(hex(packed.get(1))).isEqualTo("767e");
+        assertThat(packed.get(2).getFloat(0)).isEqualTo(896);
+    }
+
+    private static String hex(ByteBuffer bytes) {
+        byte[] all = new byte[bytes.remaining()];
+        bytes.duplicate().get(all);
+        return HexFormat.of().formatHex(all);
+    }
+
     /** One group, codes zero, a zero point for each output. */
     private static QuantizedLinear constant(Scheme scheme, int[] zeros) {
         int outputs = zeros.length;
-        byte[] bytes = new byte[outputs];
+        float[] values = new float[outputs];
         float[] scales = new float[outputs];
         Arrays.fill(scales, 1);
         for (int i = 0; i < outputs; i++) {
-            bytes[i] = (byte) zeros[i];
+            values[i] = zeros[i];
         }
-        return new QuantizedLinear(scheme, outputs, 32, new byte[outputs * 32], scales, bytes, new int[32]);
+        return new QuantizedLinear(scheme, outputs, 32, new byte[outputs * 32], scales, values, new int[32]);
     }
 }

@@ -179,8 +179,8 @@ class GptqTest {
 
         assertThat(outcome.notes()).endsWith("its Hessian could not be factored with any damping; rounded to nearest");
         assertThat(outcome.quantized().codes())
-                .isEqualTo(
-                        RoundToNearest.quantize(weight, scheme, ScaleRule.MAX).codes());
+                .isEqualTo(RoundToNearest.quantize(weight, scheme, ScaleRule.MAX, 1)
+                        .codes());
     }
 
     @Test
@@ -285,10 +285,10 @@ class GptqTest {
                 w[r][i] = weight.at(r, sweep[i]);
                 int g = r * q.groups() + q.groupOfColumn()[sweep[i]];
                 scale[r][i] = q.scales()[g];
-                zero[r][i] = q.zeros()[g] & 0xff;
+                zero[r][i] = (int) q.zeros()[g];
             }
         }
-        return new NaiveGptq(w, hessian, scale, zero, 0, q.scheme().maxCode());
+        return new NaiveGptq(w, hessian, scale, zero, 0, q.scheme().highestCode());
     }
 
     private static String join(byte[] codes, int from, int to) {

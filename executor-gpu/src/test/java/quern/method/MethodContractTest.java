@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.within;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
@@ -39,12 +40,15 @@ class MethodContractTest {
     static Stream<Arguments> every_method_scheme_and_rule() {
         List<Arguments> cases = new ArrayList<>();
         for (Method method : Methods.all()) {
+            if (method.fractionalZeros()) {
+                continue; // HqqTest
+            }
             for (int bits : new int[] {2, 3, 4, 8}) {
                 for (boolean symmetric : new boolean[] {true, false}) {
                     for (ColumnOrder order : ColumnOrder.values()) {
                         if (method.needsHessian() || order == ColumnOrder.OFF) {
                             int group = order == ColumnOrder.GROUP ? 32 : order == ColumnOrder.STATIC ? -1 : 16;
-                            for (ScaleRule rule : ScaleRule.values()) {
+                            for (ScaleRule rule : EnumSet.complementOf(EnumSet.of(ScaleRule.OPEN))) {
                                 cases.add(Arguments.of(
                                         method.name(), Samples.scheme(bits, group, symmetric, order), rule));
                             }
@@ -77,7 +81,8 @@ class MethodContractTest {
         for (int i = 0; i < q.scales().length; i++) {
             assertThat(q.scales()[i]).isPositive().isFinite();
             assertThat(HalfFloats.round(q.scales()[i], scheme.scaleType())).isEqualTo(q.scales()[i]);
-            assertThat(q.zeros()[i] & 0xff).isBetween(scheme.lowestZero(), scheme.highestZero());
+            assertThat((int) q.zeros()[i])
+                    .isBetween(scheme.grid().lowestZero(), scheme.grid().highestZero());
         }
         int length = scheme.groupLength(64);
         int[] members = new int[q.groups()];
@@ -129,7 +134,7 @@ class MethodContractTest {
     void weights_on_a_grid_are_kept() {
         Random random = Seeds.random();
         Hessian h = Samples.hessian(64, 128, random);
-        for (Method method : Methods.all()) {
+        for (Method method : List.of(new Gptq(), new RoundToNearest())) {
             for (boolean symmetric : new boolean[] {true, false}) {
                 Scheme scheme = Samples.scheme(4, 16, symmetric, ColumnOrder.OFF);
                 Matrix weight = Matrix.zeros(8, 64);
@@ -196,7 +201,7 @@ class MethodContractTest {
     void an_unknown_method_is_refused_with_the_known_ones() {
         assertThatThrownBy(() -> Methods.named("gptqq"))
                 .isInstanceOf(QuernException.class)
-                .hasMessage("Cannot quantize by method gptqq: it is unknown (use one of gptq, rtn)");
+                .hasMessage("Cannot quantize by method gptqq: it is unknown (use one of gptq, rtn, hqq)");
     }
 
     static Method.Outcome quantize(Method method, Scheme scheme, ScaleRule rule, Hessian h, Matrix weight) {

@@ -2,6 +2,7 @@ package quern.method;
 
 import java.util.Random;
 import quern.scheme.ColumnOrder;
+import quern.scheme.IntegerGrid;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
@@ -63,7 +64,7 @@ final class Samples {
                 scheme.bits(),
                 scheme.groupSize(),
                 scheme.symmetric(),
-                scheme.ternary(),
+                scheme.grid() instanceof IntegerGrid grid && grid.ternary(),
                 scheme.order(),
                 rule,
                 0.01,

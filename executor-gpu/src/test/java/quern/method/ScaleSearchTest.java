@@ -29,7 +29,7 @@ class ScaleSearchTest {
         assertThat(choose(w, ScaleRule.MAX, true, DType.F32).scales()[0]).isEqualTo(1.8f / 15);
         Scales asymmetric = choose(w, ScaleRule.MAX, false, DType.F32);
         assertThat(asymmetric.scales()[0]).isEqualTo(1.4f / 15);
-        assertThat(asymmetric.zeros()[0]).isEqualTo((byte) 5);
+        assertThat(asymmetric.zeros()[0]).isEqualTo(5);
     }
 
     @Test
@@ -78,7 +78,7 @@ class ScaleSearchTest {
         Scales scales = Scales.of(1, 1);
         float[] importance = new float[w.length];
         java.util.Arrays.fill(importance, 1);
-        new ScaleSearch(new Scheme(4, -1, symmetric, false, ColumnOrder.OFF, type), rule)
+        new ScaleSearch(new Scheme(4, -1, symmetric, false, ColumnOrder.OFF, type), rule, 1)
                 .choose(w, w.length, 0, w.length, importance, scales, 0);
         return scales;
     }

@@ -13,6 +13,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import quern.QuernException;
+import quern.format.Formats;
 
 class RecipeReaderTest {
     @Test
@@ -36,7 +37,8 @@ class RecipeReaderTest {
     @Test
     void the_default_recipe_is_the_default() {
         assertThat(RecipeReader.named("gptq-w4a16-g128")).isEqualTo(Recipe.DEFAULT);
-        assertThat(RecipeReader.read("", "x")).isEqualTo(Recipe.DEFAULT);
+        assertThat(RecipeReader.read("", "x")).isEqualTo(Recipe.OPEN);
+        assertThat(Formats.named("gptq").settled(Recipe.OPEN)).isEqualTo(Recipe.DEFAULT);
     }
 
     @Test

@@ -25,7 +25,8 @@ class StorageGoldenTest {
                 .ints("p.qzeros", 1, 1, 0x88888888)
                 .floats("p.scales", 1, 8, 1, 2, 1, 1, 1, 1, 1, 0.5f);
 
-        TensorSource tensors = dequantized(stored, Map.of("quant_method", "awq", "version", "GEMM"));
+        TensorSource tensors =
+                dequantized(stored, Map.of("quant_method", "awq", "version", "GEMM", "bits", 4, "group_size", 2));
 
         assertThat(tensors.names()).containsExactly("p.weight");
         assertThat(tensors.spec("p.weight").shape()).containsExactly(8L, 2L);
@@ -122,11 +123,10 @@ class StorageGoldenTest {
     @Test
     void what_is_not_read_is_refused_by_name() {
         MapTensors stored = new MapTensors().put("p.weight", DType.U8, new byte[4], 4, 1);
-        assertThatThrownBy(() -> dequantized(stored, Map.of("quant_method", "bitsandbytes")))
+        assertThatThrownBy(() -> dequantized(stored, Map.of("quant_method", "quanto")))
                 .isInstanceOf(QuernException.class)
-                .hasMessage(
-                        "Cannot read the weights of here: they are quantized by bitsandbytes (use the original model, "
-                                + "or one in gptq, awq, compressed-tensors, fp8, mxfp4 or GGUF)");
+                .hasMessage("Cannot read the weights of here: they are quantized by quanto (use the original model, "
+                        + "or one in gptq, awq, compressed-tensors, fp8, bitsandbytes, mxfp4 or GGUF)");
         assertThatThrownBy(() -> dequantized(stored, Map.of("quant_method", "awq", "version", "marlin")))
                 .hasMessageContaining("AWQ's layout marlin is not read");
         assertThatThrownBy(() -> dequantized(stored, Map.of("quant_method", "fp8")))

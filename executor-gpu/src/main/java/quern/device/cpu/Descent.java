@@ -9,8 +9,6 @@ final class Descent {
     private static final int ROWS = 1024;
     /** Columns whose updates of the others are done in one pass. */
     private static final int TOGETHER = 8;
-    /** Adding and subtracting it rounds a float of magnitude below 2^22 to an integer, half to even. */
-    private static final float ROUND = 0x1.8p23f;
 
     private final FloatRows gradient;
     private final Grid grid;
@@ -20,7 +18,7 @@ final class Descent {
     private final float[] hessian; // width x width
 
     private final float[][] slope; // width x ROWS: the gradient, kept up to date
-    private final float[][] level; // width x ROWS: code - zero
+    private final float[][] level; // width x ROWS: of the codes, less their zeros
     private final float[][] change; // width x ROWS: quantized before - after
     private final float[] curve = new float[ROWS];
     private final float[] fit = new float[ROWS];
@@ -64,7 +62,7 @@ final class Descent {
     /** Columns [first, last) in turn; each sees what those before it have changed, the others see all of them at once. */
     private void together(int rows, int first, int last, GridTile grids) {
         for (int i = first; i < last; i++) {
-            step(i, rows, grids.column(i));
+            step(i, rows, grids);
             for (int j = first; j < last; j++) {
                 Axpy.one(change[i], hessian[i * width + j], slope[j], rows);
             }
@@ -76,21 +74,16 @@ final class Descent {
         }
     }
 
-    private void step(int i, int rows, GridTile.Column grids) {
-        float[] scale = grids.scales();
-        float[] zero = grids.zeros();
+    private void step(int i, int rows, GridTile grids) {
+        float[] scale = grids.column(i).scales();
+        float[] zero = grids.column(i).zeros();
         float[] now = level[i];
         float[] chosen = change[i];
-        float lowest = grid.lowest();
-        float highest = grid.highest();
         float inverse = 1 / hessian[i * width + i];
         for (int r = 0; r < rows; r++) {
             chosen[r] = now[r] + slope[i][r] * inverse / scale[r];
         }
-        for (int r = 0; r < rows; r++) {
-            float x = Math.min(Math.max(chosen[r], lowest - zero[r]), highest - zero[r]);
-            chosen[r] = (x + ROUND) - ROUND;
-        }
+        grids.round(chosen, zero, rows);
         for (int r = 0; r < rows; r++) {
             float before = now[r];
             now[r] = chosen[r];
@@ -114,16 +107,14 @@ final class Descent {
 
     private void load(int row, int rows, GridTile grids) {
         float[] line = new float[width];
+        float[] zero = grids.column(0).zeros(); // the block lies in one group
         for (int r = 0; r < rows; r++) {
             gradient.read(row + r, from, width, line, 0);
             int at = (row + r) * gradient.cols() + from;
             for (int j = 0; j < width; j++) {
                 slope[j][r] = line[j];
-                level[j][r] = codes[at + j] & 0xff;
+                level[j][r] = grids.value(codes[at + j], zero[r]);
             }
-        }
-        for (int j = 0; j < width; j++) {
-            Axpy.one(grids.column(j).zeros(), -1, level[j], rows);
         }
     }
 
@@ -132,7 +123,7 @@ final class Descent {
         for (int r = 0; r < rows; r++) {
             int at = (row + r) * gradient.cols() + from;
             for (int j = 0; j < width; j++) {
-                codes[at + j] = (byte) (int) (level[j][r] + zero[r]);
+                codes[at + j] = grids.code(level[j][r], zero[r]);
             }
         }
     }

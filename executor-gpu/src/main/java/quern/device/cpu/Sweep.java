@@ -12,8 +12,6 @@ final class Sweep {
     private static final int ROWS = 512;
     /** Columns whose updates of the columns behind them are done in one pass. */
     private static final int TOGETHER = 8;
-    /** Adding and subtracting it rounds a float of magnitude below 2^22 to an integer, half to even. */
-    private static final float ROUND = 0x1.8p23f;
 
     private final FloatRows original;
     private final FloatRows working;
@@ -67,7 +65,7 @@ final class Sweep {
     private final class Tile {
         private final float[][] w = new float[width][ROWS]; // by columns: original
         private final float[][] live = new float[width][ROWS]; // by columns: working
-        private final float[][] code = new float[width][ROWS]; // by columns
+        private final float[][] values = new float[width][ROWS]; // by columns: of the codes, less their zeros
         private final float[][] e = new float[width][ROWS]; // by columns: original - quantized
         private final float[] weighted = new float[ROWS];
         private final double[] losses = new double[ROWS];
@@ -81,7 +79,7 @@ final class Sweep {
             for (int first = 0; first < width; first += TOGETHER) {
                 int last = Math.min(width, first + TOGETHER);
                 for (int i = first; i < last; i++) {
-                    quantize(i, rows, grids.column(i));
+                    quantize(i, rows, grids);
                     for (int j = i + 1; j < last; j++) {
                         Axpy.one(e[i], update[i * width + j], live[j], rows);
                     }
@@ -92,7 +90,7 @@ final class Sweep {
             }
             store(live, row, rows, working, from);
             store(e, row, rows, error, 0);
-            storeCodes(row, rows);
+            storeCodes(row, rows, grids);
             double loss = 0;
             for (int r = 0; r < rows; r++) {
                 loss += losses[r];
@@ -101,21 +99,17 @@ final class Sweep {
         }
 
         /** One column: codes, errors, losses. */
-        private void quantize(int i, int rows, GridTile.Column grids) {
-            float[] scale = grids.scales();
-            float[] zero = grids.zeros();
-            float lowest = grid.lowest();
-            float highest = grid.highest();
-            float[] level = code[i];
+        private void quantize(int i, int rows, GridTile grids) {
+            float[] scale = grids.column(i).scales();
+            float[] zero = grids.column(i).zeros();
+            float[] level = values[i];
             for (int r = 0; r < rows; r++) {
-                // Clamped before it is rounded: the same code, and always in the range where ROUND is exact.
-                float x = Math.min(Math.max(live[i][r] / scale[r], lowest - zero[r]), highest - zero[r]);
-                level[r] = (x + ROUND) - ROUND;
+                level[r] = live[i][r] / scale[r];
             }
+            grids.round(level, zero, rows);
             for (int r = 0; r < rows; r++) {
                 e[i][r] = w[i][r] - scale[r] * level[r];
                 weighted[r] = (live[i][r] - scale[r] * level[r]) * diagonal[i];
-                level[r] += zero[r];
             }
             for (int r = 0; r < rows; r++) {
                 losses[r] += (double) weighted[r] * weighted[r];
@@ -140,11 +134,11 @@ final class Sweep {
             }
         }
 
-        private void storeCodes(int row, int rows) {
-            for (int r = 0; r < rows; r++) {
-                int at = (row + r) * working.cols() + from;
-                for (int j = 0; j < width; j++) {
-                    codes[at + j] = (byte) (int) code[j][r];
+        private void storeCodes(int row, int rows, GridTile grids) {
+            for (int j = 0; j < width; j++) {
+                float[] zero = grids.column(j).zeros();
+                for (int r = 0; r < rows; r++) {
+                    codes[(row + r) * working.cols() + from + j] = grids.code(values[j][r], zero[r]);
                 }
             }
         }

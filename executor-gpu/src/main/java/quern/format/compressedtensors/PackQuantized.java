@@ -68,7 +68,7 @@ public final class PackQuantized implements Format {
         tensors.add(BitPacking.packRows(q.codes(), q.outputs(), q.inputs(), bits));
         tensors.add(HalfFloats.fromFloats(q.scales(), scheme.scaleType()));
         if (!scheme.symmetric()) {
-            byte[] zeros = BitPacking.transpose(q.zeros(), q.outputs(), q.groups()); // groups x outputs
+            byte[] zeros = BitPacking.transpose(q.zeroCodes(), q.outputs(), q.groups()); // groups x outputs
             ByteBuffer rows = BitPacking.packRows(zeros, q.groups(), q.outputs(), bits); // groups x words
             tensors.add(BitPacking.transposeWords(rows, q.groups(), BitPacking.words(q.outputs(), bits)));
         }
@@ -130,22 +130,16 @@ public final class PackQuantized implements Format {
             ByteBuffer rows = BitPacking.transposeWords(columns, zeroWords, groups); // groups x words
             zeros = BitPacking.transpose(BitPacking.unpackRows(rows, groups, n, bits), groups, n);
         }
-        int[] groupOfColumn = new int[k];
-        Arrays.setAll(groupOfColumn, i -> i / scheme.groupLength(k));
         return new QuantizedLinear(
-                new Scheme(
-                        bits,
-                        scheme.groupSize(),
-                        scheme.symmetric(),
-                        scheme.ternary(),
-                        scheme.order(),
-                        stored.floatType(".weight_scale")),
+                scheme.with(stored.floatType(".weight_scale")),
                 n,
                 k,
                 BitPacking.unpackRows(words, n, k, bits),
                 stored.floats(".weight_scale", n, groups),
-                zeros,
-                storesGroups(scheme) ? stored.groupOfColumn(".weight_g_idx", k, groups) : groupOfColumn);
+                QuantizedLinear.zeros(zeros),
+                storesGroups(scheme)
+                        ? stored.groupOfColumn(".weight_g_idx", k, groups)
+                        : QuantizedLinear.runs(k, scheme.groupLength(k)));
     }
 
     @Override

@@ -1,14 +1,10 @@
 package quern.format.compressedtensors;
 
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
-import quern.format.KeptModules;
 import quern.format.Settings;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Scheme;
@@ -16,7 +12,6 @@ import quern.tensor.DType;
 
 /** The {@code quantization_config} block of pack-quantized checkpoints, as it is written and as it is found. */
 final class PackQuantizedConfig {
-    private static final String METHOD = "compressed-tensors";
     private static final String FORMAT = "pack-quantized";
 
     private PackQuantizedConfig() {}
@@ -32,26 +27,7 @@ final class PackQuantizedConfig {
         weights.put("dynamic", false);
         weights.put("actorder", wholeRow ? null : orderName(scheme.order()));
 
-        Map<String, Object> group = new LinkedHashMap<>();
-        group.put("targets", List.of("Linear"));
-        group.put("weights", weights);
-        group.put("input_activations", null);
-        group.put("output_activations", null);
-
-        List<String> ignore = new ArrayList<>(List.of("lm_head"));
-        for (String name : kept) {
-            ignore.add(KeptModules.isWhole(name) ? "re:" + KeptModules.regex(name) : name);
-        }
-
-        Map<String, Object> block = new LinkedHashMap<>();
-        block.put("quant_method", METHOD);
-        block.put("format", FORMAT);
-        block.put("quantization_status", "compressed");
-        block.put("config_groups", Map.of("group_0", group));
-        block.put("ignore", ignore);
-        block.put("kv_cache_scheme", null);
-        block.put("global_compression_ratio", null);
-        return block;
+        return CompressedConfig.write(FORMAT, weights, null, kept);
     }
 
     private static @Nullable String orderName(ColumnOrder order) {
@@ -63,20 +39,10 @@ final class PackQuantizedConfig {
     }
 
     static @Nullable Scheme read(Map<String, Object> quantizationConfig, DType scaleType) {
-        Settings block = new Settings(quantizationConfig);
-        if (!METHOD.equals(block.text("quant_method")) || !FORMAT.equals(block.text("format"))) {
+        Settings weights = CompressedConfig.weights(quantizationConfig, FORMAT);
+        if (weights == null) {
             return null;
         }
-        Settings groups = block.part("config_groups");
-        Set<Map<String, Object>> schemes = new LinkedHashSet<>();
-        for (String name : groups.values().keySet()) {
-            schemes.add(groups.part(name).part("weights").values());
-        }
-        if (schemes.size() != 1) {
-            throw new QuernException("Cannot read this checkpoint: its quantization_config has " + schemes.size()
-                    + " different schemes of weights (only one scheme per checkpoint is read)");
-        }
-        Settings weights = new Settings(schemes.iterator().next());
         String strategy = weights.text("strategy");
         boolean wholeRow = "channel".equals(strategy);
         if (!wholeRow && !"group".equals(strategy)) {

@@ -1,8 +1,10 @@
 /**
- * The format {@code compressed-tensors}, as {@code pack-quantized}: integer weights of llm-compressor, read by vLLM, SGLang,
- * TGI (symmetric only) and transformers.
+ * The formats of compressed-tensors, the library of llm-compressor, read by vLLM, SGLang, TGI (symmetric only) and transformers:
+ * {@code compressed-tensors} is its {@code pack-quantized}, integer weights; {@code compressed-tensors-int8} and {@code -fp8} its
+ * {@code int-quantized} and {@code float-quantized}, a byte a weight and activations quantized as they come; {@code -nvfp4} and
+ * {@code -mxfp4} its 4-bit floats.
  *
- * <h2>Tensors</h2>
+ * <h2>Tensors of packed integers</h2>
  *
  * For a linear {@code P} with K inputs and N outputs, b bits, group size g, G = K / g groups (one if the whole row shares a
  * scale); {@code P.weight} is gone, a bias stays as it was.
@@ -20,6 +22,30 @@
  * The library thinks of signed numbers from -2^(b-1) and stores them plus 2^(b-1), which makes them the unsigned codes and
  * zeros of {@link quern.scheme.QuantizedLinear} again; without a {@code weight_zero_point} the zero is 2^(b-1). The words
  * are those of GPTQ v2, transposed.
+ *
+ * <h2>Tensors of bytes</h2>
+ *
+ * <pre>
+ * P.weight        I8 or F8_E4M3 [N, K]    integers from -128 to 127; symmetric only
+ * P.weight_scale  the model's type [N, 1]
+ *
+ * W[n, k] = weight[n, k] * weight_scale[n]
+ * </pre>
+ *
+ * When the model runs, inputs are quantized a token at a time, with scales of their own.
+ *
+ * <h2>Tensors of 4-bit floats</h2>
+ *
+ * <pre>
+ * P.weight_packed        U8 [N, K / 2]       E2M1, the even input in the lower half
+ * P.weight_scale         F8_E4M3 [N, K / 16] nvfp4; U8 [N, K / 32], a power of two, 127 is 1: mxfp4
+ * P.weight_global_scale  F32 [1]             nvfp4 only: a divisor, 448 * 6 / the largest weight
+ *
+ * W[n, k] = code[n, k] * (weight_scale[n, k / g] / weight_global_scale)
+ * </pre>
+ *
+ * Weights only. vLLM joins q, k and v, and gate and up, and takes one divisor for all of them: linears that share an input have the same
+ * one here.
  *
  * <h2>History and limits</h2>
  *

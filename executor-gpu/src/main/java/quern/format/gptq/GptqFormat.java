@@ -3,7 +3,6 @@ package quern.format.gptq;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -82,7 +81,7 @@ public final class GptqFormat implements Format {
         int bits = q.scheme().bits();
         int groups = q.groups();
         ByteBuffer rows = BitPacking.packRows(q.codes(), q.outputs(), q.inputs(), bits); // outputs x words
-        byte[] zeros = BitPacking.transpose(q.zeros(), q.outputs(), groups); // groups x outputs
+        byte[] zeros = BitPacking.transpose(q.zeroCodes(), q.outputs(), groups); // groups x outputs
         for (int i = 0; i < zeros.length; i++) {
             if ((zeros[i] & 0xff) < zeroOffset) {
                 throw new IllegalArgumentException("Zero point 0 has no place in format " + name);
@@ -131,21 +130,15 @@ public final class GptqFormat implements Format {
         byte[] zeros = BitPacking.unpackRows(
                 stored.read(".qzeros", DType.I32, groups, BitPacking.words(outputs, bits)), groups, outputs, bits);
         for (int i = 0; i < zeros.length; i++) {
-            zeros[i] = (byte) (zeros[i] + zeroOffset & scheme.maxCode());
+            zeros[i] = (byte) (zeros[i] + zeroOffset & scheme.highestCode());
         }
         return new QuantizedLinear(
-                new Scheme(
-                        bits,
-                        scheme.groupSize(),
-                        scheme.symmetric(),
-                        scheme.ternary(),
-                        scheme.order(),
-                        stored.floatType(".scales")),
+                scheme.with(stored.floatType(".scales")),
                 outputs,
                 inputs,
                 BitPacking.unpackRows(rows, outputs, inputs, bits),
                 BitPacking.transpose(stored.floats(".scales", groups, outputs), groups, outputs),
-                BitPacking.transpose(zeros, groups, outputs),
+                QuantizedLinear.zeros(BitPacking.transpose(zeros, groups, outputs)),
                 groupOfColumn(stored, scheme, inputs, groups));
     }
 
@@ -157,9 +150,7 @@ public final class GptqFormat implements Format {
         if (scheme.order() == ColumnOrder.FULL) {
             throw stored.unreadable(".g_idx", "desc_act is set and the checkpoint lacks this tensor");
         }
-        int[] natural = new int[inputs];
-        Arrays.setAll(natural, i -> i / scheme.groupLength(inputs));
-        return natural;
+        return QuantizedLinear.runs(inputs, scheme.groupLength(inputs));
     }
 
     @Override

@@ -1,0 +1,69 @@
+package quern.format.compressedtensors;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+import quern.QuernException;
+import quern.format.KeptModules;
+import quern.format.Settings;
+
+/** The {@code quantization_config} block that all formats of the library share. */
+final class CompressedConfig {
+    private static final String METHOD = "compressed-tensors";
+
+    private CompressedConfig() {}
+
+    /**
+     * @param format the library's name of the tensors' layout
+     * @param weights how weights are quantized
+     * @param activations how inputs are when the model runs; null if they are not
+     */
+    static Map<String, Object> write(
+            String format, Map<String, Object> weights, @Nullable Map<String, Object> activations, List<String> kept) {
+        Map<String, Object> group = new LinkedHashMap<>();
+        group.put("targets", List.of("Linear"));
+        group.put("weights", weights);
+        group.put("input_activations", activations);
+        group.put("output_activations", null);
+
+        List<String> ignore = new ArrayList<>(List.of("lm_head"));
+        for (String name : kept) {
+            ignore.add(KeptModules.isWhole(name) ? "re:" + KeptModules.regex(name) : name);
+        }
+
+        Map<String, Object> block = new LinkedHashMap<>();
+        block.put("quant_method", METHOD);
+        block.put("format", format);
+        block.put("quantization_status", "compressed");
+        block.put("config_groups", Map.of("group_0", group));
+        block.put("ignore", ignore);
+        block.put("kv_cache_scheme", null);
+        block.put("global_compression_ratio", null);
+        return block;
+    }
+
+    /** How the weights of a checkpoint in one of these layouts are quantized; null where it is none of them. */
+    static @Nullable Settings weights(Map<String, Object> quantizationConfig, String... formats) {
+        Settings block = new Settings(quantizationConfig);
+        String format = block.text("format");
+        if (!METHOD.equals(block.text("quant_method"))
+                || format == null
+                || !List.of(formats).contains(format)) {
+            return null;
+        }
+        Settings groups = block.part("config_groups");
+        Set<Map<String, Object>> schemes = new LinkedHashSet<>();
+        for (String name : groups.values().keySet()) {
+            schemes.add(groups.part(name).part("weights").values());
+        }
+        if (schemes.size() != 1) {
+            throw new QuernException("Cannot read this checkpoint: its quantization_config has " + schemes.size()
+                    + " different schemes of weights (only one scheme per checkpoint is read)");
+        }
+        return new Settings(schemes.iterator().next());
+    }
+}

@@ -1,0 +1,78 @@
+package quern.scheme;
+
+import quern.QuernException;
+
+/**
+ * Whole numbers: the value of a code is the code.
+ *
+ * @param bits 2, 3, 4 or 8
+ * @param symmetric the zero point is 2^(bits-1) everywhere
+ * @param ternary only the codes zero-1, zero, zero+1 are used (2 bits, symmetric)
+ */
+public record IntegerGrid(int bits, boolean symmetric, boolean ternary) implements Grid {
+    private static final float[] CODES = new float[256];
+
+    static {
+        for (int code = 0; code < CODES.length; code++) {
+            CODES[code] = code;
+        }
+    }
+
+    public IntegerGrid {
+        check(bits, symmetric, ternary);
+    }
+
+    /** Also for a recipe. */
+    static void check(int bits, boolean symmetric, boolean ternary) {
+        if (bits != 2 && bits != 3 && bits != 4 && bits != 8) {
+            throw new QuernException("Cannot quantize to " + bits + " bits: the codes have 2, 3, 4 or 8 bits");
+        }
+        if (ternary && (bits != 2 || !symmetric)) {
+            throw new QuernException("Cannot use ternary codes here: they need 2 bits and a symmetric grid");
+        }
+    }
+
+    /** 2^bits - 1. */
+    public int maxCode() {
+        return (1 << bits) - 1;
+    }
+
+    @Override
+    public int middle() {
+        return 1 << (bits - 1);
+    }
+
+    /**
+     * Not 0 on an asymmetric grid: the first GPTQ format stores zero - 1,
+     * and its readers disagree on what -1 comes back as. It costs a group without any negative weight one code.
+     */
+    @Override
+    public int lowestZero() {
+        return symmetric ? middle() : 1;
+    }
+
+    @Override
+    public int highestZero() {
+        return symmetric ? middle() : maxCode();
+    }
+
+    @Override
+    public int lowestCode() {
+        return ternary ? middle() - 1 : 0;
+    }
+
+    @Override
+    public int highestCode() {
+        return ternary ? middle() + 1 : maxCode();
+    }
+
+    @Override
+    public float[] levels() {
+        return CODES;
+    }
+
+    @Override
+    public float reach() {
+        return ternary ? 1 : maxCode() / 2f;
+    }
+}
