@@ -108,8 +108,7 @@ public final class RoundToNearest implements Method {
             for (int col = 0; col < weight.cols(); col++, at++) {
                 int g = row * scales.groups() + groupOfColumn[col];
                 float w = weight.values()[at];
-                codes[at] = (byte)
-                        levels.steps().place(levels.byReciprocal() ? w * reciprocals[g] : w / scales.scales()[g]);
+                codes[at] = (byte) levels.place(levels.byReciprocal() ? w * reciprocals[g] : w / scales.scales()[g]);
             }
         }
         return codes;

@@ -86,6 +86,17 @@ public enum LevelGrid implements Grid {
         return byReciprocal;
     }
 
+    /** The place of the nearest value. */
+    public int place(float value) {
+        if (this != E4M3) {
+            return steps.place(value);
+        }
+        // The rounding of the type itself, which is faster than to look among its 254 values.
+        byte code = HalfFloats.toF8E4M3(Math.max(-reach(), Math.min(reach(), value)));
+        int magnitude = code & 0x7f;
+        return code < 0 ? steps.values().length / 2 - 1 - magnitude : steps.values().length / 2 + magnitude;
+    }
+
     @Override
     public int bits() {
         return bits;

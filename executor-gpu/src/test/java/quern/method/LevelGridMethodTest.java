@@ -71,6 +71,7 @@ class LevelGridMethodTest {
             for (int t = 0; t < 5000; t++) {
                 float x = (float) (random.nextGaussian() * grid.reach());
                 int place = grid.steps().place(x);
+                assertThat(grid.place(x)).isEqualTo(place);
                 for (float level : levels) {
                     assertThat(Math.abs(x - levels[place])).isLessThanOrEqualTo(Math.abs(x - level));
                 }
@@ -92,6 +93,15 @@ class LevelGridMethodTest {
         assertThat(LevelGrid.E4M3.levels()[LevelGrid.E4M3.steps().place(17)]).isEqualTo(16);
         assertThat(LevelGrid.E4M3.levels()[LevelGrid.E4M3.steps().place(19)]).isEqualTo(20);
         assertThat(LevelGrid.E4M3.levels()[LevelGrid.E4M3.steps().place(1000)]).isEqualTo(448);
+        float[] levels = LevelGrid.E4M3.levels();
+        for (int i = 0; i + 1 < levels.length; i++) {
+            float half = (levels[i] + levels[i + 1]) / 2;
+            assertThat(LevelGrid.E4M3.place(half))
+                    .isEqualTo(LevelGrid.E4M3.steps().place(half));
+            assertThat(LevelGrid.E4M3.place(levels[i])).isEqualTo(i);
+        }
+        assertThat(LevelGrid.E4M3.place(-1e-9f))
+                .isEqualTo(LevelGrid.E4M3.steps().place(-1e-9f));
     }
 
     @Test

@@ -70,7 +70,7 @@ class StorageGoldenTest {
         MapTensors stored = new MapTensors()
                 .put("p.weight_packed", DType.U8, codes, 1, 8)
                 .put("p.weight_scale", DType.F8_E4M3, new byte[] {0x76}, 1, 1)
-                .floats("p.weight_global_scale", 1, 1, 896)
+                .put("p.weight_global_scale", DType.F32, new byte[] {0, 0, 0x60, 0x44}, 1) // 896
                 .floats("p.input_global_scale", 1, 1, 5);
 
         TensorSource tensors = dequantized(stored, compressedTensors("nvfp4-pack-quantized"));
