@@ -62,6 +62,21 @@ class LevelGridMethodTest {
         }
     }
 
+    @Test
+    void searched_scales_and_refinement_lower_the_loss_with_powers_of_two_too() {
+        Random random = Seeds.random();
+        Scheme scheme = new Scheme(LevelGrid.E2M1, 32, 1, ColumnOrder.STATIC, DType.F8_E8M0);
+        Matrix weight = Samples.weight(64, 128, random);
+        Hessian h = Samples.hessian(128, 256, random);
+        double searched = MethodContractTest.quantize(new Gptq(), scheme, ScaleRule.SALIENCY, h, weight)
+                .losses()
+                .loss();
+        double max = MethodContractTest.quantize(new Gptq(), scheme, ScaleRule.MAX, h, weight)
+                .losses()
+                .loss();
+        assertThat(searched).isLessThan(0.95 * max);
+    }
+
     /** Of all levels the nearest, by looking at each. */
     @Test
     void rounding_takes_the_nearest_of_all_levels() {

@@ -5,15 +5,19 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import quern.format.Formats;
 import quern.model.Model;
 import quern.plan.Plan;
+import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
+import quern.scheme.ScaleRule;
 import quern.store.Checkpoint;
 import quern.store.LocalStore;
 
@@ -93,6 +97,29 @@ class QuantizationTest {
         for (Plan.SitePlan site : plan.sites()) {
             assertThat(Verification.site(bench, site)).isEmpty();
         }
+    }
+
+    @Test
+    void linearsOfASiteShareTheDivisorOfTheirScales() throws IOException {
+        Recipe recipe = Formats.named("compressed-tensors-nvfp4")
+                .settled(new Recipe(
+                        "rtn",
+                        "compressed-tensors-nvfp4",
+                        4,
+                        16,
+                        true,
+                        false,
+                        ColumnOrder.OFF,
+                        ScaleRule.MAX,
+                        0.01,
+                        false,
+                        List.of()));
+        ToyRun.run(plan("nv", recipe, 1), new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+        Checkpoint nv = Checkpoint.open(new LocalStore(folder.resolve("nv")));
+        String q = "model.layers.0.self_attn.q_proj.weight_global_scale";
+        assertThat(nv.read(q.replace("q_proj", "k_proj"))).isEqualTo(nv.read(q));
+        assertThat(nv.read(q.replace("q_proj", "v_proj"))).isEqualTo(nv.read(q));
+        assertThat(nv.read(q.replace("q_proj", "o_proj"))).isNotEqualTo(nv.read(q));
     }
 
     @Test
