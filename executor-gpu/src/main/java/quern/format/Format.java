@@ -90,7 +90,9 @@ public interface Format {
     Map<String, Object> quantizationConfig(Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept);
 
     /** Further files that loaders of this format look for: name to content. */
-    Map<String, Object> sideFiles(Map<String, Object> quantizationConfig);
+    default Map<String, Object> sideFiles(Map<String, Object> quantizationConfig) {
+        return Map.of();
+    }
 
     /** The scheme of a checkpoint with this {@code quantization_config}, or null if the block is not this format's. */
     @Nullable

@@ -152,11 +152,6 @@ public final class AwqFormat implements Format {
     }
 
     @Override
-    public Map<String, Object> sideFiles(Map<String, Object> quantizationConfig) {
-        return Map.of();
-    }
-
-    @Override
     public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
         Settings block = new Settings(quantizationConfig);
         String method = block.text("quant_method");

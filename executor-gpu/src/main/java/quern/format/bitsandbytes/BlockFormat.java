@@ -273,11 +273,6 @@ public final class BlockFormat implements Format {
     }
 
     @Override
-    public Map<String, Object> sideFiles(Map<String, Object> quantizationConfig) {
-        return Map.of();
-    }
-
-    @Override
     public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
         Settings block = new Settings(quantizationConfig);
         boolean ours = Config.is(block, true)

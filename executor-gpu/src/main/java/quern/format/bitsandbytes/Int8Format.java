@@ -118,11 +118,6 @@ public final class Int8Format implements Format {
     }
 
     @Override
-    public Map<String, Object> sideFiles(Map<String, Object> quantizationConfig) {
-        return Map.of();
-    }
-
-    @Override
     public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
         return Config.is(new Settings(quantizationConfig), false)
                 ? new Scheme(LevelGrid.INT8, -1, 1, ColumnOrder.OFF, DType.F32)

@@ -149,11 +149,6 @@ public final class PackQuantized implements Format {
     }
 
     @Override
-    public Map<String, Object> sideFiles(Map<String, Object> quantizationConfig) {
-        return Map.of();
-    }
-
-    @Override
     public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
         return PackQuantizedConfig.read(quantizationConfig, scaleType(weights));
     }

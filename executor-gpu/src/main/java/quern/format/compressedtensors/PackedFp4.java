@@ -183,11 +183,6 @@ public final class PackedFp4 implements Format {
     }
 
     @Override
-    public Map<String, Object> sideFiles(Map<String, Object> quantizationConfig) {
-        return Map.of();
-    }
-
-    @Override
     public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
         return CompressedConfig.weights(quantizationConfig, layout) == null
                 ? null

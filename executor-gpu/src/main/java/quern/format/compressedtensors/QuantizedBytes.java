@@ -152,11 +152,6 @@ public final class QuantizedBytes implements Format {
         return arguments;
     }
 
-    @Override
-    public Map<String, Object> sideFiles(Map<String, Object> quantizationConfig) {
-        return Map.of();
-    }
-
     /** Only what it writes; other granularities are read as sources. */
     @Override
     public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {

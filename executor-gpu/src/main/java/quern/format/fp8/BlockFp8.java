@@ -135,11 +135,6 @@ public final class BlockFp8 implements Format {
     }
 
     @Override
-    public Map<String, Object> sideFiles(Map<String, Object> quantizationConfig) {
-        return Map.of();
-    }
-
-    @Override
     public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
         boolean ours = "fp8".equals(new Settings(quantizationConfig).text("quant_method"))
                 && List.of(BLOCK, BLOCK).equals(quantizationConfig.get("weight_block_size"));

@@ -255,11 +255,6 @@ public final class HqqFormat implements Format {
     }
 
     @Override
-    public Map<String, Object> sideFiles(Map<String, Object> quantizationConfig) {
-        return Map.of();
-    }
-
-    @Override
     public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
         Settings block = new Settings(quantizationConfig);
         if (!"hqq".equals(block.text("quant_method"))) {
