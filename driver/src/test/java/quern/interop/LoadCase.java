@@ -21,7 +21,7 @@ record LoadCase(String name, Loader loader, Path checkpoint, Reference reference
 
     /**
      * The programs, the type they compute in, and how far their logits may be from float32 ones for that reason; further with experts,
-     * since a rounding in the last place may send a token to another one.
+     * which transformers unpacks to bfloat16: its roundings may also send a token to another one.
      */
     enum Loader {
         TRANSFORMERS("main", "transformers", "float32", 0.002),
