@@ -261,7 +261,7 @@ final class ScaleSearch {
         }
     }
 
-    /** Of levels, by any rule but that of the classic tool's powers. */
+    /** Of levels; the classic tool knows none, so with its rule errors are squared too. */
     private void addSquares(StepFunction steps, float[] w, float importance, int rows) {
         for (int r = 0; r < rows; r++) {
             level[r] = w[r] * inverse[r];

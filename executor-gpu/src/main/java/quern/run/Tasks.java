@@ -119,7 +119,7 @@ public final class Tasks {
         List<TensorSpec> specs = new ArrayList<>();
         List<ByteBuffer> buffers = new ArrayList<>();
         List<SiteManifest.LinearManifest> linears = new ArrayList<>();
-        float largest = plan.scheme().dividesScales() ? largest(bench, site) : 0;
+        float largest = plan.scheme().dividesScales() ? watch.time(Phase.LOAD, () -> largest(bench, site)) : 0;
         try (Method.Solver solver = watch.time(
                 Phase.SOLVE,
                 () -> bench.method().solver(plan.recipe(), plan.scheme(), hessian, bench.device(), largest))) {

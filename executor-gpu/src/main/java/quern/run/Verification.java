@@ -112,16 +112,18 @@ public final class Verification {
     }
 
     /**
-     * The largest relative error of a weight that still speaks for a sound quantization: what rounding costs where a scale reaches
-     * over a whole row with a few weights much larger than the others. A swapped nibble costs more than 1.
+     * The largest relative error of a weight that still speaks for a sound quantization: about three times what rounding a
+     * normal distribution to the grid costs; half as much again where a scale reaches over a whole row, in which a few weights may be
+     * much larger than the others. A swapped nibble costs more than 1.
      */
     private static double bound(Scheme scheme) {
-        return switch (scheme.bits()) {
-            case 8 -> 0.2;
-            case 4 -> 0.6;
-            case 3 -> 0.9;
+        double groups = switch (scheme.bits()) {
+            case 8 -> 0.05;
+            case 4 -> 0.4;
+            case 3 -> 0.8;
             default -> 1.5;
         };
+        return scheme.groupSize() == -1 ? 1.5 * groups : groups;
     }
 
     /** Checks the checksums of a finished checkpoint's shards against its marker. */
