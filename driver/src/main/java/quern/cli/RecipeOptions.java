@@ -71,7 +71,7 @@ final class RecipeOptions {
     @Nullable
     Integer groupSize;
 
-    @Option(names = "--sym", description = "Zero points fixed in the middle (default).")
+    @Option(names = "--sym", description = "Zero points fixed in the middle (default; awq and hqq choose them always).")
     boolean sym;
 
     @Option(names = "--asym", description = "A zero point for each group.")

@@ -42,7 +42,7 @@ class FormatContractTest {
         Set<Scheme> schemes = new LinkedHashSet<>();
         schemes.add(format.scheme(format.settled(Recipe.OPEN), DType.BF16));
         for (int bits : new int[] {2, 3, 4, 8}) {
-            for (int group : new int[] {-1, 16, 32, 64}) {
+            for (int group : new int[] {-1, 16, 32, 64, 128}) {
                 for (boolean symmetric : new boolean[] {true, false}) {
                     for (ColumnOrder order : ColumnOrder.values()) {
                         Recipe recipe = new Recipe(
@@ -59,6 +59,11 @@ class FormatContractTest {
                                 List.of());
                         try {
                             Scheme scheme = format.scheme(format.settled(recipe), DType.BF16);
+                            if (!symmetric) {
+                                assertThat(scheme.symmetric())
+                                        .as("zero points that were asked for")
+                                        .isFalse();
+                            }
                             if (format.refuses(scheme, 128, 128) == null) {
                                 schemes.add(scheme);
                             }

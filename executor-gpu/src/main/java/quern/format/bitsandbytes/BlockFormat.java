@@ -30,7 +30,6 @@ import quern.tensor.TensorSpec;
 public final class BlockFormat implements Format {
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final int BLOCK = 64;
-    private static final List<Integer> BLOCKS = List.of(64, 128, 256, 512, 1024, 2048, 4096);
 
     /** The state with the longest of its numbers, and more. */
     private static final int STATE = 256;
@@ -91,8 +90,9 @@ public final class BlockFormat implements Format {
 
     @Override
     public Scheme scheme(Recipe recipe, DType weights) {
+        require(recipe.symmetric(), "it has no zero points (leave --asym away)");
         require(recipe.bits() == 4, "its codes have 4 bits (leave --bits away)");
-        require(BLOCKS.contains(recipe.groupSize()), "its blocks are of " + BLOCKS + " (64 is usual)");
+        require(recipe.groupSize() == BLOCK, "its blocks are of " + BLOCK + " inputs (leave --group-size away)");
         require(recipe.actOrder() != ColumnOrder.FULL, "it has no place for the order of full act-order (use static)");
         return new Scheme(grid, recipe.groupSize(), 1, recipe.actOrder(), DType.F32);
     }

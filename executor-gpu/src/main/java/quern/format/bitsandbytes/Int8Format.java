@@ -46,9 +46,10 @@ public final class Int8Format implements Format {
 
     @Override
     public Scheme scheme(Recipe recipe, DType weights) {
-        if (recipe.bits() != 8 || recipe.groupSize() != -1) {
+        if (recipe.bits() != 8 || recipe.groupSize() != -1 || !recipe.symmetric()) {
             throw Config.refused(
-                    name(), "its codes have 8 bits and a scale a row (leave --bits and --group-size away)");
+                    name(),
+                    "its codes have 8 bits, a scale a row and no zero points (leave --bits, --group-size and --asym away)");
         }
         return new Scheme(LevelGrid.INT8, -1, 1, recipe.actOrder(), DType.F32);
     }

@@ -4,8 +4,8 @@
  *
  * <h2>Tensors of 4 bits</h2>
  *
- * For a linear {@code P} with K inputs and N outputs, in blocks of b inputs (64 is usual), B = N K / b blocks in row-major order. The
- * library's blocks may straddle rows; here b divides K.
+ * For a linear {@code P} with K inputs and N outputs, in blocks of b inputs, B = N K / b blocks in row-major order. The
+ * library's blocks may straddle rows; here b divides K, and is 64 in what is written.
  *
  * <pre>
  * P.weight            U8 [N K / 2, 1]      two codes a byte, the even one in the upper half
@@ -40,7 +40,7 @@
  *
  * <h2>Limits</h2>
  *
- * The JSON is padded with blanks to one length, since the mean is not known when the file is laid out. No full act-order.
+ * The type that readers give back, in the JSON, is always bfloat16. The JSON is padded with blanks to one length, since the mean is not known when the file is laid out. No full act-order.
  * TGI and LoRAX quantize so themselves, from the original weights, and do not read this.
  *
  * <h2>Configuration</h2>

@@ -66,9 +66,13 @@ public final class PackedFp4 implements Format {
 
     @Override
     public Scheme scheme(Recipe recipe, DType weights) {
-        if (recipe.bits() != 4 || recipe.groupSize() != group || recipe.actOrder() == ColumnOrder.FULL) {
+        if (recipe.bits() != 4
+                || recipe.groupSize() != group
+                || !recipe.symmetric()
+                || recipe.actOrder() == ColumnOrder.FULL) {
             throw new QuernException("Cannot write format " + name + ": it is of 4 bits in groups of " + group
-                    + ", without an index of groups (leave --bits and --group-size away, and use --act-order static)");
+                    + ", without zero points and an index of groups"
+                    + " (leave --bits, --group-size and --asym away, and use --act-order static)");
         }
         return new Scheme(LevelGrid.E2M1, group, 1, recipe.actOrder(), scaleType);
     }
