@@ -20,7 +20,7 @@ import quern.model.Site;
 import quern.plan.ByteCount;
 import quern.run.Publication;
 import quern.run.Verification;
-import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.store.BlobStore;
 import quern.tensor.TensorSource;
 import quern.tensor.TensorSpec;
@@ -91,14 +91,18 @@ final class Inspection {
             return List.of("config.json has no quantization_config");
         }
         Format format = Formats.of(quantization, model.weightType());
-        Scheme scheme = Objects.requireNonNull(format.scheme(quantization, model.weightType()));
+        Schemes schemes = Objects.requireNonNull(format.schemes(quantization, model.weightType()));
         Model original = source == null ? null : Model.open(source);
         for (int layer = 0; layer < model.layers(); layer++) {
             for (Site site : model.sites(layer)) {
                 for (Linear linear : site.linears()) {
                     if (!model.source().stored().names().contains(linear.weight())) {
                         findings.addAll(Verification.linear(
-                                format, scheme, linear, model.source().stored(), original));
+                                format,
+                                schemes.of(linear.name()),
+                                linear,
+                                model.source().stored(),
+                                original));
                     }
                 }
             }

@@ -134,7 +134,8 @@ final class RecipeOptions {
                 mse ? ScaleRule.MSE : scales,
                 percdamp == null ? base.percdamp() : percdamp,
                 trueSequential || base.trueSequential(),
-                base.skip());
+                base.skip(),
+                base.overrides());
     }
 
     private static ColumnOrder order(String name) {

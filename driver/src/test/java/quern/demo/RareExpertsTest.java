@@ -163,8 +163,11 @@ class RareExpertsTest {
     /** tr(E H ET) for a token of {@code truth}, by its definition. */
     private static double loss(String method, Matrix weight, Hessian hessian, Hessian truth, Device device) {
         float[] chosen;
-        try (Method.Solver solver = Methods.named(method).solver(RECIPE, SCHEME, hessian, device)) {
-            chosen = solver.quantize("linear", weight).quantized().dequantize().values();
+        try (Method.Solver solver = Methods.named(method).solver(RECIPE, hessian, device)) {
+            chosen = solver.quantize("linear", weight, SCHEME)
+                    .quantized()
+                    .dequantize()
+                    .values();
         }
         int n = weight.cols();
         double sum = 0;

@@ -17,6 +17,7 @@ import quern.scheme.ColumnOrder;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.store.Checkpoint;
 import quern.store.LocalStore;
 import quern.store.SafetensorsWriter;
@@ -63,7 +64,8 @@ final class PackedDemo {
         Map<String, Object> config = JSON.readValue(MODEL.resolve("config.json").toFile(), OBJECT);
         config.put("dtype", "float32");
         store(dense, demo.dense, config);
-        Map<String, Object> block = demo.format.quantizationConfig(recipe, demo.scheme, demo.quantized, demo.kept);
+        Map<String, Object> block =
+                demo.format.quantizationConfig(recipe, Schemes.all(demo.scheme), demo.quantized, demo.kept);
         config.put("dtype", "bfloat16");
         config.put("quantization_config", block);
         store(checkpoint, demo.packed, config);

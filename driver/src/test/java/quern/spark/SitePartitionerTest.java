@@ -10,12 +10,17 @@ import org.junit.jupiter.api.Test;
 import quern.model.Site;
 import quern.plan.Plan;
 import quern.run.PassTiles;
+import quern.scheme.ColumnOrder;
+import quern.scheme.Scheme;
+import quern.tensor.DType;
 
 class SitePartitionerTest {
+    private static final Scheme SCHEME = new Scheme(4, 128, true, false, ColumnOrder.STATIC, DType.F16);
+
     private static Plan.SitePlan site(int layer, int index, int expert, int inputs, int outputs) {
         String name = "layer " + layer + " site " + index;
         return new Plan.SitePlan(
-                layer, index, expert, index, name, inputs, List.of(new Plan.LinearPlan(name, outputs, inputs)));
+                layer, index, expert, index, name, inputs, List.of(new Plan.LinearPlan(name, outputs, inputs, SCHEME)));
     }
 
     @Test

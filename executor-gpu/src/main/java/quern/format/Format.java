@@ -9,6 +9,7 @@ import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.tensor.DType;
 import quern.tensor.TensorSource;
 import quern.tensor.TensorSpec;
@@ -52,6 +53,11 @@ public interface Format {
         return false;
     }
 
+    /** Whether some linears may have a scheme other than the rest, such as more bits. */
+    default boolean mixes() {
+        return false;
+    }
+
     /** Whether zero points may be any numbers; else they are whole and of a code's bits. */
     default boolean holdsFractionalZeros() {
         return false;
@@ -83,18 +89,19 @@ public interface Format {
     /**
      * The {@code quantization_config} block of {@code config.json}.
      *
+     * @param schemes all the same where the format does not {@linkplain #mixes mix}
      * @param quantized full names of the linears that are quantized
      * @param kept full names of linears that are not; {@code name.*} for all that is in a module of this name, such as an image
      *     encoder, which a loader may have in a module of its own
      */
-    Map<String, Object> quantizationConfig(Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept);
+    Map<String, Object> quantizationConfig(Recipe recipe, Schemes schemes, List<String> quantized, List<String> kept);
 
     /** Further files that loaders of this format look for: name to content. */
     default Map<String, Object> sideFiles(Map<String, Object> quantizationConfig) {
         return Map.of();
     }
 
-    /** The scheme of a checkpoint with this {@code quantization_config}, or null if the block is not this format's. */
+    /** The schemes of a checkpoint with this {@code quantization_config}, or null if the block is not this format's. */
     @Nullable
-    Scheme scheme(Map<String, Object> quantizationConfig, DType weights);
+    Schemes schemes(Map<String, Object> quantizationConfig, DType weights);
 }

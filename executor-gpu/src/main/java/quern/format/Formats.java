@@ -55,7 +55,7 @@ public final class Formats {
      */
     public static Format of(Map<String, Object> quantizationConfig, DType weights) {
         return ALL.stream()
-                .filter(f -> f.scheme(quantizationConfig, weights) != null)
+                .filter(f -> f.schemes(quantizationConfig, weights) != null)
                 .findFirst()
                 .orElseThrow(() -> new QuernException("Cannot read this quantized checkpoint: its quant_method is "
                         + quantizationConfig.get("quant_method") + ", its format "

@@ -1,5 +1,6 @@
 package quern.format;
 
+import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
@@ -41,6 +42,18 @@ public record Settings(Map<String, Object> values) {
             return (String) value;
         }
         throw wrong(key, "a string");
+    }
+
+    /** Empty when it is absent. */
+    public List<String> texts(String key) {
+        Object value = values.get(key);
+        if (value == null) {
+            return List.of();
+        }
+        if (value instanceof List<?> list && list.stream().allMatch(String.class::isInstance)) {
+            return list.stream().map(String.class::cast).toList();
+        }
+        throw wrong(key, "a list of strings");
     }
 
     /** Empty when it is absent. */

@@ -3,7 +3,6 @@ package quern.method;
 import org.jspecify.annotations.Nullable;
 import quern.device.Device;
 import quern.scheme.Recipe;
-import quern.scheme.Scheme;
 
 /**
  * GPTQ (Frantar et al., 2023): columns are quantized one after the other, each error is made up for by the columns that
@@ -21,10 +20,10 @@ public final class Gptq implements Method {
     }
 
     @Override
-    public Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device, float largest) {
+    public Solver solver(Recipe recipe, @Nullable Hessian hessian, Device device, float largest) {
         if (hessian == null) {
             throw new IllegalArgumentException("GPTQ needs the Hessian of its site");
         }
-        return new GptqSolver(recipe, scheme, hessian, device, largest);
+        return new GptqSolver(recipe, hessian, device, largest);
     }
 }

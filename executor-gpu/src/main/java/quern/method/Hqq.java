@@ -46,10 +46,10 @@ public final class Hqq implements Method {
     }
 
     @Override
-    public Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device, float largest) {
+    public Solver solver(Recipe recipe, @Nullable Hessian hessian, Device device, float largest) {
         return new Solver() {
             @Override
-            public Outcome quantize(String linear, Matrix weight) {
+            public Outcome quantize(String linear, Matrix weight, Scheme scheme) {
                 RoundToNearest.requireOnGrid(linear, weight, scheme);
                 QuantizedLinear chosen = new Fit(weight, scheme).quantized();
                 QuantizedLinear plain = RoundToNearest.quantize(weight, scheme, ScaleRule.MAX, 1);

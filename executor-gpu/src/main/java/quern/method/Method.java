@@ -21,8 +21,8 @@ public interface Method {
     }
 
     /** Makes ready to quantize the linears of one site, each with scales of its own. */
-    default Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device) {
-        return solver(recipe, scheme, hessian, device, 0);
+    default Solver solver(Recipe recipe, @Nullable Hessian hessian, Device device) {
+        return solver(recipe, hessian, device, 0);
     }
 
     /**
@@ -30,15 +30,16 @@ public interface Method {
      *
      * @param largest magnitude of the weights of all of them, where their scales are to have one divisor; else 0
      */
-    Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device, float largest);
+    Solver solver(Recipe recipe, @Nullable Hessian hessian, Device device, float largest);
 
     /** Quantizes the linears of one site, which share one Hessian. */
     interface Solver extends AutoCloseable {
         /**
          * @param linear its full name, for messages
          * @param weight outputs x inputs
+         * @param scheme what its codes are to mean
          */
-        Outcome quantize(String linear, Matrix weight);
+        Outcome quantize(String linear, Matrix weight, Scheme scheme);
 
         @Override
         void close();

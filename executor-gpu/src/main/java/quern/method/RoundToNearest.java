@@ -28,10 +28,10 @@ public final class RoundToNearest implements Method {
     }
 
     @Override
-    public Solver solver(Recipe recipe, Scheme scheme, @Nullable Hessian hessian, Device device, float largest) {
+    public Solver solver(Recipe recipe, @Nullable Hessian hessian, Device device, float largest) {
         return new Solver() {
             @Override
-            public Outcome quantize(String linear, Matrix weight) {
+            public Outcome quantize(String linear, Matrix weight, Scheme scheme) {
                 requireOnGrid(linear, weight, scheme);
                 return outcome(weight, scheme, recipe.scales(), largest, List.of());
             }

@@ -58,7 +58,7 @@ final class ScaleSearch {
     private final float[] bestScale = new float[ROWS];
     private final int[] bestZero = new int[ROWS];
 
-    /** @param divisor of the weight, see {@link #divisor} */
+    /** @param divisor of the weight, see {@link #divisor(Scheme, Matrix, float)} */
     ScaleSearch(Scheme scheme, ScaleRule rule, float divisor) {
         this.scheme = scheme;
         this.rule = rule;
@@ -78,6 +78,19 @@ final class ScaleSearch {
         reach = scheme.scaleType() == DType.F8_E8M0
                 ? Math.scalb(1f, Math.getExponent(scheme.grid().reach()))
                 : scheme.grid().reach();
+    }
+
+    Scheme scheme() {
+        return scheme;
+    }
+
+    float divisor() {
+        return divisor;
+    }
+
+    /** Whether codes and scales are refined after the sweep: the other rules are the classic tool's, and so is the whole solve. */
+    boolean refines() {
+        return rule == ScaleRule.DIAGONAL || rule == ScaleRule.SALIENCY;
     }
 
     /**

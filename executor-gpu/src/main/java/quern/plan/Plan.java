@@ -1,6 +1,7 @@
 package quern.plan;
 
 import java.io.Serializable;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -10,6 +11,7 @@ import org.jspecify.annotations.Nullable;
 import quern.model.Site;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.tensor.DType;
 import quern.tensor.TensorSpec;
 
@@ -36,7 +38,6 @@ public record Plan(
         String model,
         String output,
         Recipe recipe,
-        Scheme scheme,
         @Nullable String lossy,
         String device,
         String deviceType,
@@ -64,7 +65,6 @@ public record Plan(
                 elsewhere,
                 output,
                 recipe,
-                scheme,
                 lossy,
                 device,
                 deviceType,
@@ -76,6 +76,13 @@ public record Plan(
                 calibration,
                 shards,
                 cost);
+    }
+
+    /** Of all linears. */
+    public Schemes schemes() {
+        Map<String, Scheme> linears = new LinkedHashMap<>();
+        sites.forEach(site -> site.linears().forEach(linear -> linears.put(linear.name(), linear.scheme())));
+        return Schemes.of(linears);
     }
 
     public int layers() {
@@ -162,7 +169,8 @@ public record Plan(
         public static final String ROUTES = "it decides where tokens go, and is small";
     }
 
-    public record LinearPlan(String name, int outputs, int inputs) implements Serializable {}
+    /** @param scheme what its codes mean */
+    public record LinearPlan(String name, int outputs, int inputs, Scheme scheme) implements Serializable {}
 
     /**
      * @param source what the user named

@@ -8,7 +8,6 @@ import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.List;
 import quern.model.Model;
-import quern.scheme.Scheme;
 
 /** A hash of what the bytes depend on: not where the model is, nor on how many machines it is quantized. */
 final class PlanId {
@@ -17,7 +16,6 @@ final class PlanId {
     static String of(
             Model model,
             Planner.Request request,
-            Scheme scheme,
             List<Plan.Stage> stages,
             List<Plan.SitePlan> sites,
             Plan.Calibration calibration)
@@ -28,7 +26,6 @@ final class PlanId {
         StringBuilder facts = new StringBuilder();
         for (Object fact : List.of(
                 request.recipe(),
-                scheme,
                 stages,
                 sites,
                 calibration,

@@ -98,8 +98,8 @@ public final class Planner {
     }
 
     private Plan plan() throws IOException {
-        Scheme scheme = format.scheme(recipe, model.weightType());
-        if (scheme.rowsOfScale() != 1 && Methods.named(recipe.method()).needsHessian()) {
+        if (format.scheme(recipe, model.weightType()).rowsOfScale() != 1
+                && Methods.named(recipe.method()).needsHessian()) {
             throw new QuernException("Cannot use method %s for format %s: rows share its scales (use --method rtn)"
                     .formatted(recipe.method(), recipe.format()));
         }
@@ -110,10 +110,11 @@ public final class Planner {
         }
         Set<Plan.Kept> kept = new LinkedHashSet<>();
         List<Plan.SitePlan> sites = sites(kept);
-        checkShapes(scheme, sites);
+        checkShapes(sites);
+        refuseMixture(sites);
         List<Plan.Stage> stages = stages();
         Plan.Calibration calibration = calibration(sites, stages.size());
-        List<Plan.Shard> shards = ShardLayout.of(model.tensors(), format, scheme, sites, request.maxShardBytes());
+        List<Plan.Shard> shards = ShardLayout.of(model.tensors(), format, sites, request.maxShardBytes());
         Cost cost = new Cost(model, request, sites, calibration, stages.size(), shards);
         Plan.Cost figures = cost.figures();
         if (request.machine().slotMemory() > 0
@@ -131,11 +132,10 @@ public final class Planner {
                                     ByteCount.text(largest.bytes())));
         }
         return new Plan(
-                PlanId.of(model, request, scheme, stages, sites, calibration),
+                PlanId.of(model, request, stages, sites, calibration),
                 request.source(),
                 request.output(),
                 recipe,
-                scheme,
                 model.source().lossy(),
                 request.machine().device(),
                 request.machine().deviceType(),
@@ -170,7 +170,8 @@ public final class Planner {
                                                 + "replace nn.Linear only (use format gptq)")
                                         .formatted(linear.name(), format.name()));
                     } else {
-                        linears.add(new Plan.LinearPlan(linear.name(), linear.outputs(), linear.inputs()));
+                        linears.add(new Plan.LinearPlan(
+                                linear.name(), linear.outputs(), linear.inputs(), scheme(linear.name())));
                     }
                 }
                 Site site = all.get(i);
@@ -187,10 +188,29 @@ public final class Planner {
         return sites;
     }
 
-    private void checkShapes(Scheme scheme, List<Plan.SitePlan> sites) {
+    private void refuseMixture(List<Plan.SitePlan> sites) {
+        long schemes = sites.stream()
+                .flatMap(s -> s.linears().stream())
+                .map(Plan.LinearPlan::scheme)
+                .distinct()
+                .count();
+        if (schemes > 1 && !format.mixes()) {
+            throw new QuernException(
+                    "Cannot mix widths in format %s: its config has one for all linears (use --format gptq or compressed-tensors, or leave the recipe's overrides away)"
+                            .formatted(format.name()));
+        }
+    }
+
+    /** The scheme of a linear; what the recipe says of it in particular is settled by the format like the rest. */
+    private Scheme scheme(String linear) {
+        return format.scheme(format.settled(request.recipe().of(linear)), model.weightType());
+    }
+
+    private void checkShapes(List<Plan.SitePlan> sites) {
         for (Plan.SitePlan site : sites) {
             for (Plan.LinearPlan linear : site.linears()) {
                 int inputs = linear.inputs();
+                Scheme scheme = linear.scheme();
                 if (inputs % scheme.groupLength(inputs) != 0) {
                     throw new QuernException(
                             "Cannot quantize %s in groups of %d: its %d inputs are not divisible by that (use %s)"

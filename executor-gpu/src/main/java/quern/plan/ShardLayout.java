@@ -5,7 +5,6 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import quern.format.Format;
-import quern.scheme.Scheme;
 import quern.tensor.TensorSource;
 import quern.tensor.TensorSpec;
 
@@ -14,8 +13,7 @@ final class ShardLayout {
     private ShardLayout() {}
 
     /** @param maxBytes a file is closed before it would grow beyond this */
-    static List<Plan.Shard> of(
-            TensorSource source, Format format, Scheme scheme, List<Plan.SitePlan> sites, long maxBytes) {
+    static List<Plan.Shard> of(TensorSource source, Format format, List<Plan.SitePlan> sites, long maxBytes) {
         Map<String, Plan.LinearPlan> linears = new HashMap<>();
         sites.forEach(s -> s.linears().forEach(l -> linears.put(l.name() + ".weight", l)));
         List<List<Plan.ShardTensor>> files = new ArrayList<>();
@@ -27,7 +25,8 @@ final class ShardLayout {
             if (linear == null) {
                 tensors.add(new Plan.ShardTensor(source.spec(name), ""));
             } else {
-                for (TensorSpec spec : format.layout(linear.name(), linear.outputs(), linear.inputs(), scheme)) {
+                for (TensorSpec spec :
+                        format.layout(linear.name(), linear.outputs(), linear.inputs(), linear.scheme())) {
                     tensors.add(new Plan.ShardTensor(spec, linear.name()));
                 }
             }

@@ -111,7 +111,7 @@ public final class Publication {
                 .flatMap(s -> s.linears().stream())
                 .map(Plan.LinearPlan::name)
                 .toList();
-        Map<String, Object> quantization = format.quantizationConfig(plan.recipe(), plan.scheme(), quantized, kept());
+        Map<String, Object> quantization = format.quantizationConfig(plan.recipe(), plan.schemes(), quantized, kept());
         for (Map.Entry<String, Object> side : format.sideFiles(quantization).entrySet()) {
             json(side.getKey(), side.getValue());
             written.add(side.getKey());

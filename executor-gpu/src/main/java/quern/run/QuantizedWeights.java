@@ -8,6 +8,7 @@ import quern.device.Device;
 import quern.device.DeviceMatrix;
 import quern.model.Linear;
 import quern.model.Weights;
+import quern.scheme.Schemes;
 import quern.store.Checkpoint;
 import quern.tensor.DType;
 
@@ -15,10 +16,12 @@ import quern.tensor.DType;
 final class QuantizedWeights implements Weights {
     private final Workbench bench;
     private final Map<String, String> pieceOfLinear = new HashMap<>();
+    private final Schemes schemes;
     private final Weights others;
 
     QuantizedWeights(Workbench bench, List<SiteManifest> quantized, Weights others) {
         this.bench = bench;
+        this.schemes = bench.plan().schemes();
         this.others = others;
         for (SiteManifest site : quantized) {
             site.linears().forEach(l -> pieceOfLinear.put(l.name(), site.file()));
@@ -33,10 +36,7 @@ final class QuantizedWeights implements Weights {
         }
         return device.upload(
                 bench.format()
-                        .unpack(
-                                linear.name(),
-                                Checkpoint.file(bench.output(), piece),
-                                bench.plan().scheme())
+                        .unpack(linear.name(), Checkpoint.file(bench.output(), piece), schemes.of(linear.name()))
                         .dequantize(),
                 DType.F32);
     }

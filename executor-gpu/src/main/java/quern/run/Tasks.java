@@ -119,16 +119,18 @@ public final class Tasks {
         List<TensorSpec> specs = new ArrayList<>();
         List<ByteBuffer> buffers = new ArrayList<>();
         List<SiteManifest.LinearManifest> linears = new ArrayList<>();
-        float largest = plan.scheme().dividesScales() ? watch.time(Phase.LOAD, () -> largest(bench, site)) : 0;
-        try (Method.Solver solver = watch.time(
-                Phase.SOLVE,
-                () -> bench.method().solver(plan.recipe(), plan.scheme(), hessian, bench.device(), largest))) {
+        float largest = site.linears().stream().anyMatch(l -> l.scheme().dividesScales())
+                ? watch.time(Phase.LOAD, () -> largest(bench, site))
+                : 0;
+        try (Method.Solver solver =
+                watch.time(Phase.SOLVE, () -> bench.method().solver(plan.recipe(), hessian, bench.device(), largest))) {
             for (Plan.LinearPlan linear : site.linears()) {
                 Matrix weight = watch.time(
                         Phase.LOAD, () -> bench.model().weight(bench.model().linear(site.layer(), linear.name())));
-                Method.Outcome outcome = watch.time(Phase.SOLVE, () -> solver.quantize(linear.name(), weight));
+                Method.Outcome outcome =
+                        watch.time(Phase.SOLVE, () -> solver.quantize(linear.name(), weight, linear.scheme()));
                 QuantizedLinear quantized = outcome.quantized();
-                specs.addAll(bench.format().layout(linear.name(), linear.outputs(), linear.inputs(), plan.scheme()));
+                specs.addAll(bench.format().layout(linear.name(), linear.outputs(), linear.inputs(), linear.scheme()));
                 buffers.addAll(watch.time(Phase.PACK, () -> bench.format().pack(quantized)));
                 linears.add(new SiteManifest.LinearManifest(
                         linear.name(),

@@ -58,7 +58,7 @@ public final class Verification {
         for (Plan.LinearPlan linear : site.linears()) {
             findings.addAll(linear(
                     bench.format(),
-                    bench.plan().scheme(),
+                    linear.scheme(),
                     bench.model().linear(site.layer(), linear.name()),
                     bench.written(),
                     bench.model()));

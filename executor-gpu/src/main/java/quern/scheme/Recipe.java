@@ -21,6 +21,7 @@ import quern.QuernException;
  * @param percdamp damping as a fraction of the mean of the Hessian's diagonal
  * @param trueSequential whether each site of a layer sees the sites before it already quantized
  * @param skip regular expressions over the full names of linears that stay as they are
+ * @param overrides what differs for some linears; the first that fits counts
  */
 public record Recipe(
         String method,
@@ -33,18 +34,106 @@ public record Recipe(
         ScaleRule scales,
         double percdamp,
         boolean trueSequential,
-        List<String> skip)
+        List<String> skip,
+        List<LinearOverride> overrides)
         implements Serializable {
     /** Where a number is left to the format. */
     public static final int UNSAID = Integer.MIN_VALUE;
 
     public static final Recipe DEFAULT = new Recipe(
-            "gptq", "gptq", 4, 128, true, false, ColumnOrder.STATIC, ScaleRule.SALIENCY, 0.01, false, List.of());
+            "gptq",
+            "gptq",
+            4,
+            128,
+            true,
+            false,
+            ColumnOrder.STATIC,
+            ScaleRule.SALIENCY,
+            0.01,
+            false,
+            List.of(),
+            List.of());
 
     /** The same with a zero point for each group. */
     public Recipe asymmetric() {
         return new Recipe(
-                method, format, bits, groupSize, false, ternary, actOrder, scales, percdamp, trueSequential, skip);
+                method,
+                format,
+                bits,
+                groupSize,
+                false,
+                ternary,
+                actOrder,
+                scales,
+                percdamp,
+                trueSequential,
+                skip,
+                overrides);
+    }
+
+    /** With nothing to say of single linears. */
+    public Recipe(
+            String method,
+            String format,
+            int bits,
+            int groupSize,
+            boolean symmetric,
+            boolean ternary,
+            ColumnOrder actOrder,
+            ScaleRule scales,
+            double percdamp,
+            boolean trueSequential,
+            List<String> skip) {
+        this(
+                method,
+                format,
+                bits,
+                groupSize,
+                symmetric,
+                ternary,
+                actOrder,
+                scales,
+                percdamp,
+                trueSequential,
+                skip,
+                List.of());
+    }
+
+    /** What it says of one linear. */
+    public Recipe of(String linear) {
+        for (LinearOverride override : overrides) {
+            if (Pattern.compile(override.match()).matcher(linear).find()) {
+                return new Recipe(
+                        method,
+                        format,
+                        override.bits() == UNSAID ? bits : override.bits(),
+                        override.groupSize() == UNSAID ? groupSize : override.groupSize(),
+                        symmetric,
+                        ternary,
+                        actOrder,
+                        scales,
+                        percdamp,
+                        trueSequential,
+                        skip,
+                        List.of());
+            }
+        }
+        return this;
+    }
+
+    /**
+     * Another width for some linears.
+     *
+     * @param match a regular expression that is found in their full names
+     * @param bits as of a recipe; {@link #UNSAID} leaves them as they are
+     * @param groupSize likewise
+     */
+    public record LinearOverride(String match, int bits, int groupSize) implements Serializable {
+        public LinearOverride {
+            IntegerGrid.check(bits == UNSAID ? 4 : bits, true, false);
+            Scheme.checkGroups(groupSize == UNSAID ? -1 : groupSize);
+            checkPattern("override", match);
+        }
     }
 
     /** With these where it leaves something open. */
@@ -60,15 +149,28 @@ public record Recipe(
                 this.scales == ScaleRule.OPEN ? scales : this.scales,
                 percdamp,
                 trueSequential,
-                skip);
+                skip,
+                overrides);
     }
 
     /** A recipe that says nothing but the most usual format. */
     public static final Recipe OPEN = new Recipe(
-            "", "gptq", UNSAID, UNSAID, true, false, ColumnOrder.STATIC, ScaleRule.OPEN, 0.01, false, List.of());
+            "",
+            "gptq",
+            UNSAID,
+            UNSAID,
+            true,
+            false,
+            ColumnOrder.STATIC,
+            ScaleRule.OPEN,
+            0.01,
+            false,
+            List.of(),
+            List.of());
 
     public Recipe {
         skip = List.copyOf(skip);
+        overrides = List.copyOf(overrides);
         IntegerGrid.check(bits == UNSAID ? 4 : bits, symmetric, ternary);
         Scheme.checkGroups(groupSize == UNSAID ? -1 : groupSize);
         if (!(percdamp > 0 && percdamp < 1)) {
@@ -76,15 +178,17 @@ public record Recipe(
                     "Cannot damp by " + percdamp
                             + ": percdamp is a fraction of the mean of the Hessian's diagonal, between 0 and 1 (0.01 is usual)");
         }
-        for (String pattern : skip) {
-            try {
-                Pattern.compile(pattern);
-            } catch (PatternSyntaxException e) {
-                throw new QuernException(
-                        "Cannot skip " + pattern + ": it is not a regular expression, " + e.getDescription()
-                                + " (write for example '.*down_proj')",
-                        e);
-            }
+        skip.forEach(pattern -> checkPattern("skip", pattern));
+    }
+
+    private static void checkPattern(String what, String pattern) {
+        try {
+            Pattern.compile(pattern);
+        } catch (PatternSyntaxException e) {
+            throw new QuernException(
+                    "Cannot " + what + " " + pattern + ": it is not a regular expression, " + e.getDescription()
+                            + " (write for example '.*down_proj')",
+                    e);
         }
     }
 }

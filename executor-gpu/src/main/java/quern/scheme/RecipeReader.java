@@ -47,7 +47,10 @@ public final class RecipeReader {
             "scales",
             "percdamp",
             "true-sequential",
-            "skip");
+            "skip",
+            "overrides");
+
+    private static final List<String> OVERRIDE_KEYS = List.of("match", "bits", "group-size");
 
     private static final ObjectMapper YAML = YAMLMapper.builder()
             .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
@@ -130,7 +133,8 @@ public final class RecipeReader {
                     choice("scales", ScaleRule.values(), d.scales()),
                     number("percdamp", d.percdamp()),
                     bool("true-sequential", d.trueSequential()),
-                    texts("skip", d.skip()));
+                    texts("skip", d.skip()),
+                    overrides());
         } catch (QuernException e) {
             String sentence = String.valueOf(e.getMessage());
             throw sentence.contains(origin) ? e : new QuernException("Cannot read " + origin + ": " + sentence, e);
@@ -200,6 +204,31 @@ public final class RecipeReader {
                     each.isTextual() ? each.textValue() : refuse(key, each, "a regular expression, or a list of them"));
         }
         return texts;
+    }
+
+    private List<Recipe.LinearOverride> overrides() {
+        JsonNode value = yaml.get("overrides");
+        List<Recipe.LinearOverride> overrides = new ArrayList<>();
+        for (JsonNode each : value == null ? YAML.createArrayNode() : value) {
+            if (!value.isArray() || !each.isObject() || !each.path("match").isTextual()) {
+                return refuse(
+                        "overrides",
+                        value,
+                        "a list of entries with match, a regular expression, and bits or group-size");
+            }
+            for (var entry : each.properties()) {
+                if (!OVERRIDE_KEYS.contains(entry.getKey())) {
+                    throw new QuernException("Cannot read %s: %s is not a key of an override (the keys are %s)"
+                            .formatted(origin, entry.getKey(), String.join(", ", OVERRIDE_KEYS)));
+                }
+            }
+            RecipeReader reader = new RecipeReader(each, origin);
+            overrides.add(new Recipe.LinearOverride(
+                    each.path("match").textValue(),
+                    reader.integer("bits", Recipe.UNSAID),
+                    reader.integer("group-size", Recipe.UNSAID)));
+        }
+        return overrides;
     }
 
     private <T> T refuse(String key, JsonNode value, String expected) {

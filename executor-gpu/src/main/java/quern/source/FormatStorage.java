@@ -7,6 +7,7 @@ import org.jspecify.annotations.Nullable;
 import quern.format.Format;
 import quern.format.Formats;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
 import quern.tensor.TensorSpec;
@@ -16,20 +17,22 @@ final class FormatStorage implements Storage {
     @Override
     public @Nullable Packed read(StoredModel model) throws IOException {
         for (Format format : Formats.all()) {
-            Scheme scheme = format.scheme(model.quantization().values(), DType.F16);
-            if (scheme != null) {
-                return read(model, format, scheme);
+            Schemes schemes = format.schemes(model.quantization().values(), DType.F16);
+            if (schemes != null) {
+                return read(model, format, schemes);
             }
         }
         return null;
     }
 
-    private static Packed read(StoredModel model, Format format, Scheme scheme) throws IOException {
+    private static Packed read(StoredModel model, Format format, Schemes schemes) throws IOException {
         List<PackedTensor> tensors = new ArrayList<>();
         for (String linear : model.modulesWith(format.codes())) {
-            tensors.add(tensor(model, format, scheme, linear));
+            tensors.add(tensor(model, format, schemes.of(linear), linear));
         }
-        return new Packed(format.name() + ", " + description(scheme), tensors);
+        return new Packed(
+                format.name() + ", " + description(schemes.usual()) + (schemes.isOne() ? "" : ", some in others"),
+                tensors);
     }
 
     private static PackedTensor tensor(StoredModel model, Format format, Scheme scheme, String linear)

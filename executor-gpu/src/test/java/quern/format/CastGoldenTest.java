@@ -71,8 +71,8 @@ class CastGoldenTest {
             Matrix weight = new Matrix(rows, cols, HalfFloats.toFloats(source.read(tensor), spec.dtype(), rows * cols));
             QuantizedLinear q;
             try (Device device = Devices.open("java");
-                    Method.Solver solver = Methods.named(recipe.method()).solver(recipe, scheme, null, device)) {
-                q = solver.quantize(linear, weight).quantized();
+                    Method.Solver solver = Methods.named(recipe.method()).solver(recipe, null, device)) {
+                q = solver.quantize(linear, weight, scheme).quantized();
             }
             differing += compare(format, linear, q, expected);
             linears++;

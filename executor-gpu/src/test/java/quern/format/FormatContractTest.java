@@ -24,6 +24,7 @@ import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
 import quern.tensor.TensorSpec;
@@ -123,12 +124,13 @@ class FormatContractTest {
     @MethodSource("every_format_and_scheme")
     void a_scheme_survives_the_configuration(String name, Scheme scheme) throws Exception {
         Format format = Formats.named(name);
-        Map<String, Object> written = format.quantizationConfig(Recipe.DEFAULT, scheme, List.of(P), List.of());
+        Map<String, Object> written =
+                format.quantizationConfig(Recipe.DEFAULT, Schemes.all(scheme), List.of(P), List.of());
         ObjectMapper json = new ObjectMapper();
         @SuppressWarnings("unchecked")
         Map<String, Object> read = json.readValue(json.writeValueAsString(written), Map.class);
 
-        Scheme back = format.scheme(read, DType.BF16);
+        Scheme back = format.schemes(read, DType.BF16).usual();
 
         assertThat(back).isNotNull();
         assertThat(back.bits()).isEqualTo(scheme.bits());

@@ -21,6 +21,7 @@ import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
 
@@ -123,7 +124,8 @@ class GoldenWordsTest {
         List<String> quantized = List.of(
                 b + "q_proj", b + "k_proj", b + "v_proj", "model.layers.0.mlp.up_proj", "model.layers.1.mlp.up_proj");
 
-        Map<String, Object> gptq = Formats.named("gptq").quantizationConfig(Recipe.DEFAULT, scheme, quantized, kept);
+        Map<String, Object> gptq =
+                Formats.named("gptq").quantizationConfig(Recipe.DEFAULT, Schemes.all(scheme), quantized, kept);
 
         assertThat(((Map<?, ?>) gptq.get("dynamic")).keySet())
                 .extracting(Object::toString)
@@ -136,7 +138,7 @@ class GoldenWordsTest {
                 .as("GPTQModel refuses asymmetric v1 of anybody else")
                 .isEqualTo(List.of("quern:0.1.0", "gptqmodel:0.9.0"));
         assertThat(Formats.named("compressed-tensors")
-                        .quantizationConfig(Recipe.DEFAULT, scheme, quantized, kept)
+                        .quantizationConfig(Recipe.DEFAULT, Schemes.all(scheme), quantized, kept)
                         .get("ignore"))
                 .isEqualTo(List.of("lm_head", a + "q_proj", a + "k_proj", a + "v_proj", a + "o_proj", b + "o_proj"));
     }
@@ -170,9 +172,9 @@ class GoldenWordsTest {
                 new Recipe("rtn", "", 4, 16, true, false, ColumnOrder.OFF, ScaleRule.MAX, 0.01, false, List.of()));
         QuantizedLinear q;
         try (Device device = Devices.open("java");
-                Method.Solver solver =
-                        Methods.named("rtn").solver(recipe, format.scheme(recipe, DType.BF16), null, device)) {
-            q = solver.quantize("p", new Matrix(1, 32, weights)).quantized();
+                Method.Solver solver = Methods.named("rtn").solver(recipe, null, device)) {
+            q = solver.quantize("p", new Matrix(1, 32, weights), format.scheme(recipe, DType.BF16))
+                    .quantized();
         }
         List<ByteBuffer> packed = format.pack(q);
         assertThat(hex(packed.get(0))).startsWith("a1024c20594be1f6");

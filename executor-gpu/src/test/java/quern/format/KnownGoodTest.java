@@ -49,7 +49,7 @@ class KnownGoodTest {
         Checkpoint tensors = Checkpoint.open(new LocalStore(directory));
 
         Format format = Formats.of(block, DType.BF16);
-        Scheme scheme = format.scheme(block, DType.BF16);
+        Scheme scheme = format.schemes(block, DType.BF16).usual();
 
         assertThat(format.name()).isEqualTo(name);
         assertThat(scheme.bits()).isEqualTo(bits);

@@ -229,8 +229,8 @@ class GptqTest {
                 0.001,
                 false,
                 recipe.skip());
-        try (Method.Solver solver = new Gptq().solver(little, scheme, h, JAVA)) {
-            return solver.quantize("model.layers.0.mlp.up_proj", weight);
+        try (Method.Solver solver = new Gptq().solver(little, h, JAVA)) {
+            return solver.quantize("model.layers.0.mlp.up_proj", weight, scheme);
         }
     }
 

@@ -148,12 +148,9 @@ class LevelGridMethodTest {
         for (Method method : List.of(new Gptq(), new RoundToNearest())) {
             try (Device device = Devices.open("java");
                     Method.Solver solver = method.solver(
-                            Samples.recipe(scheme, ScaleRule.MAX),
-                            scheme,
-                            Samples.hessian(32, 64, random),
-                            device,
-                            3)) {
-                assertThat(solver.quantize("p", weight).quantized().divisor()).isEqualTo(448f * 6 / 3);
+                            Samples.recipe(scheme, ScaleRule.MAX), Samples.hessian(32, 64, random), device, 3)) {
+                assertThat(solver.quantize("p", weight, scheme).quantized().divisor())
+                        .isEqualTo(448f * 6 / 3);
             }
         }
     }

@@ -211,8 +211,8 @@ class MethodContractTest {
     static Method.Outcome quantize(
             Method method, Scheme scheme, ScaleRule rule, Hessian h, Matrix weight, Device device) {
         try (Method.Solver solver =
-                method.solver(Samples.recipe(scheme, rule), scheme, method.needsHessian() ? h : null, device)) {
-            return solver.quantize(NAME, weight);
+                method.solver(Samples.recipe(scheme, rule), method.needsHessian() ? h : null, device)) {
+            return solver.quantize(NAME, weight, scheme);
         }
     }
 

@@ -27,6 +27,7 @@ import quern.plan.Planner;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.store.LocalStore;
 import quern.tensor.DType;
 
@@ -109,7 +110,7 @@ class FamilyRunTest {
 
     private static Object ignored(String name) throws IOException {
         return Formats.named("compressed-tensors")
-                .quantizationConfig(Recipe.DEFAULT, SCHEME, List.of(), kept(name))
+                .quantizationConfig(Recipe.DEFAULT, Schemes.all(SCHEME), List.of(), kept(name))
                 .get("ignore");
     }
 

@@ -94,7 +94,6 @@ public final class ToyRun {
                 p.model(),
                 p.output(),
                 p.recipe(),
-                p.scheme(),
                 p.lossy(),
                 p.device(),
                 p.deviceType(),

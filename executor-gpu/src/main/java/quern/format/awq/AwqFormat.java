@@ -18,6 +18,7 @@ import quern.scheme.ColumnOrder;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
 import quern.tensor.TensorSource;
@@ -140,11 +141,11 @@ public final class AwqFormat implements Format {
 
     @Override
     public Map<String, Object> quantizationConfig(
-            Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept) {
+            Recipe recipe, Schemes schemes, List<String> quantized, List<String> kept) {
         Map<String, Object> block = new LinkedHashMap<>();
         block.put("quant_method", "awq");
         block.put("bits", BITS);
-        block.put("group_size", scheme.groupSize());
+        block.put("group_size", schemes.usual().groupSize());
         block.put("zero_point", true);
         block.put("version", "gemm");
         block.put("modules_to_not_convert", kept.isEmpty() ? null : KeptModules.parts(kept, quantized, name()));
@@ -152,7 +153,7 @@ public final class AwqFormat implements Format {
     }
 
     @Override
-    public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
+    public @Nullable Schemes schemes(Map<String, Object> quantizationConfig, DType weights) {
         Settings block = new Settings(quantizationConfig);
         String method = block.text("quant_method");
         boolean autoRound = "auto-round".equals(method) && "auto_round:auto_awq".equals(block.text("packing_format"));
@@ -165,6 +166,6 @@ public final class AwqFormat implements Format {
                     + " is not read, gemm is (use the original model)");
         }
         int groupSize = block.integer(block.has("q_group_size") ? "q_group_size" : "group_size");
-        return new Scheme(BITS, groupSize, false, false, ColumnOrder.OFF, scaleType(weights));
+        return Schemes.all(new Scheme(BITS, groupSize, false, false, ColumnOrder.OFF, scaleType(weights)));
     }
 }

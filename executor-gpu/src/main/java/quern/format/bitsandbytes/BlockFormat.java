@@ -21,6 +21,7 @@ import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
 import quern.tensor.TensorSource;
@@ -263,7 +264,7 @@ public final class BlockFormat implements Format {
 
     @Override
     public Map<String, Object> quantizationConfig(
-            Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept) {
+            Recipe recipe, Schemes schemes, List<String> quantized, List<String> kept) {
         Map<String, Object> block = Config.write(true, kept);
         block.put("bnb_4bit_quant_type", type);
         block.put("bnb_4bit_use_double_quant", nested);
@@ -273,12 +274,12 @@ public final class BlockFormat implements Format {
     }
 
     @Override
-    public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
+    public @Nullable Schemes schemes(Map<String, Object> quantizationConfig, DType weights) {
         Settings block = new Settings(quantizationConfig);
         boolean ours = Config.is(block, true)
                 && type.equals(block.text("bnb_4bit_quant_type"))
                 && nested == block.flag("bnb_4bit_use_double_quant", false);
-        return ours ? new Scheme(grid, BLOCK, 1, ColumnOrder.OFF, DType.F32) : null;
+        return ours ? Schemes.all(new Scheme(grid, BLOCK, 1, ColumnOrder.OFF, DType.F32)) : null;
     }
 
     private void require(boolean holds, String reason) {

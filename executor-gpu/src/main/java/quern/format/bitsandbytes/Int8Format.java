@@ -14,6 +14,7 @@ import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
 import quern.tensor.TensorSource;
@@ -114,14 +115,14 @@ public final class Int8Format implements Format {
 
     @Override
     public Map<String, Object> quantizationConfig(
-            Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept) {
+            Recipe recipe, Schemes schemes, List<String> quantized, List<String> kept) {
         return Config.write(false, kept);
     }
 
     @Override
-    public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
+    public @Nullable Schemes schemes(Map<String, Object> quantizationConfig, DType weights) {
         return Config.is(new Settings(quantizationConfig), false)
-                ? new Scheme(LevelGrid.INT8, -1, 1, ColumnOrder.OFF, DType.F32)
+                ? Schemes.all(new Scheme(LevelGrid.INT8, -1, 1, ColumnOrder.OFF, DType.F32))
                 : null;
     }
 }

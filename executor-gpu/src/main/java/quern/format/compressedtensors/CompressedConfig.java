@@ -13,6 +13,9 @@ import quern.format.Settings;
 
 /** The {@code quantization_config} block that all formats of the library share. */
 final class CompressedConfig {
+    /** The class that stands for all linears among targets. */
+    static final String LINEAR = "Linear";
+
     private static final String METHOD = "compressed-tensors";
 
     private CompressedConfig() {}
@@ -24,11 +27,27 @@ final class CompressedConfig {
      */
     static Map<String, Object> write(
             String format, Map<String, Object> weights, @Nullable Map<String, Object> activations, List<String> kept) {
+        return write(format, List.of(group(List.of(LINEAR), weights, activations)), kept);
+    }
+
+    /**
+     * Linears that are quantized alike.
+     *
+     * @param targets their full names, or the class of all that no other group names
+     */
+    static Map<String, Object> group(
+            List<String> targets, Map<String, Object> weights, @Nullable Map<String, Object> activations) {
         Map<String, Object> group = new LinkedHashMap<>();
-        group.put("targets", List.of("Linear"));
+        group.put("targets", targets);
         group.put("weights", weights);
         group.put("input_activations", activations);
         group.put("output_activations", null);
+        return group;
+    }
+
+    static Map<String, Object> write(String format, List<Map<String, Object>> groups, List<String> kept) {
+        Map<String, Object> named = new LinkedHashMap<>();
+        groups.forEach(group -> named.put("group_" + named.size(), group));
 
         List<String> ignore = new ArrayList<>(List.of("lm_head"));
         for (String name : kept) {
@@ -39,15 +58,33 @@ final class CompressedConfig {
         block.put("quant_method", METHOD);
         block.put("format", format);
         block.put("quantization_status", "compressed");
-        block.put("config_groups", Map.of("group_0", group));
+        block.put("config_groups", named);
         block.put("ignore", ignore);
         block.put("kv_cache_scheme", null);
         block.put("global_compression_ratio", null);
         return block;
     }
 
+    /** A group of a checkpoint's config. */
+    record Group(List<String> targets, Settings weights) {}
+
     /** How the weights of a checkpoint in one of these layouts are quantized; null where it is none of them. */
     static @Nullable Settings weights(Map<String, Object> quantizationConfig, String... formats) {
+        List<Group> groups = groups(quantizationConfig, formats);
+        if (groups == null) {
+            return null;
+        }
+        Set<Map<String, Object>> schemes = new LinkedHashSet<>();
+        groups.forEach(group -> schemes.add(group.weights().values()));
+        if (schemes.size() != 1) {
+            throw new QuernException("Cannot read this checkpoint: its quantization_config has " + schemes.size()
+                    + " different schemes of weights (more than one are read in the format pack-quantized only)");
+        }
+        return groups.get(0).weights();
+    }
+
+    /** The groups of a checkpoint in one of these layouts; null where it is none of them. */
+    static @Nullable List<Group> groups(Map<String, Object> quantizationConfig, String... formats) {
         Settings block = new Settings(quantizationConfig);
         String format = block.text("format");
         if (!METHOD.equals(block.text("quant_method"))
@@ -56,14 +93,11 @@ final class CompressedConfig {
             return null;
         }
         Settings groups = block.part("config_groups");
-        Set<Map<String, Object>> schemes = new LinkedHashSet<>();
+        List<Group> found = new ArrayList<>();
         for (String name : groups.values().keySet()) {
-            schemes.add(groups.part(name).part("weights").values());
+            Settings group = groups.part(name);
+            found.add(new Group(group.texts("targets"), group.part("weights")));
         }
-        if (schemes.size() != 1) {
-            throw new QuernException("Cannot read this checkpoint: its quantization_config has " + schemes.size()
-                    + " different schemes of weights (only one scheme per checkpoint is read)");
-        }
-        return new Settings(schemes.iterator().next());
+        return found;
     }
 }

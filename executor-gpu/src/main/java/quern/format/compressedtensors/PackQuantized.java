@@ -15,6 +15,7 @@ import quern.scheme.ColumnOrder;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
 import quern.tensor.TensorSource;
@@ -143,13 +144,18 @@ public final class PackQuantized implements Format {
     }
 
     @Override
-    public Map<String, Object> quantizationConfig(
-            Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept) {
-        return PackQuantizedConfig.write(scheme, kept);
+    public boolean mixes() {
+        return true;
     }
 
     @Override
-    public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
+    public Map<String, Object> quantizationConfig(
+            Recipe recipe, Schemes schemes, List<String> quantized, List<String> kept) {
+        return PackQuantizedConfig.write(schemes, quantized, kept);
+    }
+
+    @Override
+    public @Nullable Schemes schemes(Map<String, Object> quantizationConfig, DType weights) {
         return PackQuantizedConfig.read(quantizationConfig, scaleType(weights));
     }
 }

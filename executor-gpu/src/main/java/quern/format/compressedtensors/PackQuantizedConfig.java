@@ -1,5 +1,6 @@
 package quern.format.compressedtensors;
 
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -8,6 +9,7 @@ import quern.QuernException;
 import quern.format.Settings;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.tensor.DType;
 
 /** The {@code quantization_config} block of pack-quantized checkpoints, as it is written and as it is found. */
@@ -16,7 +18,15 @@ final class PackQuantizedConfig {
 
     private PackQuantizedConfig() {}
 
-    static Map<String, Object> write(Scheme scheme, List<String> kept) {
+    static Map<String, Object> write(Schemes schemes, List<String> quantized, List<String> kept) {
+        List<Map<String, Object>> groups = new ArrayList<>();
+        groups.add(CompressedConfig.group(List.of(CompressedConfig.LINEAR), weights(schemes.usual()), null));
+        schemes.others(quantized)
+                .forEach((scheme, linears) -> groups.add(CompressedConfig.group(linears, weights(scheme), null)));
+        return CompressedConfig.write(FORMAT, groups, kept);
+    }
+
+    private static Map<String, Object> weights(Scheme scheme) {
         boolean wholeRow = scheme.groupSize() == -1;
         Map<String, Object> weights = new LinkedHashMap<>();
         weights.put("num_bits", scheme.bits());
@@ -26,8 +36,7 @@ final class PackQuantizedConfig {
         weights.put("group_size", wholeRow ? null : scheme.groupSize());
         weights.put("dynamic", false);
         weights.put("actorder", wholeRow ? null : orderName(scheme.order()));
-
-        return CompressedConfig.write(FORMAT, weights, null, kept);
+        return weights;
     }
 
     private static @Nullable String orderName(ColumnOrder order) {
@@ -38,11 +47,34 @@ final class PackQuantizedConfig {
         };
     }
 
-    static @Nullable Scheme read(Map<String, Object> quantizationConfig, DType scaleType) {
-        Settings weights = CompressedConfig.weights(quantizationConfig, FORMAT);
-        if (weights == null) {
+    static @Nullable Schemes read(Map<String, Object> quantizationConfig, DType scaleType) {
+        List<CompressedConfig.Group> groups = CompressedConfig.groups(quantizationConfig, FORMAT);
+        if (groups == null) {
             return null;
         }
+        if (groups.isEmpty()) {
+            throw new QuernException(
+                    "Cannot read this checkpoint: its quantization_config has no config_groups (download the model again)");
+        }
+        Scheme usual = scheme(groups.get(0).weights(), scaleType);
+        Map<String, Scheme> named = new LinkedHashMap<>();
+        List<Schemes.Beginning> others = new ArrayList<>();
+        for (CompressedConfig.Group group : groups) {
+            Scheme scheme = scheme(group.weights(), scaleType);
+            for (String target : group.targets()) {
+                if (target.equals(CompressedConfig.LINEAR)) {
+                    usual = scheme;
+                } else if (target.startsWith("re:")) {
+                    others.add(Schemes.Beginning.of(target.substring(3), scheme));
+                } else {
+                    named.put(target, scheme);
+                }
+            }
+        }
+        return new Schemes(usual, named, others);
+    }
+
+    private static Scheme scheme(Settings weights, DType scaleType) {
         String strategy = weights.text("strategy");
         boolean wholeRow = "channel".equals(strategy);
         if (!wholeRow && !"group".equals(strategy)) {

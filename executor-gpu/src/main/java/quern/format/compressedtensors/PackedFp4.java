@@ -17,6 +17,7 @@ import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
 import quern.tensor.TensorSource;
@@ -174,7 +175,7 @@ public final class PackedFp4 implements Format {
 
     @Override
     public Map<String, Object> quantizationConfig(
-            Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept) {
+            Recipe recipe, Schemes schemes, List<String> quantized, List<String> kept) {
         Map<String, Object> weights = new LinkedHashMap<>();
         weights.put("num_bits", 4);
         weights.put("type", "float");
@@ -187,9 +188,9 @@ public final class PackedFp4 implements Format {
     }
 
     @Override
-    public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
+    public @Nullable Schemes schemes(Map<String, Object> quantizationConfig, DType weights) {
         return CompressedConfig.weights(quantizationConfig, layout) == null
                 ? null
-                : new Scheme(LevelGrid.E2M1, group, 1, ColumnOrder.OFF, scaleType);
+                : Schemes.all(new Scheme(LevelGrid.E2M1, group, 1, ColumnOrder.OFF, scaleType));
     }
 }

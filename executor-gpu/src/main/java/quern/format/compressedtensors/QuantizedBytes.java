@@ -20,6 +20,7 @@ import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
 import quern.tensor.TensorSource;
@@ -138,7 +139,7 @@ public final class QuantizedBytes implements Format {
 
     @Override
     public Map<String, Object> quantizationConfig(
-            Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept) {
+            Recipe recipe, Schemes schemes, List<String> quantized, List<String> kept) {
         return CompressedConfig.write(layout, arguments("channel", false), arguments("token", true), kept);
     }
 
@@ -154,10 +155,10 @@ public final class QuantizedBytes implements Format {
 
     /** Only what it writes; other granularities are read as sources. */
     @Override
-    public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
+    public @Nullable Schemes schemes(Map<String, Object> quantizationConfig, DType weights) {
         Settings found = CompressedConfig.weights(quantizationConfig, layout);
         return found != null && "channel".equals(found.text("strategy")) && found.flag("symmetric", true)
-                ? new Scheme(grid, -1, 1, ColumnOrder.OFF, scaleType(weights))
+                ? Schemes.all(new Scheme(grid, -1, 1, ColumnOrder.OFF, scaleType(weights)))
                 : null;
     }
 }

@@ -19,6 +19,7 @@ import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
 import quern.tensor.TensorSource;
@@ -123,7 +124,7 @@ public final class BlockFp8 implements Format {
 
     @Override
     public Map<String, Object> quantizationConfig(
-            Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept) {
+            Recipe recipe, Schemes schemes, List<String> quantized, List<String> kept) {
         List<String> left = new ArrayList<>(List.of("lm_head"));
         left.addAll(KeptModules.parts(kept, quantized, name()));
         Map<String, Object> block = new LinkedHashMap<>();
@@ -135,9 +136,9 @@ public final class BlockFp8 implements Format {
     }
 
     @Override
-    public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
+    public @Nullable Schemes schemes(Map<String, Object> quantizationConfig, DType weights) {
         boolean ours = "fp8".equals(new Settings(quantizationConfig).text("quant_method"))
                 && List.of(BLOCK, BLOCK).equals(quantizationConfig.get("weight_block_size"));
-        return ours ? new Scheme(LevelGrid.E4M3, BLOCK, BLOCK, ColumnOrder.OFF, DType.F32) : null;
+        return ours ? Schemes.all(new Scheme(LevelGrid.E4M3, BLOCK, BLOCK, ColumnOrder.OFF, DType.F32)) : null;
     }
 }

@@ -10,12 +10,12 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
-import quern.QuernException;
 import quern.format.KeptModules;
 import quern.format.Settings;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.tensor.DType;
 
 /** The {@code quantization_config} block of GPTQ checkpoints, as it is written and as it is found. */
@@ -31,43 +31,56 @@ final class GptqConfig {
     private GptqConfig() {}
 
     static Map<String, Object> write(
-            String format, Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept) {
+            String format, Recipe recipe, Schemes schemes, List<String> quantized, List<String> kept) {
+        Scheme usual = schemes.usual();
         Map<String, Object> block = new LinkedHashMap<>();
         block.put("quant_method", "gptq");
-        block.put("bits", scheme.bits());
-        block.put("group_size", scheme.groupSize());
-        block.put("sym", scheme.symmetric());
-        block.put("desc_act", scheme.order() == ColumnOrder.FULL);
-        block.put("static_groups", scheme.order() == ColumnOrder.STATIC);
+        block.putAll(codes(usual));
+        block.put("desc_act", usual.order() == ColumnOrder.FULL);
+        block.put("static_groups", usual.order() == ColumnOrder.STATIC);
         block.put("checkpoint_format", format);
         block.put("format", format);
         block.put("pack_dtype", "int32");
         block.put("lm_head", false);
         block.put("damp_percent", recipe.percdamp());
         block.put("true_sequential", recipe.trueSequential());
-        if (!kept.isEmpty()) {
-            // vLLM and GPTQModel read the first, transformers the second.
-            block.put("dynamic", exceptions(kept));
+        Map<String, Object> dynamic = new LinkedHashMap<>();
+        schemes.others(quantized)
+                .forEach((scheme, linears) -> withFused(linears)
+                        .forEach(name -> dynamic.put("+:^" + KeptModules.regex(name) + "$", codes(scheme))));
+        withFused(kept).forEach(name -> dynamic.put("-:^" + KeptModules.regex(name) + "$", Map.of()));
+        if (!dynamic.isEmpty()) {
+            block.put("dynamic", dynamic);
+        }
+        if (!kept.isEmpty()) { // what transformers reads in place of it
             block.put("modules_in_block_to_quantize", List.of(endings(quantized, kept)));
         }
         List<String> quantizer = new ArrayList<>(List.of("quern:0.1.0"));
-        if (!scheme.symmetric() && format.equals("gptq")) {
+        if (!usual.symmetric() && format.equals("gptq")) {
             quantizer.add(ZEROS_AS_IN);
         }
         Map<String, Object> meta = new LinkedHashMap<>();
         meta.put("quantizer", quantizer);
         meta.put("method", recipe.method());
-        meta.put("act_group_aware", scheme.order() == ColumnOrder.GROUP);
-        meta.put("static_groups", scheme.order() == ColumnOrder.STATIC);
+        meta.put("act_group_aware", usual.order() == ColumnOrder.GROUP);
+        meta.put("static_groups", usual.order() == ColumnOrder.STATIC);
         meta.put("scales", recipe.scales().name().toLowerCase(Locale.ROOT));
         block.put("meta", meta);
         return block;
     }
 
-    /** Regular expressions over full names, with the names of fused linears where all parts are kept. */
-    private static Map<String, Object> exceptions(List<String> kept) {
-        Set<String> names = new TreeSet<>(kept);
-        for (String name : kept) {
+    private static Map<String, Object> codes(Scheme scheme) {
+        Map<String, Object> codes = new LinkedHashMap<>();
+        codes.put("bits", scheme.bits());
+        codes.put("group_size", scheme.groupSize());
+        codes.put("sym", scheme.symmetric());
+        return codes;
+    }
+
+    /** Full names, and those of fused linears of which all parts are among them. */
+    private static Set<String> withFused(List<String> linears) {
+        Set<String> names = new TreeSet<>(linears);
+        for (String name : linears) {
             String parent = name.substring(0, name.lastIndexOf('.') + 1);
             FUSED.forEach((fused, parts) -> {
                 if (parts.stream().allMatch(part -> names.contains(parent + part))) {
@@ -75,11 +88,7 @@ final class GptqConfig {
                 }
             });
         }
-        Map<String, Object> exceptions = new LinkedHashMap<>();
-        for (String name : names) {
-            exceptions.put("-:^" + KeptModules.regex(name) + "$", Map.of());
-        }
-        return exceptions;
+        return names;
     }
 
     /**
@@ -106,19 +115,34 @@ final class GptqConfig {
         return Pattern.compile("^.*?\\.\\d+\\.").matcher(name).replaceFirst("");
     }
 
-    static @Nullable Scheme read(String format, Map<String, Object> quantizationConfig, DType scaleType) {
+    static @Nullable Schemes read(String format, Map<String, Object> quantizationConfig, DType scaleType) {
         Settings block = new Settings(quantizationConfig);
         if (!format.equals(formatOf(block))) {
             return null;
         }
-        refuseMixed(block.part("dynamic"));
-        return new Scheme(
-                block.integer("bits"),
-                block.has("group_size") ? block.integer("group_size") : -1,
-                block.flag("sym", true),
+        int groupSize = block.has("group_size") ? block.integer("group_size") : -1;
+        Scheme usual =
+                new Scheme(block.integer("bits"), groupSize, block.flag("sym", true), false, order(block), scaleType);
+        Settings dynamic = block.part("dynamic");
+        List<Schemes.Beginning> others = new ArrayList<>();
+        for (String pattern : dynamic.values().keySet()) {
+            if (!pattern.startsWith("-:")) {
+                others.add(other(pattern, dynamic.part(pattern), usual));
+            }
+        }
+        return new Schemes(usual, Map.of(), others);
+    }
+
+    /** A pattern, with or without the sign {@code +:}, holds from the beginning of a name. */
+    private static Schemes.Beginning other(String pattern, Settings change, Scheme usual) {
+        Scheme scheme = new Scheme(
+                change.has("bits") ? change.integer("bits") : usual.bits(),
+                change.has("group_size") ? change.integer("group_size") : usual.groupSize(),
+                change.flag("sym", usual.symmetric()),
                 false,
-                order(block),
-                scaleType);
+                usual.order(),
+                usual.scaleType());
+        return Schemes.Beginning.of(pattern.replaceFirst("^\\+:", ""), scheme);
     }
 
     /** The name of the layout, or null if it is not one of GPTQ's. */
@@ -144,14 +168,5 @@ final class GptqConfig {
             return ColumnOrder.FULL;
         }
         return meta.flag("act_group_aware", false) ? ColumnOrder.GROUP : ColumnOrder.OFF;
-    }
-
-    private static void refuseMixed(Settings dynamic) {
-        dynamic.values().forEach((pattern, change) -> {
-            if (!pattern.startsWith("-:")) {
-                throw new QuernException("Cannot read this checkpoint: its quantization_config gives the linears "
-                        + pattern + " a scheme of their own, " + change + " (only one scheme per checkpoint is read)");
-            }
-        });
     }
 }

@@ -13,6 +13,7 @@ import quern.scheme.ColumnOrder;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
 import quern.tensor.TensorSource;
@@ -154,9 +155,14 @@ public final class GptqFormat implements Format {
     }
 
     @Override
+    public boolean mixes() {
+        return true;
+    }
+
+    @Override
     public Map<String, Object> quantizationConfig(
-            Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept) {
-        return GptqConfig.write(name, recipe, scheme, quantized, kept);
+            Recipe recipe, Schemes schemes, List<String> quantized, List<String> kept) {
+        return GptqConfig.write(name, recipe, schemes, quantized, kept);
     }
 
     /** GPTQModel looks here first; the block is the same, without nesting. */
@@ -166,7 +172,7 @@ public final class GptqFormat implements Format {
     }
 
     @Override
-    public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
+    public @Nullable Schemes schemes(Map<String, Object> quantizationConfig, DType weights) {
         return GptqConfig.read(name, quantizationConfig, scaleType(weights));
     }
 }

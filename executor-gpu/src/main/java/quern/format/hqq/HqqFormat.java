@@ -20,6 +20,7 @@ import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
 import quern.tensor.TensorSource;
@@ -231,13 +232,13 @@ public final class HqqFormat implements Format {
 
     @Override
     public Map<String, Object> quantizationConfig(
-            Recipe recipe, Scheme scheme, List<String> quantized, List<String> kept) {
+            Recipe recipe, Schemes schemes, List<String> quantized, List<String> kept) {
         Map<String, Object> weights = new LinkedHashMap<>();
-        weights.put("nbits", scheme.bits());
+        weights.put("nbits", schemes.usual().bits());
         weights.put("channel_wise", true);
-        weights.put("group_size", scheme.groupSize());
+        weights.put("group_size", schemes.usual().groupSize());
         weights.put("optimize", true);
-        weights.put("round_zero", scheme.bits() == 4);
+        weights.put("round_zero", schemes.usual().bits() == 4);
         weights.put("axis", 1);
         weights.put("view_as_float", false);
         Map<String, Object> config = new LinkedHashMap<>();
@@ -255,17 +256,17 @@ public final class HqqFormat implements Format {
     }
 
     @Override
-    public @Nullable Scheme scheme(Map<String, Object> quantizationConfig, DType weights) {
+    public @Nullable Schemes schemes(Map<String, Object> quantizationConfig, DType weights) {
         Settings block = new Settings(quantizationConfig);
         if (!"hqq".equals(block.text("quant_method"))) {
             return null;
         }
         Settings found = block.part("quant_config").part("weight_quant_params");
-        return new Scheme(
+        return Schemes.all(new Scheme(
                 new IntegerGrid(found.integer("nbits"), false, false),
                 found.integer("group_size"),
                 1,
                 ColumnOrder.OFF,
-                scaleType(weights));
+                scaleType(weights)));
     }
 }
