@@ -189,6 +189,16 @@ public final class Planner {
     }
 
     private void refuseMixture(List<Plan.SitePlan> sites) {
+        for (Recipe.LinearOverride override : recipe.overrides()) {
+            Pattern match = Pattern.compile(override.match());
+            if (sites.stream()
+                    .flatMap(s -> s.linears().stream())
+                    .noneMatch(l -> match.matcher(l.name()).find())) {
+                throw new QuernException(
+                        "Cannot override %s: no linear that is quantized has that in its name (quern inspect shows the names)"
+                                .formatted(override.match()));
+            }
+        }
         long schemes = sites.stream()
                 .flatMap(s -> s.linears().stream())
                 .map(Plan.LinearPlan::scheme)

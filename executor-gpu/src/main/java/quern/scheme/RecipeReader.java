@@ -30,6 +30,7 @@ public final class RecipeReader {
             "compressed-tensors-w8a16",
             "gptq-w2",
             "gptq-w3",
+            "gptq-w4-w8",
             "gptq-w4a16-g128",
             "gptq-w4a16-g32",
             "gptq-w8a16",

@@ -7,6 +7,7 @@ import static org.assertj.core.api.Assertions.within;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -142,6 +143,34 @@ class FormatContractTest {
             assertThat(back.order() == ColumnOrder.FULL).isEqualTo(needsIndex);
         }
         assertThat(Formats.of(read, DType.BF16)).isSameAs(format);
+    }
+
+    static Stream<String> formats_that_mix() {
+        return Formats.all().stream().filter(Format::mixes).map(Format::name);
+    }
+
+    @ParameterizedTest
+    @MethodSource("formats_that_mix")
+    void every_linear_of_a_mixture_keeps_its_scheme(String name) throws Exception {
+        Format format = Formats.named(name);
+        Scheme usual = new Scheme(4, 128, true, false, ColumnOrder.STATIC, format.scaleType(DType.BF16));
+        Scheme wide = new Scheme(8, 64, true, false, ColumnOrder.STATIC, format.scaleType(DType.BF16));
+        Scheme narrow = new Scheme(3, 128, true, false, ColumnOrder.STATIC, format.scaleType(DType.BF16));
+        Map<String, Scheme> linears = new LinkedHashMap<>();
+        linears.put("model.layers.1.mlp.up_proj", usual);
+        linears.put("model.layers.1.mlp.gate_proj", usual);
+        linears.put("model.layers.1.mlp.down_proj", wide);
+        linears.put("model.layers.11.mlp.down_proj", narrow);
+        linears.put("model.layers.11.mlp.up_proj", usual);
+        Map<String, Object> written = format.quantizationConfig(
+                Recipe.DEFAULT, Schemes.of(linears), List.copyOf(linears.keySet()), List.of("model.layers.0.kept"));
+        ObjectMapper json = new ObjectMapper();
+        @SuppressWarnings("unchecked")
+        Map<String, Object> read = json.readValue(json.writeValueAsString(written), Map.class);
+
+        Schemes back = Formats.of(read, DType.BF16).schemes(read, DType.BF16);
+
+        linears.forEach((linear, scheme) -> assertThat(back.of(linear)).isEqualTo(scheme));
     }
 
     @Test

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -17,6 +18,7 @@ import quern.model.Model;
 import quern.plan.Plan;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
+import quern.scheme.RecipeReader;
 import quern.scheme.ScaleRule;
 import quern.store.Checkpoint;
 import quern.store.LocalStore;
@@ -97,6 +99,47 @@ class QuantizationTest {
         for (Plan.SitePlan site : plan.sites()) {
             assertThat(Verification.site(bench, site)).isEmpty();
         }
+    }
+
+    /** Where every layer is a stage, no linear depends on how others are quantized. */
+    @Test
+    void aMixtureIsMadeOfTheBytesOfItsParts() throws IOException {
+        List<Recipe> recipes = List.of(
+                read("{bits: 4, group-size: 32}"),
+                read("{bits: 8, group-size: 16}"),
+                read("{bits: 4, group-size: 32, overrides: [{match: v_proj, bits: 8, group-size: 16}]}"));
+        List<Checkpoint> written = new ArrayList<>();
+        for (Recipe recipe : recipes) {
+            String output = "mixture" + written.size();
+            Plan plan = plan(output, recipe, LAYERS);
+            ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+            written.add(Checkpoint.open(new LocalStore(folder.resolve(output))));
+            for (Plan.SitePlan site : plan.sites()) {
+                assertThat(Verification.site(Workbench.of(plan, ToyRun.STORES), site))
+                        .isEmpty();
+            }
+        }
+        for (String name : written.get(2).names()) {
+            Checkpoint part = written.get(name.contains("v_proj") ? 1 : 0);
+            assertThat(written.get(2).read(name)).as(name).isEqualTo(part.read(name));
+        }
+    }
+
+    private static Recipe read(String yaml) {
+        return Formats.named("gptq").settled(RecipeReader.read(yaml, "test"));
+    }
+
+    @Test
+    void refusesOverridesThatDoNothingAndFormatsWithOneWidth() throws IOException {
+        Path source = source();
+        Recipe typo = read("{group-size: 32, overrides: [{match: v_prj, bits: 8}]}");
+        assertThatThrownBy(() -> ToyRun.plan(source, folder.resolve("x"), typo, 1))
+                .hasMessage("Cannot override v_prj: no linear that is quantized has that in its name"
+                        + " (quern inspect shows the names)");
+        Recipe awq =
+                RecipeReader.read("{format: awq, group-size: 32, overrides: [{match: v_proj, group-size: 16}]}", "x");
+        assertThatThrownBy(() -> ToyRun.plan(source, folder.resolve("x"), awq, 1))
+                .hasMessageContaining("Cannot mix widths in format awq");
     }
 
     @Test

@@ -55,6 +55,11 @@ class RecipeReaderTest {
                 percdamp: 0.05
                 true-sequential: true
                 skip: [".*down_proj", "model.layers.0.*"]
+                overrides:
+                  - match: v_proj
+                    bits: 8
+                  - match: '\\.0\\.'
+                    group-size: 64
                 """;
         assertThat(RecipeReader.read(yaml, "x"))
                 .isEqualTo(new Recipe(
@@ -68,7 +73,21 @@ class RecipeReaderTest {
                         ScaleRule.MSE,
                         0.05,
                         true,
-                        List.of(".*down_proj", "model.layers.0.*")));
+                        List.of(".*down_proj", "model.layers.0.*"),
+                        List.of(
+                                new Recipe.LinearOverride("v_proj", 8, Recipe.UNSAID),
+                                new Recipe.LinearOverride("\\.0\\.", Recipe.UNSAID, 64))));
+    }
+
+    @Test
+    void the_first_override_that_fits_counts() {
+        Recipe recipe = RecipeReader.read(
+                "{bits: 4, overrides: [{match: v_proj, bits: 8}, {match: layers.0, bits: 3, group-size: 64}]}", "x");
+        assertThat(recipe.of("model.layers.0.self_attn.v_proj").bits()).isEqualTo(8);
+        assertThat(recipe.of("model.layers.0.self_attn.v_proj").groupSize()).isEqualTo(Recipe.UNSAID);
+        assertThat(recipe.of("model.layers.0.self_attn.q_proj").bits()).isEqualTo(3);
+        assertThat(recipe.of("model.layers.0.self_attn.q_proj").groupSize()).isEqualTo(64);
+        assertThat(recipe.of("model.layers.1.self_attn.q_proj").bits()).isEqualTo(4);
     }
 
     @ParameterizedTest
@@ -88,6 +107,11 @@ class RecipeReaderTest {
                 "'ternary: true' | my.yaml: Cannot use ternary codes here",
                 "'skip: [3]' | my.yaml: skip is 3 (it must be a regular expression, or a list of them)",
                 "'skip: \"(\"' | my.yaml: Cannot skip (: it is not a regular expression",
+                "'overrides: {match: x}' | my.yaml: overrides is {\"match\":\"x\"} (it must be a list of entries",
+                "'overrides: [{bits: 4}]' | my.yaml: overrides is [{\"bits\":4}] (it must be a list of entries",
+                "'overrides: [{match: x, bit: 4}]' | my.yaml: bit is not a key of an override (the keys are match,",
+                "'overrides: [{match: x, bits: 5}]' | my.yaml: Cannot quantize to 5 bits",
+                "'overrides: [{match: (, bits: 4}]' | my.yaml: Cannot override (: it is not a regular expression",
                 "'method: [gptq]' | my.yaml: method is [\"gptq\"] (it must be a word)",
                 "'- 4' | my.yaml: it is not a list of keys and values",
                 "'bits: [' | my.yaml: it is not YAML at line",
