@@ -23,8 +23,8 @@ import quern.demo.Demo;
 import quern.evaluate.Score;
 import quern.format.Formats;
 import quern.hadoop.Stores;
-import quern.method.Methods;
 import quern.model.Model;
+import quern.plan.Gathering;
 import quern.progress.Progress;
 import quern.report.Report;
 import quern.report.Summary;
@@ -156,7 +156,7 @@ public final class Application implements Commands, AutoCloseable {
         TokenWindows further = null;
         TokenWindows evaluation = null;
         Recipe recipe = Formats.named(request.recipe().format()).settled(request.recipe());
-        boolean calibrates = Methods.named(recipe.method()).needsHessian();
+        boolean calibrates = Gathering.of(recipe).any();
         if (calibrates || demo) {
             try (Tokenizer tokenizer = Tokenizer.read(model.store())) {
                 Calibration text = new Calibration(spark.sql(), tokenizer, new HubDatasets(environment, spark.sight()));

@@ -22,7 +22,7 @@ import org.apache.spark.resource.ResourceInformation;
 import org.apache.spark.resource.ResourceProfile;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
-import quern.method.Hessian;
+import quern.method.Statistics;
 import quern.plan.Plan;
 import quern.run.Hessians;
 import quern.run.Pass;
@@ -94,7 +94,7 @@ public final class SparkRunner implements PlanRunner {
                         SortedTiles reduced = new SortedTiles(sorted);
                         ArrayList<SiteManifest> results = new ArrayList<>();
                         for (Plan.SitePlan site : partitioner.sites(TaskContext.getPartitionId())) {
-                            results.add(Tasks.reduced(bench, pass, site, reduced.hessian(site), own));
+                            results.add(Tasks.reduced(bench, pass, site, reduced.statistics(bench.plan(), site), own));
                         }
                         busy.add(own);
                         return List.of(bytes(results)).iterator();
@@ -211,13 +211,13 @@ public final class SparkRunner implements PlanRunner {
         }
 
         /** The sum of the tiles of the next site; zero if there are none, as for an expert that no token reached. */
-        Hessian hessian(Plan.SitePlan site) {
-            Hessians.Sum sum = new Hessians.Sum(site.inputs());
+        Statistics statistics(Plan plan, Plan.SitePlan site) {
+            Hessians.Sum sum = Hessians.sum(plan, site);
             long key = PassTiles.siteKey(site);
             while (tiles.hasNext() && PassTiles.siteKey(tiles.head()._1()) == key) {
                 sum.add(tiles.next()._2());
             }
-            return sum.hessian();
+            return sum.statistics();
         }
     }
 

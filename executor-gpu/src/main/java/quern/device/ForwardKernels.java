@@ -136,6 +136,14 @@ public interface ForwardKernels {
     void addGram(DeviceMatrix x, DeviceMatrix gram);
 
     /**
+     * largest = max(largest, |x|) in each column, of values as they are; a NaN stays.
+     *
+     * @param x tokens x inputs, compute type or F32
+     * @param largest 1 x inputs, F32
+     */
+    void raiseLargest(DeviceMatrix x, DeviceMatrix largest);
+
+    /**
      * @param length tokens of a sequence
      * @param scale what scores are multiplied by
      * @param window a token sees itself and the window - 1 tokens before it; 0 for all

@@ -35,8 +35,17 @@ public final class Shrinkage {
     private Shrinkage() {}
 
     /** Whether it gains by being shrunk. */
-    public static boolean needed(Hessian hessian) {
-        return hessian.tokens() < (long) TOKENS_OF_INPUT * hessian.sum().rows();
+    public static boolean needed(long tokens, int inputs) {
+        return tokens < (long) TOKENS_OF_INPUT * inputs;
+    }
+
+    /** Of all statistics: magnitudes are bounded by what all experts see. */
+    public static Statistics toward(Statistics all, Statistics own) {
+        Hessian ofAll = all.hessian();
+        Hessian ofOwn = own.hessian();
+        Matrix sum =
+                ofAll == null || ofOwn == null ? null : toward(ofAll, ofOwn).sum();
+        return new Statistics(Math.max(1, own.tokens()), sum, all.largest());
     }
 
     /**
@@ -58,7 +67,16 @@ public final class Shrinkage {
     }
 
     /** For the report. */
-    public static String note(Hessian own) {
+    public static String note(Statistics own) {
+        Hessian hessian = own.hessian();
+        return hessian == null
+                ? own.tokens()
+                        + " calibration tokens reached this expert; the magnitudes of its inputs are those of all experts"
+                        + " of the layer"
+                : note(hessian);
+    }
+
+    static String note(Hessian own) {
         return own.tokens() == 0
                 ? "no calibration token reached this expert; its Hessian is that of all experts of the layer"
                 : String.format(

@@ -85,6 +85,11 @@ public record Plan(
         return Schemes.of(linears);
     }
 
+    /** What calibration has to tell. */
+    public Gathering gathering() {
+        return Gathering.of(recipe);
+    }
+
     public int layers() {
         return stages.get(stages.size() - 1).end();
     }

@@ -255,9 +255,10 @@ public final class Planner {
 
     private List<Plan.Stage> stages() {
         int layers = model.layers();
-        int count = Methods.named(recipe.method()).needsHessian() ? request.stages() : 1;
+        Gathering gathering = Gathering.of(recipe);
+        int count = gathering.any() ? request.stages() : 1;
         if (count == 0) {
-            count = recipe.bits() >= 4 ? layers : 1;
+            count = recipe.bits() >= 4 || !gathering.hessians() ? layers : 1;
         }
         if (recipe.trueSequential() && count == layers && layers > 1) {
             if (request.stages() != 0) {

@@ -2,12 +2,15 @@ package quern.run;
 
 import java.util.ArrayList;
 import java.util.List;
-import quern.method.Hessian;
+import org.jspecify.annotations.Nullable;
+import quern.method.Statistics;
+import quern.plan.Plan;
 import quern.tensor.Matrix;
 
 /**
- * Hessians on their way from parts to sites: cut into tiles of the lower triangle, so that no message is large, and folded
- * in the order of the parts, so that the sum has the same bits wherever it is formed.
+ * Statistics on their way from parts to sites. Hessians are cut into tiles of the lower triangle, so that no message is large, and folded
+ * in the order of the parts, so that the sum has the same bits wherever it is formed. The largest magnitudes of the inputs are a tile
+ * above the diagonal, where none of a Hessian is.
  */
 public final class Hessians {
     /** Rows and columns of a tile: 1 MiB of floats. */
@@ -16,10 +19,10 @@ public final class Hessians {
     private Hessians() {}
 
     /**
-     * A tile of one part's Hessian. A class and not a record: Spark's Kryo cannot read records.
+     * A tile of one part's Hessian, or its largest magnitudes. A class and not a record: Spark's Kryo cannot read records.
      */
     public static final class Tile {
-        final long tokens;
+        final long tokens; // of the part; 0 but in one tile of it
         final int row;
         final int col;
         final int cols;
@@ -32,58 +35,78 @@ public final class Hessians {
             this.cols = cols;
             this.values = values;
         }
+
+        private boolean ofMagnitudes() {
+            return col > row;
+        }
     }
 
-    /** The tiles of a Hessian, row by row of the lower triangle. */
-    static List<Tile> tiles(Matrix gram, long tokens) {
-        int n = gram.rows();
+    /** The tiles of a part's statistics: of the Hessian row by row of the lower triangle, then the magnitudes. */
+    static List<Tile> tiles(Statistics part) {
         List<Tile> tiles = new ArrayList<>();
-        for (int row = 0; row < n; row += TILE) {
+        Matrix sum = part.sum();
+        int n = sum == null ? 0 : sum.rows();
+        for (int row = 0; sum != null && row < n; row += TILE) {
             int rows = Math.min(TILE, n - row);
             for (int col = 0; col <= row; col += TILE) {
                 int cols = Math.min(TILE, n - col);
                 float[] values = new float[rows * cols];
                 for (int r = 0; r < rows; r++) {
-                    System.arraycopy(gram.values(), (row + r) * n + col, values, r * cols, cols);
+                    System.arraycopy(sum.values(), (row + r) * n + col, values, r * cols, cols);
                 }
-                tiles.add(new Tile(tokens, row, col, cols, values));
+                tiles.add(new Tile(tiles.isEmpty() ? part.tokens() : 0, row, col, cols, values));
             }
         }
+        if (part.largest() != null) {
+            tiles.add(new Tile(tiles.isEmpty() ? part.tokens() : 0, 0, TILE, part.largest().length, part.largest()));
+        }
         return tiles;
+    }
+
+    /** Of what the plan gathers for a site. */
+    public static Sum sum(Plan plan, Plan.SitePlan site) {
+        return new Sum(
+                site.inputs(), plan.gathering().hessians(), plan.gathering().magnitudes());
     }
 
     /** Adds up tiles in the order in which they are given; each place of the matrix must get its parts in part order. */
     public static final class Sum {
         private final int n;
-        private final float[] sum;
+        private final float @Nullable [] sum;
+        private final float @Nullable [] largest;
         private long tokens;
 
-        public Sum(int n) {
+        Sum(int n, boolean hessian, boolean magnitudes) {
             this.n = n;
-            this.sum = new float[Math.multiplyExact(n, n)];
+            this.sum = hessian ? new float[Math.multiplyExact(n, n)] : null;
+            this.largest = magnitudes ? new float[n] : null;
         }
 
         public void add(Tile tile) {
-            int cols = tile.cols;
-            for (int r = 0; r < tile.values.length / cols; r++) {
-                int at = (tile.row + r) * n + tile.col;
-                for (int c = 0; c < cols; c++) {
-                    sum[at + c] += tile.values[r * cols + c];
+            tokens += tile.tokens;
+            if (largest != null && tile.ofMagnitudes()) {
+                for (int i = 0; i < n; i++) {
+                    largest[i] = Math.max(largest[i], tile.values[i]);
                 }
-            }
-            if (tile.row == 0) { // once per part
-                tokens += tile.tokens;
+            } else if (sum != null) {
+                int cols = tile.cols;
+                for (int r = 0; r < tile.values.length / cols; r++) {
+                    int at = (tile.row + r) * n + tile.col;
+                    for (int c = 0; c < cols; c++) {
+                        sum[at + c] += tile.values[r * cols + c];
+                    }
+                }
             }
         }
 
-        /** The whole symmetric matrix. */
-        public Hessian hessian() {
-            for (int r = 0; r < n; r++) {
+        /** Of all parts, with the whole symmetric matrix. */
+        public Statistics statistics() {
+            for (int r = 0; sum != null && r < n; r++) {
                 for (int c = 0; c < r; c++) {
                     sum[c * n + r] = sum[r * n + c];
                 }
             }
-            return new Hessian(new Matrix(n, n, sum), tokens);
+            return new Statistics(tokens, sum == null ? null : new Matrix(n, n, sum), largest);
         }
     }
 }

@@ -49,12 +49,12 @@ public final class LocalRunner implements PlanRunner {
                 plan,
                 sites,
                 (bench, site, w) -> {
-                    Hessians.Sum sum = new Hessians.Sum(site.inputs());
+                    Hessians.Sum sum = Hessians.sum(plan, site);
                     long key = PassTiles.siteKey(site);
                     for (Map<Long, List<Hessians.Tile>> tiles : tilesOfPart) {
                         tiles.getOrDefault(key, List.of()).forEach(sum::add);
                     }
-                    return Tasks.reduced(bench, pass, site, sum.hessian(), w);
+                    return Tasks.reduced(bench, pass, site, sum.statistics(), w);
                 },
                 watch,
                 (site, manifest) -> done.accept(manifest));

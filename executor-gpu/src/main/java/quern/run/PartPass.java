@@ -15,30 +15,28 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import quern.calibrate.RowFile;
 import quern.device.DeviceMatrix;
+import quern.method.Statistics;
 import quern.model.DecoderLayer;
 import quern.model.LayerRun;
 import quern.model.Linear;
 import quern.model.Site;
 import quern.model.Tap;
 import quern.model.Weights;
+import quern.plan.Gathering;
 import quern.plan.Plan;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
-import quern.tensor.Matrix;
 
 /**
  * One part on its way through the layers of a pass: each {@link #next} runs a stretch of a layer, one expert or all between experts,
- * over the whole part and gives the Hessians of tapped sites that are complete then. The part's hidden states stay on the device
+ * over the whole part and gives the statistics of tapped sites that are complete then. The part's hidden states stay on the device
  * between layers; a layer's weights are loaded once for the part.
  *
  * <p>Batches are taken in order and each Hessian is summed in that order, so the result depends on the plan alone.
  */
-final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoCloseable {
-    /**
-     * @param gram n x n, lower triangle
-     * @param tokens that are summed in it
-     */
-    record PartHessian(int layer, int site, Matrix gram, long tokens) {}
+final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
+    /** @param statistics of the part's tokens; of the sum, the lower triangle */
+    record OfSite(int layer, int site, Statistics statistics) {}
 
     private final Workbench bench;
     private final Pass pass;
@@ -63,7 +61,7 @@ final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoClosea
     }
 
     @Override
-    public List<PartHessian> next() {
+    public List<OfSite> next() {
         if (!hasNext()) {
             throw new NoSuchElementException();
         }
@@ -78,13 +76,13 @@ final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoClosea
         }
     }
 
-    private List<PartHessian> advance() throws IOException {
+    private List<OfSite> advance() throws IOException {
         Running now = running == null ? new Running() : running;
         running = now;
         if (now.advance()) {
             return now.taps.expertsDone();
         }
-        List<PartHessian> rest = now.taps.layerDone();
+        List<OfSite> rest = now.taps.layerDone();
         now.close();
         running = null;
         layer++;
@@ -135,11 +133,11 @@ final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoClosea
         }
     }
 
-    /** The Hessians of the layer's tapped sites, growing batch by batch; that of an expert is let go when the next one's turn comes. */
+    /** The statistics of the layer's tapped sites, growing batch by batch; that of an expert is let go when the next one's turn comes. */
     private final class Taps implements Tap, AutoCloseable {
         private final Map<String, Plan.SitePlan> sites = new HashMap<>(); // by name
         private final Map<Integer, Plan.SitePlan> pools = new LinkedHashMap<>(); // by rank
-        private final Map<Plan.SitePlan, Growing> grams = new LinkedHashMap<>();
+        private final Map<Plan.SitePlan, Growing> growing = new LinkedHashMap<>();
         private long nanos;
 
         Taps() {
@@ -160,67 +158,95 @@ final class PartPass implements Iterator<List<PartPass.PartHessian>>, AutoClosea
             long start = System.nanoTime();
             Plan.SitePlan tapped = sites.get(site.name());
             if (tapped != null) {
-                Growing growing = grams.computeIfAbsent(tapped, s -> new Growing(s.inputs()));
-                bench.device().forward().addGram(x, growing.gram);
-                growing.tokens += x.rows();
+                growing.computeIfAbsent(tapped, s -> new Growing(s.inputs())).add(x);
             }
             nanos += System.nanoTime() - start;
         }
 
-        /** The Hessians of experts, which no further batch comes to. */
-        List<PartHessian> expertsDone() {
+        /** Those of experts, which no further batch comes to. */
+        List<OfSite> expertsDone() {
             List<Plan.SitePlan> done =
-                    grams.keySet().stream().filter(Plan.SitePlan::ofExpert).toList();
-            List<PartHessian> hessians = new ArrayList<>();
+                    growing.keySet().stream().filter(Plan.SitePlan::ofExpert).toList();
+            List<OfSite> statistics = new ArrayList<>();
             for (Plan.SitePlan site : done) {
-                Growing growing = Objects.requireNonNull(grams.remove(site));
-                try (growing) {
+                try (Growing expert = Objects.requireNonNull(growing.remove(site))) {
                     Plan.SitePlan pool = pools.get(site.rank());
                     if (pool != null) {
-                        grams.computeIfAbsent(pool, p -> new Growing(p.inputs()))
-                                .add(growing);
+                        growing.computeIfAbsent(pool, p -> new Growing(p.inputs()))
+                                .add(expert);
                     }
-                    hessians.add(growing.hessian(site));
+                    statistics.add(expert.of(site));
                 }
             }
-            return hessians;
+            return statistics;
         }
 
-        List<PartHessian> layerDone() {
-            List<PartHessian> hessians = new ArrayList<>();
-            grams.forEach((site, growing) -> hessians.add(growing.hessian(site)));
-            return hessians;
+        List<OfSite> layerDone() {
+            List<OfSite> statistics = new ArrayList<>();
+            growing.forEach((site, all) -> statistics.add(all.of(site)));
+            return statistics;
         }
 
         @Override
         public void close() {
-            grams.values().forEach(Growing::close);
+            growing.values().forEach(Growing::close);
         }
     }
 
-    /** A Hessian that grows. */
+    /** The statistics of a site while they grow. */
     private final class Growing implements AutoCloseable {
-        private DeviceMatrix gram; // inputs x inputs, F32
+        private @Nullable DeviceMatrix gram; // inputs x inputs, F32
+        private final @Nullable DeviceMatrix largest; // 1 x inputs, F32
         private long tokens;
 
         Growing(int inputs) {
-            gram = bench.device().zeros(inputs, inputs, DType.F32);
+            Gathering gathering = bench.plan().gathering();
+            gram = gathering.hessians() ? bench.device().zeros(inputs, inputs, DType.F32) : null;
+            largest = gathering.magnitudes() ? bench.device().zeros(1, inputs, DType.F32) : null;
+        }
+
+        void add(DeviceMatrix x) {
+            if (gram != null) {
+                bench.device().forward().addGram(x, gram);
+            }
+            if (largest != null) {
+                bench.device().forward().raiseLargest(x, largest);
+            }
+            tokens += x.rows();
         }
 
         void add(Growing other) {
-            DeviceMatrix before = gram;
-            gram = bench.device().forward().add(before, other.gram);
-            before.close();
+            if (gram != null && other.gram != null) {
+                DeviceMatrix before = gram;
+                gram = bench.device().forward().add(before, other.gram);
+                before.close();
+            }
+            if (largest != null && other.largest != null) {
+                bench.device().forward().raiseLargest(other.largest, largest);
+            }
             tokens += other.tokens;
         }
 
-        PartHessian hessian(Plan.SitePlan site) {
-            return new PartHessian(layer, site.index(), bench.device().download(gram), tokens);
+        OfSite of(Plan.SitePlan site) {
+            return new OfSite(
+                    layer,
+                    site.index(),
+                    new Statistics(
+                            tokens,
+                            gram == null ? null : bench.device().download(gram),
+                            largest == null
+                                    ? null
+                                    : bench.device().download(largest).values()));
         }
 
         @Override
         public void close() {
-            gram.close();
+            if (gram != null) {
+                gram.close();
+            }
+            if (largest != null) {
+                largest.close();
+            }
         }
     }
 

@@ -61,9 +61,9 @@ public final class PassTiles implements Iterator<PassTiles.PartTile>, AutoClosea
     @Override
     public boolean hasNext() {
         while (ready.isEmpty() && pass.hasNext()) {
-            for (PartPass.PartHessian h : pass.next()) {
-                for (Hessians.Tile tile : Hessians.tiles(h.gram(), h.tokens())) {
-                    ready.add(new PartTile(h.layer(), h.site(), part, tile));
+            for (PartPass.OfSite s : pass.next()) {
+                for (Hessians.Tile tile : Hessians.tiles(s.statistics())) {
+                    ready.add(new PartTile(s.layer(), s.site(), part, tile));
                 }
             }
         }

@@ -11,7 +11,7 @@ import java.util.Objects;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
-import quern.method.Methods;
+import quern.method.Statistics;
 import quern.plan.Plan;
 import quern.store.BlobStore;
 
@@ -40,13 +40,13 @@ public final class Quantization {
     public record Result(List<SiteManifest> sites, List<Tasks.ShardManifest> shards, Stopwatch watch) {}
 
     public Result run() throws IOException {
-        if (!Methods.named(plan.recipe().method()).needsHessian()) {
+        if (!plan.gathering().any()) {
             listener.stage("layers", 0, plan.layers());
             runner.each(
                     plan,
                     "quantize",
                     new ArrayList<>(unfinished(0, plan.layers())),
-                    (bench, site, w) -> Tasks.solve(bench, site, null, w),
+                    (bench, site, w) -> Tasks.solve(bench, site, Statistics.NONE, w),
                     watch,
                     this::done);
         } else if (plan.layerParallel()) {

@@ -14,10 +14,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.stream.Stream;
-import org.jspecify.annotations.Nullable;
-import quern.method.Hessian;
 import quern.method.Method;
 import quern.method.Shrinkage;
+import quern.method.Statistics;
 import quern.plan.Plan;
 import quern.scheme.QuantizedLinear;
 import quern.store.Checkpoint;
@@ -36,36 +35,36 @@ public final class Tasks {
     private Tasks() {}
 
     /**
-     * What becomes of a site's Hessian when it is complete: the site is quantized, but for an expert that too few tokens reached. Its
-     * Hessian is stored, and so is that of all experts together; {@link #solveUncovered} comes when both are there. A round of further
+     * What becomes of a site's statistics when they are complete: the site is quantized, but for an expert that too few tokens reached.
+     * Its own are stored, and so are those of all experts together; {@link #solveUncovered} comes when both are there. A round of further
      * tokens only adds to what is stored.
      */
-    public static SiteManifest reduced(Workbench bench, Pass pass, Plan.SitePlan site, Hessian hessian, Stopwatch watch)
-            throws IOException {
+    public static SiteManifest reduced(
+            Workbench bench, Pass pass, Plan.SitePlan site, Statistics statistics, Stopwatch watch) throws IOException {
         if (pass.round() > 0) {
-            Hessian sum = HessianFile.plus(stored(bench, site, pass.round() - 1), hessian);
+            Statistics sum = stored(bench, site, pass.round() - 1).plus(statistics);
             store(bench, site, pass.round(), sum, watch);
             return SiteManifest.waiting(site.layer(), site.index(), sum.tokens());
         }
-        if (site.isPool() || (site.ofExpert() && Shrinkage.needed(hessian))) {
-            store(bench, site, 0, hessian, watch);
-            return SiteManifest.waiting(site.layer(), site.index(), hessian.tokens());
+        if (site.isPool() || (site.ofExpert() && Shrinkage.needed(statistics.tokens(), site.inputs()))) {
+            store(bench, site, 0, statistics, watch);
+            return SiteManifest.waiting(site.layer(), site.index(), statistics.tokens());
         }
-        return solve(bench, site, hessian, hessian.tokens(), -1, List.of(), watch);
+        return solve(bench, site, statistics, statistics.tokens(), -1, List.of(), watch);
     }
 
-    private static void store(Workbench bench, Plan.SitePlan site, int round, Hessian hessian, Stopwatch watch)
+    private static void store(Workbench bench, Plan.SitePlan site, int round, Statistics statistics, Stopwatch watch)
             throws IOException {
         String file = bench.folder().hessian(site.layer(), site.index(), round);
         watch.time(Phase.WRITE, () -> {
-            HessianFile.write(bench.output(), file, hessian);
+            StatisticsFile.write(bench.output(), file, site.inputs(), statistics);
             return file;
         });
     }
 
-    /** The Hessian after a round. */
-    private static Hessian stored(Workbench bench, Plan.SitePlan site, int round) throws IOException {
-        return HessianFile.read(bench.output(), bench.folder().hessian(site.layer(), site.index(), round));
+    /** The statistics after a round. */
+    private static Statistics stored(Workbench bench, Plan.SitePlan site, int round) throws IOException {
+        return StatisticsFile.read(bench.output(), bench.folder().hessian(site.layer(), site.index(), round));
     }
 
     /** An expert that few tokens reached, and the last round of further tokens that were drawn on for it. */
@@ -78,21 +77,21 @@ public final class Tasks {
     static SiteManifest solveUncovered(Workbench bench, Uncovered uncovered, Stopwatch watch) throws IOException {
         Plan.SitePlan site = uncovered.site();
         int round = uncovered.round();
-        Hessian own = stored(bench, site, round);
+        Statistics own = stored(bench, site, round);
         long further = round == 0 ? -1 : own.tokens() - stored(bench, site, 0).tokens();
         List<String> notes = new ArrayList<>();
         if (round > 0) {
             notes.add(further + " of the " + own.tokens()
                     + " tokens that calibrated it are of further text, drawn on for it");
         }
-        if (!Shrinkage.needed(own)) {
+        if (!Shrinkage.needed(own.tokens(), site.inputs())) {
             return solve(bench, site, own, own.tokens(), further, notes, watch);
         }
         Plan.SitePlan pool = bench.plan().pools(site.layer(), site.layer() + 1).stream()
                 .filter(p -> p.rank() == site.rank())
                 .findFirst()
                 .orElseThrow();
-        Hessian all = stored(bench, pool, 0);
+        Statistics all = stored(bench, pool, 0);
         if (all.tokens() == 0) { // no token reached any of them: the solver says so, and rounds to nearest
             return solve(bench, site, own, 0, further, notes, watch);
         }
@@ -101,15 +100,15 @@ public final class Tasks {
     }
 
     /** Quantizes the linears of one site, packs them and writes the piece. */
-    public static SiteManifest solve(Workbench bench, Plan.SitePlan site, @Nullable Hessian hessian, Stopwatch watch)
+    public static SiteManifest solve(Workbench bench, Plan.SitePlan site, Statistics statistics, Stopwatch watch)
             throws IOException {
-        return solve(bench, site, hessian, hessian == null ? 0 : hessian.tokens(), -1, List.of(), watch);
+        return solve(bench, site, statistics, statistics.tokens(), -1, List.of(), watch);
     }
 
     private static SiteManifest solve(
             Workbench bench,
             Plan.SitePlan site,
-            @Nullable Hessian hessian,
+            Statistics statistics,
             long tokens,
             long further,
             List<String> notes,
@@ -122,8 +121,9 @@ public final class Tasks {
         float largest = site.linears().stream().anyMatch(l -> l.scheme().dividesScales())
                 ? watch.time(Phase.LOAD, () -> largest(bench, site))
                 : 0;
-        try (Method.Solver solver =
-                watch.time(Phase.SOLVE, () -> bench.method().solver(plan.recipe(), hessian, bench.device(), largest))) {
+        try (Method.Solver solver = watch.time(
+                Phase.SOLVE,
+                () -> bench.method().solver(plan.recipe(), statistics.hessian(), bench.device(), largest))) {
             for (Plan.LinearPlan linear : site.linears()) {
                 Matrix weight = watch.time(
                         Phase.LOAD, () -> bench.model().weight(bench.model().linear(site.layer(), linear.name())));

@@ -412,6 +412,27 @@ abstract class ForwardContract extends SolveContract {
         }
     }
 
+    @ParameterizedTest
+    @CsvSource({"1, 5", "300, 40"})
+    void the_largest_magnitude_of_each_column_is_kept(int tokens, int inputs) {
+        for (DType type : List.of(DType.F32, compute)) {
+            try (DeviceMatrix x = device.upload(random(tokens, inputs), type);
+                    DeviceMatrix more = device.upload(random(tokens, inputs), type);
+                    DeviceMatrix largest = device.zeros(1, inputs, DType.F32)) {
+                forward.raiseLargest(x, largest);
+                forward.raiseLargest(more, largest);
+                float[] expected = new float[inputs];
+                for (DeviceMatrix each : List.of(x, more)) {
+                    Matrix values = device.download(each);
+                    for (int i = 0; i < values.values().length; i++) {
+                        expected[i % inputs] = Math.max(expected[i % inputs], Math.abs(values.values()[i]));
+                    }
+                }
+                assertThat(device.download(largest).values()).isEqualTo(expected);
+            }
+        }
+    }
+
     @Test
     void results_do_not_depend_on_what_other_threads_do() throws Exception {
         AttentionShape shape = new AttentionShape(150, 3, 1, 32, 32, 0.2f, 0);

@@ -7,4 +7,18 @@ interface FloatRows extends DeviceMatrix {
     void read(int row, int col, int count, float[] to, int at);
 
     void write(int row, int col, int count, float[] from, int at);
+
+    /** Makes each element of this, a single row, no smaller than any magnitude in the same column of another matrix. */
+    default void raise(FloatRows matrix) {
+        float[] largest = new float[cols()];
+        float[] row = new float[cols()];
+        read(0, 0, largest.length, largest, 0);
+        for (int r = 0; r < matrix.rows(); r++) {
+            matrix.read(r, 0, row.length, row, 0);
+            for (int c = 0; c < row.length; c++) {
+                largest[c] = Math.max(largest[c], Math.abs(row[c]));
+            }
+        }
+        write(0, 0, largest.length, largest, 0);
+    }
 }

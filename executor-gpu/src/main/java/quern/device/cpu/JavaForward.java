@@ -301,4 +301,9 @@ final class JavaForward implements ForwardKernels {
             }
         }
     }
+
+    @Override
+    public void raiseLargest(DeviceMatrix x, DeviceMatrix largest) {
+        JavaDevice.own(largest).raise(JavaDevice.own(x));
+    }
 }

@@ -351,6 +351,18 @@ final class OneDnnForward implements ForwardKernels {
         }
     }
 
+    @Override
+    public void raiseLargest(DeviceMatrix x, DeviceMatrix largest) {
+        NativeMatrix in = CpuDevice.own(x);
+        if (in.dtype() == DType.F32) {
+            CpuDevice.own(largest).raise(in);
+        } else {
+            try (NativeMatrix floats = device.as(in, DType.F32)) {
+                CpuDevice.own(largest).raise(floats);
+            }
+        }
+    }
+
     static Primitive.Arg arg(int number, NativeMatrix matrix) {
         return new Primitive.Arg(number, matrix.address());
     }
