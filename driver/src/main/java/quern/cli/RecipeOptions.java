@@ -10,6 +10,8 @@ import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 import quern.QuernException;
+import quern.format.Format;
+import quern.format.Formats;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
 import quern.scheme.RecipeReader;
@@ -18,21 +20,8 @@ import quern.scheme.ScaleRule;
 /** What to do with the model: a recipe, and plain options that override its values. */
 final class RecipeOptions {
     private static final List<String> METHODS = List.of("gptq", "rtn", "hqq");
-    private static final List<String> FORMATS = List.of(
-            "gptq",
-            "gptq_v2",
-            "awq",
-            "compressed-tensors",
-            "compressed-tensors-int8",
-            "compressed-tensors-fp8",
-            "compressed-tensors-nvfp4",
-            "compressed-tensors-mxfp4",
-            "fp8",
-            "hqq",
-            "bitsandbytes-nf4",
-            "bitsandbytes-nf4-nested",
-            "bitsandbytes-fp4",
-            "bitsandbytes-int8");
+    private static final List<String> FORMATS =
+            Formats.all().stream().map(Format::name).toList();
 
     @Option(
             names = "--recipe",

@@ -19,6 +19,11 @@ public interface Format {
     /** The name by which a recipe asks for it. */
     String name();
 
+    /** The file of {@code conf/formats} that says who reads it, without its ending. */
+    default String readers() {
+        return name();
+    }
+
     /** The type that scales are stored in, for a model whose weights are of type {@code weights}. */
     DType scaleType(DType weights);
 

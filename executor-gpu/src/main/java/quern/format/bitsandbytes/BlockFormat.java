@@ -75,6 +75,11 @@ public final class BlockFormat implements Format {
     }
 
     @Override
+    public String readers() {
+        return "bitsandbytes";
+    }
+
+    @Override
     public DType scaleType(DType weights) {
         return DType.F32;
     }

@@ -31,6 +31,11 @@ public final class Int8Format implements Format {
     }
 
     @Override
+    public String readers() {
+        return "bitsandbytes";
+    }
+
+    @Override
     public DType scaleType(DType weights) {
         return DType.F32;
     }

@@ -49,6 +49,11 @@ public final class GptqFormat implements Format {
     }
 
     @Override
+    public String readers() {
+        return "gptq";
+    }
+
+    @Override
     public DType scaleType(DType weights) {
         return DType.F16;
     }

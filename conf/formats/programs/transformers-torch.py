@@ -1,0 +1,10 @@
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPTQConfig
+
+path = "{path}"
+device = "auto" if torch.cuda.is_available() else "cpu"
+model = AutoModelForCausalLM.from_pretrained(path, device_map=device,
+    quantization_config=GPTQConfig(bits={bits}, backend="torch"))
+tokenizer = AutoTokenizer.from_pretrained(path)
+inputs = tokenizer("Once upon a time", return_tensors="pt").to(model.device)
+print(tokenizer.decode(model.generate(**inputs, max_new_tokens=40)[0]))
