@@ -3,6 +3,7 @@ package quern.app;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -45,9 +46,9 @@ public final class Application implements Commands, AutoCloseable {
         return run(progress -> {
             Session spark = session();
             QuantizeJob.Settings settings = settings(spark, request, progress);
-            Report report = new QuantizeJob(spark.context(), spark.stores(), settings, progress).run();
+            List<Report> reports = new QuantizeJob(spark.context(), spark.stores(), settings, progress).run();
             progress.close();
-            System.out.println(Summary.of(report));
+            reports.forEach(report -> System.out.println(Summary.of(report)));
             return 0;
         });
     }
@@ -57,7 +58,7 @@ public final class Application implements Commands, AutoCloseable {
         return run(progress -> {
             Session spark = session();
             QuantizeJob.Settings settings = settings(spark, request, progress);
-            PlanText.lines(QuantizeJob.plan(spark.context(), spark.stores(), settings))
+            PlanText.lines(QuantizeJob.plans(spark.context(), spark.stores(), settings))
                     .forEach(System.out::println);
             return 0;
         });
@@ -155,8 +156,12 @@ public final class Application implements Commands, AutoCloseable {
         TokenWindows calibration = null;
         TokenWindows further = null;
         TokenWindows evaluation = null;
-        Recipe recipe = Formats.named(request.recipe().format()).settled(request.recipe());
-        boolean calibrates = Gathering.of(recipe).any();
+        Map<String, Recipe> recipes = new LinkedHashMap<>();
+        request.recipes()
+                .forEach((name, recipe) ->
+                        recipes.put(name, Formats.named(recipe.format()).settled(recipe)));
+        boolean calibrates = recipes.values().stream()
+                .anyMatch(recipe -> Gathering.of(recipe).any());
         if (calibrates || demo) {
             try (Tokenizer tokenizer = Tokenizer.read(model.store())) {
                 Calibration text = new Calibration(spark.sql(), tokenizer, new HubDatasets(environment, spark.sight()));
@@ -194,9 +199,9 @@ public final class Application implements Commands, AutoCloseable {
         return new QuantizeJob.Settings(
                 request.model().name(),
                 source,
-                absolute(request.out().orElse(request.model().name() + "-quantized")),
-                recipe,
-                stages(request, model),
+                outputs(absolute(request.out().orElse(request.model().name() + "-quantized")), recipes),
+                request.targetBpw().isPresent() ? request.targetBpw().getAsDouble() : null,
+                request.targetBpw().isPresent() ? model.layers() : stages(request, model, recipes.size()),
                 request.maxShardBytes(),
                 request.resume(),
                 calibration,
@@ -204,8 +209,25 @@ public final class Application implements Commands, AutoCloseable {
                 evaluation);
     }
 
+    /** One recipe is written to the folder itself, several to folders of their names. */
+    private static List<QuantizeJob.Output> outputs(String out, Map<String, Recipe> recipes) {
+        return recipes.entrySet().stream()
+                .map(named -> new QuantizeJob.Output(
+                        recipes.size() == 1 ? out : out + "/" + named.getKey(), named.getValue()))
+                .toList();
+    }
+
     /** 0 lets the planner choose. */
-    private static int stages(QuantizeRequest request, Model model) {
+    private static int stages(QuantizeRequest request, Model model, int recipes) {
+        if (recipes > 1) {
+            if (request.stages().isPresent()
+                    || request.propagation().filter(Propagation.EXACT::equals).isPresent()) {
+                throw new QuernException(
+                        "Cannot share one calibration among %d recipes so: later layers would see what one of them makes of the earlier ones (leave --propagation and --stages away, or quantize one after the other)"
+                                .formatted(recipes));
+            }
+            return model.layers();
+        }
         if (request.stages().isPresent()) {
             return request.stages().getAsInt();
         }

@@ -8,10 +8,67 @@ import java.util.Map;
 import quern.plan.ByteCount;
 import quern.plan.Plan;
 import quern.plan.Propagation;
+import quern.scheme.Scheme;
 
 /** A plan as a person reads it. */
 final class PlanText {
     private PlanText() {}
+
+    /** The first plan, and what the others that share its calibration do otherwise. */
+    static List<String> lines(List<Plan> plans) {
+        List<String> lines = new ArrayList<>(lines(plans.get(0)));
+        for (Plan plan : plans.subList(1, plans.size())) {
+            line(lines, "and, plan", plan.id());
+            line(lines, "to", plan.output());
+            recipe(plan, lines);
+            output(plan, lines);
+        }
+        return lines;
+    }
+
+    private static void recipe(Plan plan, List<String> lines) {
+        line(
+                lines,
+                "recipe",
+                "%s, %d bits in groups of %s, %s, act-order %s, scales by %s, format %s"
+                        .formatted(
+                                plan.recipe().method(),
+                                plan.schemes().usual().bits(),
+                                plan.schemes().usual().groupSize() == -1
+                                        ? "a whole row"
+                                        : plan.schemes().usual().groupSize(),
+                                plan.recipe().ternary()
+                                        ? "ternary"
+                                        : plan.recipe().symmetric() ? "symmetric" : "asymmetric",
+                                lower(plan.recipe().actOrder()),
+                                lower(plan.recipe().scales()),
+                                plan.recipe().format()));
+        Map<Scheme, List<String>> others = plan.schemes()
+                .others(plan.sites().stream()
+                        .flatMap(s -> s.linears().stream())
+                        .map(Plan.LinearPlan::name)
+                        .toList());
+        others.forEach((scheme, linears) -> line(
+                lines,
+                "",
+                "%d bits in groups of %s: %d linears, %s"
+                        .formatted(
+                                scheme.bits(),
+                                scheme.groupSize() == -1 ? "a whole row" : scheme.groupSize(),
+                                linears.size(),
+                                linears.get(0) + (linears.size() == 1 ? "" : " and others"))));
+    }
+
+    private static void output(Plan plan, List<String> lines) {
+        line(
+                lines,
+                "output",
+                plan.shards().size()
+                        + (plan.shards().size() == 1 ? " file, " : " files, ")
+                        + ByteCount.text(plan.shards().stream()
+                                .mapToLong(Plan.Shard::bytes)
+                                .sum()));
+    }
 
     static List<String> lines(Plan plan) {
         List<String> lines = new ArrayList<>();
@@ -22,22 +79,7 @@ final class PlanText {
             line(lines, "", lossy(plan.lossy()));
         }
         line(lines, "to", plan.output());
-        line(
-                lines,
-                "recipe",
-                "%s, %d bits in groups of %s, %s, act-order %s, scales by %s, format %s"
-                        .formatted(
-                                plan.recipe().method(),
-                                plan.recipe().bits(),
-                                plan.recipe().groupSize() == -1
-                                        ? "a whole row"
-                                        : plan.recipe().groupSize(),
-                                plan.recipe().ternary()
-                                        ? "ternary"
-                                        : plan.recipe().symmetric() ? "symmetric" : "asymmetric",
-                                lower(plan.recipe().actOrder()),
-                                lower(plan.recipe().scales()),
-                                plan.recipe().format()));
+        recipe(plan, lines);
         line(lines, "layers", plan.layers() + ", " + plan.sites().size() + " sites, " + linears + " linears");
         experts(plan, lines);
         kept(plan).forEach(text -> line(lines, "kept as it is", text));
@@ -69,14 +111,7 @@ final class PlanText {
             line(lines, "calibration", "none: this method reads weights only");
         }
         Plan.Cost cost = plan.cost();
-        line(
-                lines,
-                "output",
-                plan.shards().size()
-                        + (plan.shards().size() == 1 ? " file, " : " files, ")
-                        + ByteCount.text(plan.shards().stream()
-                                .mapToLong(Plan.Shard::bytes)
-                                .sum()));
+        output(plan, lines);
         line(lines, "reads, writes", ByteCount.text(cost.readBytes()) + ", " + ByteCount.text(cost.writtenBytes()));
         line(lines, "memory of a task", ByteCount.text(cost.memoryBytes()));
         cost.memory().forEach(t -> line(lines, "", "%10s  %s".formatted(ByteCount.text(t.bytes()), t.name())));

@@ -3,21 +3,28 @@ package quern.app;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.TreeMap;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.calibration.TokenWindows;
 import quern.evaluate.Score;
+import quern.format.Formats;
 import quern.model.Model;
+import quern.plan.Gathering;
 import quern.plan.Plan;
 import quern.plan.Planner;
 import quern.progress.Progress;
 import quern.report.Report;
 import quern.run.CalibrationTokens;
+import quern.run.MixedWidths;
 import quern.run.PassTiles;
 import quern.run.Phase;
 import quern.run.Publication;
@@ -30,6 +37,7 @@ import quern.run.Tasks;
 import quern.run.Verification;
 import quern.run.Workbench;
 import quern.scheme.Recipe;
+import quern.scheme.Schemes;
 import quern.spark.EvaluationJob;
 import quern.spark.SparkRunner;
 import quern.store.BlobStore;
@@ -37,11 +45,15 @@ import quern.store.Checkpoint;
 
 /** One {@code quern quantize} from its plan to its report. */
 final class QuantizeJob {
+    /** Those that are tried for a target of bits a weight. */
+    private static final List<Integer> WIDTHS = List.of(2, 3, 4, 8);
+
     private final JavaSparkContext spark;
     private final StoreOpener stores;
     private final Settings settings;
     private final Progress progress;
     private final long started = System.nanoTime();
+    private @Nullable Score before; // of the model in full precision
 
     QuantizeJob(JavaSparkContext spark, StoreOpener stores, Settings settings, Progress progress) {
         this.spark = spark;
@@ -53,7 +65,8 @@ final class QuantizeJob {
     /**
      * @param name what a person calls the model
      * @param source where it is
-     * @param output where the result goes
+     * @param outputs what is made of it; several share the calibration
+     * @param targetBpw what the widths of linears come to; null where the recipe says them
      * @param stages 0 for the default of the width
      * @param calibration none where the method needs none
      * @param further windows for experts that too few tokens reach, none where there are no experts
@@ -62,8 +75,8 @@ final class QuantizeJob {
     record Settings(
             String name,
             String source,
-            String output,
-            Recipe recipe,
+            List<Output> outputs,
+            @Nullable Double targetBpw,
             int stages,
             long maxShardBytes,
             boolean resume,
@@ -71,18 +84,67 @@ final class QuantizeJob {
             @Nullable TokenWindows further,
             @Nullable TokenWindows evaluation) {}
 
-    static Plan plan(JavaSparkContext spark, StoreOpener stores, Settings settings) throws IOException {
+    /** @param folder where the result goes */
+    record Output(String folder, Recipe recipe) {}
+
+    static List<Plan> plans(JavaSparkContext spark, StoreOpener stores, Settings settings) throws IOException {
         Model model = Model.open(stores.open(settings.source()));
+        Planner.Machine machine = Cluster.machine(spark, model.operands());
+        if (settings.targetBpw() != null) {
+            List<Plan> widths = widths(settings, model, machine);
+            new MixedWidths(widths).require(settings.targetBpw());
+            return widths;
+        }
+        List<Plan> plans = new ArrayList<>();
+        for (Output output : settings.outputs()) {
+            Plan plan = plan(settings, model, machine, output);
+            for (Plan other : plans) {
+                if (other.id().equals(plan.id())) {
+                    throw new QuernException(
+                            "Cannot quantize twice alike: what goes to %s is what goes to %s (leave one away)"
+                                    .formatted(plan.output(), other.output()));
+                }
+            }
+            plans.add(plan);
+        }
+        return plans;
+    }
+
+    private static Plan plan(Settings settings, Model model, Planner.Machine machine, Output output)
+            throws IOException {
+        Planner.Tokens tokens =
+                Gathering.of(output.recipe()).any() ? tokens(settings.calibration(), settings.further()) : null;
         return Planner.plan(
                 model,
                 new Planner.Request(
                         settings.source(),
-                        settings.output(),
-                        settings.recipe(),
+                        output.folder(),
+                        output.recipe(),
                         settings.stages(),
                         settings.maxShardBytes(),
-                        tokens(settings.calibration(), settings.further()),
-                        Cluster.machine(spark, model.operands())));
+                        tokens,
+                        machine));
+    }
+
+    /** The one recipe at each width that its format has. */
+    private static List<Plan> widths(Settings settings, Model model, Planner.Machine machine) throws IOException {
+        Output output = settings.outputs().get(0);
+        if (!Formats.named(output.recipe().format()).mixes()) {
+            throw new QuernException(
+                    "Cannot use --target-bpw with format %s: its config has one width for all linears (use --format gptq or compressed-tensors)"
+                            .formatted(output.recipe().format()));
+        }
+        if (!Gathering.of(output.recipe()).hessians()) {
+            throw new QuernException(
+                    "Cannot use --target-bpw with method %s: what a width costs is told by Hessians (use --method gptq)"
+                            .formatted(output.recipe().method()));
+        }
+        List<Plan> plans = new ArrayList<>();
+        for (int bits : WIDTHS) {
+            Recipe recipe = output.recipe().with(bits, List.of());
+            plans.add(plan(settings, model, machine, new Output(output.folder(), recipe)));
+        }
+        return plans;
     }
 
     private static Planner.@Nullable Tokens tokens(@Nullable TokenWindows asked, @Nullable TokenWindows further) {
@@ -101,51 +163,113 @@ final class QuantizeJob {
                         further.sha256());
     }
 
-    Report run() throws IOException {
-        Plan plan = plan(spark, stores, settings);
-        BlobStore output = stores.open(settings.output());
-        OutputFolder.claim(output, plan, settings.resume());
-        OutputFolder.begin(output, plan);
+    List<Report> run() throws IOException {
+        List<Plan> plans = plans(spark, stores, settings);
+        Plan gathering = Quantization.gathering(plans);
+        for (Plan plan : plans) {
+            OutputFolder.claim(stores.open(plan.output()), plan, settings.resume());
+        }
+        for (Plan plan : plans) {
+            OutputFolder.begin(stores.open(plan.output()), plan);
+        }
         try {
-            PlanText.lines(plan).forEach(progress::say);
+            PlanText.lines(plans).forEach(progress::say);
             Sight sight = new Sight(spark, stores);
-            sight.require("write to", settings.output(), new RunFolder(plan.id()).plan());
-            return sight.reaches(plan.model(), "config.json")
-                    ? run(plan, output)
-                    : run(new SourceCopy(stores.open(plan.model()), output, progress).of(plan), output);
+            for (Plan plan : plans) {
+                sight.require("write to", plan.output(), new RunFolder(plan.id()).plan());
+            }
+            if (sight.reaches(gathering.model(), "config.json")) {
+                return run(plans);
+            }
+            SourceCopy copy = new SourceCopy(stores.open(gathering.model()), stores.open(gathering.output()), progress);
+            String elsewhere = copy.of(gathering).model();
+            return run(plans.stream().map(plan -> plan.from(elsewhere)).toList());
         } catch (QuernException e) {
-            OutputFolder.clean(output); // what the user must mend is not mended by going on
+            for (Plan plan : plans) {
+                OutputFolder.clean(stores.open(plan.output())); // what the user must mend is not mended by going on
+            }
             throw e;
         }
     }
 
-    private Report run(Plan plan, BlobStore output) throws IOException {
+    private List<Report> run(List<Plan> plans) throws IOException {
+        Plan gathering = Quantization.gathering(plans);
         TokenWindows tokens = settings.calibration();
         if (tokens != null) {
             List<int[]> windows = new ArrayList<>(tokens.windows());
             if (settings.further() != null) {
                 windows.addAll(settings.further().windows());
             }
-            CalibrationTokens.write(output, plan, windows);
+            CalibrationTokens.write(stores.open(gathering.output()), gathering, windows);
         }
         SparkRunner runner = new SparkRunner(spark, stores);
-        Quantization.Result result;
-        try (LayerProgress watched = new LayerProgress(plan, progress)) {
-            result = new Quantization(plan, runner, output, watched).run();
-        }
         Model model = Model.open(stores.open(settings.source()));
-        Report report = new Publication(plan, model, output)
+        List<Report> reports = new ArrayList<>();
+        try (LayerProgress watched = new LayerProgress(plans.get(0), progress)) {
+            Quantization quantization = new Quantization(plans, runner, stores, watched);
+            quantization.solve();
+            if (settings.targetBpw() != null) {
+                reports.add(mixed(plans, quantization, runner, model));
+            } else {
+                for (Plan plan : plans) {
+                    reports.add(publish(plan, runner, model, quantization.write(plan, quantization.sites(plan)), null));
+                }
+            }
+        }
+        Workbench.release(gathering);
+        for (Plan plan : plans) {
+            Workbench.release(plan);
+            stores.open(plan.output()).delete(RunFolder.ROOT);
+        }
+        return reports;
+    }
+
+    /** Chooses a width for each linear, and puts the checkpoint together from the pieces of all widths. */
+    private Report mixed(List<Plan> widths, Quantization quantization, SparkRunner runner, Model model)
+            throws IOException {
+        double target = Objects.requireNonNull(settings.targetBpw());
+        MixedWidths.Choice choice = new MixedWidths(widths)
+                .choose(widths.stream().map(quantization::sites).toList(), target);
+        Map<Integer, List<String>> linears = choice.widthOfLinear().keySet().stream()
+                .collect(Collectors.groupingBy(
+                        linear -> choice.widthOfLinear().get(linear), TreeMap::new, Collectors.toList()));
+        linears.forEach((bits, some) -> progress.say("%d bits for %d linears".formatted(bits, some.size())));
+        int usual = linears.entrySet().stream()
+                .max(Comparator.comparingInt(e -> e.getValue().size()))
+                .orElseThrow()
+                .getKey();
+        List<Recipe.LinearOverride> overrides = new ArrayList<>();
+        linears.forEach((bits, some) -> {
+            if (bits != usual) {
+                String names = some.stream().map(Pattern::quote).collect(Collectors.joining("|"));
+                overrides.add(new Recipe.LinearOverride("^(" + names + ")$", bits, Recipe.UNSAID));
+            }
+        });
+        Output output = settings.outputs().get(0);
+        Plan plan = plan(
+                        settings,
+                        model,
+                        Cluster.machine(spark, model.operands()),
+                        new Output(output.folder(), output.recipe().with(usual, overrides)))
+                .from(widths.get(0).model());
+        Report report = publish(plan, runner, model, quantization.write(plan, choice.sites()), choice);
+        Workbench.release(plan);
+        return report;
+    }
+
+    private Report publish(
+            Plan plan, SparkRunner runner, Model model, Quantization.Result result, MixedWidths.@Nullable Choice choice)
+            throws IOException {
+        BlobStore output = stores.open(plan.output());
+        return new Publication(plan, model, output)
                 .publish(result.shards(), Map.of("quern", Version.NUMBER, "model", settings.name()), files -> {
                     verify(plan, runner, output);
-                    Report facts = report(plan, runner, model, result);
+                    Report facts = report(plan, runner, model, result, choice);
                     write(output, "report.json", facts.json());
                     write(output, "report.html", facts.html());
                     files.addAll(List.of("report.json", "report.html"));
                     return facts;
                 });
-        Workbench.release(plan);
-        output.delete(RunFolder.ROOT);
-        return report;
     }
 
     /** Promise 6: nothing is called done before it has been read again. */
@@ -163,7 +287,13 @@ final class QuantizeJob {
         }
     }
 
-    private Report report(Plan plan, SparkRunner runner, Model model, Quantization.Result result) {
+    private Report report(
+            Plan plan,
+            SparkRunner runner,
+            Model model,
+            Quantization.Result result,
+            MixedWidths.@Nullable Choice choice) {
+        Schemes schemes = plan.schemes();
         Map<String, Double> seconds = new LinkedHashMap<>();
         for (Phase phase : Phase.values()) {
             seconds.put(phase.label(), result.watch().seconds(phase));
@@ -181,6 +311,7 @@ final class QuantizeJob {
                         site.tokens(),
                         l.outputs(),
                         l.inputs(),
+                        schemes.of(l.name()).bits(),
                         l.loss(),
                         l.roundToNearest(),
                         l.notes()));
@@ -193,7 +324,7 @@ final class QuantizeJob {
                 model.config().modelType(),
                 settings.source(),
                 plan.lossy() == null ? null : PlanText.lossy(plan.lossy()),
-                settings.output(),
+                plan.output(),
                 plan.recipe(),
                 PlanText.propagation(plan),
                 tokens == null
@@ -211,6 +342,14 @@ final class QuantizeJob {
                 new Report.Machine(plan.deviceType(), runner.name(), peaks.size()),
                 new Report.Memory(plan.cost().memoryBytes() * plan.cost().slots(), peaks),
                 size(plan, model, result),
+                choice == null
+                        ? null
+                        : new Report.Widths(
+                                Objects.requireNonNull(settings.targetBpw()),
+                                choice.bitsPerWeight(),
+                                choice.curve().stream()
+                                        .map(p -> new Report.Point(p.bitsPerWeight(), p.loss()))
+                                        .toList()),
                 evaluation(plan),
                 Version.all());
     }
@@ -227,13 +366,17 @@ final class QuantizeJob {
         }
         progress.say("evaluating on %s, %d windows of %d tokens"
                 .formatted(text.source(), text.windows().size(), text.length()));
-        Score before = EvaluationJob.run(spark, stores, plan.model(), null, text.windows());
-        Score after = EvaluationJob.run(spark, stores, settings.output(), plan.model(), text.windows());
+        Score full = before;
+        if (full == null) {
+            full = EvaluationJob.run(spark, stores, plan.model(), null, text.windows());
+            before = full;
+        }
+        Score after = EvaluationJob.run(spark, stores, plan.output(), plan.model(), text.windows());
         return new Report.Evaluation(
                 text.source(),
                 text.windows().size(),
                 text.length(),
-                before.perplexity(),
+                full.perplexity(),
                 after.perplexity(),
                 after.meanKl(),
                 after.agreement());

@@ -5,8 +5,11 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 import quern.QuernException;
@@ -27,9 +30,9 @@ final class RecipeOptions {
             names = "--recipe",
             paramLabel = "NAME|FILE",
             description = "A recipe by name (see conf/recipes) or a YAML file. The options below override its values."
-                    + " Default: gptq-w4a16-g128.")
-    @Nullable
-    String recipe;
+                    + " Several (--recipe A --recipe B) share one calibration, and are written to folders of their names"
+                    + " in --out. Default: gptq-w4a16-g128.")
+    List<String> recipes = new ArrayList<>();
 
     @Option(
             names = "--method",
@@ -52,6 +55,15 @@ final class RecipeOptions {
     @Option(names = "--bits", paramLabel = "N", description = "2, 3, 4 or 8. Default: 4, or what the format has.")
     @Nullable
     Integer bits;
+
+    @Option(
+            names = "--target-bpw",
+            paramLabel = "X",
+            description =
+                    "In place of --bits: so many bits a weight on average, scales included, such as 3.5. Every linear is"
+                            + " tried at each width, and those widths are taken whose losses sum up to the least.")
+    @Nullable
+    Double targetBpw;
 
     @Option(
             names = "--group-size",
@@ -96,8 +108,20 @@ final class RecipeOptions {
                     + " measured.")
     boolean trueSequential;
 
-    /** The recipe with the options merged in. */
-    Recipe merged() {
+    /** The recipes by name, with the options merged in. */
+    Map<String, Recipe> merged() {
+        Map<String, Recipe> merged = new LinkedHashMap<>();
+        for (String recipe : recipes) {
+            String name = recipe.replaceFirst(".*[/\\\\]", "").replaceFirst("\\.ya?ml$", "");
+            if (merged.put(name, merged(read(recipe))) != null) {
+                throw new QuernException("Cannot write two recipes of the name " + name
+                        + ": each has a folder of its name (rename one)");
+            }
+        }
+        return merged.isEmpty() ? Map.of("", merged(Recipe.OPEN)) : merged;
+    }
+
+    private Recipe merged(Recipe base) {
         if (sym && asym) {
             throw new QuernException(
                     "Cannot use both --sym and --asym: a zero point is fixed or it is not (leave one away)");
@@ -106,7 +130,6 @@ final class RecipeOptions {
             throw new QuernException("Cannot use --trits with " + (asym ? "--asym" : "--bits " + bits)
                     + ": three values need 2 bits and a symmetric grid (leave it away)");
         }
-        Recipe base = recipe == null ? Recipe.OPEN : read(recipe);
         String chosen = method == null ? base.method() : known("--method", method, METHODS);
         // Round-to-nearest has no Hessian to order columns or weigh errors by; a recipe made for gptq asks for both.
         boolean hessianLost = chosen.equals("rtn") && !base.method().equals("rtn");

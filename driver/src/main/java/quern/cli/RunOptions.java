@@ -1,6 +1,7 @@
 package quern.cli;
 
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
@@ -118,6 +119,7 @@ final class RunOptions {
                 new ModelRequest(model, revision),
                 folder,
                 recipe.merged(),
+                targetBpw(propagation),
                 calibration(isDemo),
                 ByteSize.parse("--max-shard-size", flow.maxShardSize),
                 propagation,
@@ -125,6 +127,31 @@ final class RunOptions {
                         ? OptionalInt.of(1)
                         : flow.stages == null ? OptionalInt.empty() : OptionalInt.of(flow.stages),
                 flow.resume);
+    }
+
+    private OptionalDouble targetBpw(Optional<Propagation> propagation) {
+        Double target = recipe.targetBpw;
+        if (target == null) {
+            return OptionalDouble.empty();
+        }
+        if (!(target > 0 && target <= 16)) {
+            throw new QuernException(
+                    "Cannot reach %s bits a weight: it is a number such as 3.5 (between 2 and 8)".formatted(target));
+        }
+        if (recipe.bits != null || recipe.trits) {
+            throw new QuernException(
+                    "Cannot use --target-bpw with %s: the widths follow from the target (leave it away)"
+                            .formatted(recipe.trits ? "--trits" : "--bits"));
+        }
+        if (recipe.recipes.size() > 1) {
+            throw new QuernException(
+                    "Cannot use --target-bpw with several recipes: it is for one (quantize one after the other)");
+        }
+        if (propagation.isPresent()) {
+            throw new QuernException(
+                    "Cannot use --target-bpw with --propagation or --stages: every width is tried on the same Hessians, so no layer waits for another (leave it away)");
+        }
+        return OptionalDouble.of(target);
     }
 
     private CalibrationRequest calibration(boolean isDemo) {

@@ -39,6 +39,7 @@ public final class LoadGuide {
                 recipe.groupSize(),
                 recipe.symmetric(),
                 recipe.actOrder(),
+                !recipe.overrides().isEmpty(),
                 linears.stream()
                         .map(l -> new Traits.Linear(l.name(), l.inputs(), l.expert() >= 0))
                         .toList());

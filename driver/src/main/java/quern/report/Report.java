@@ -29,6 +29,7 @@ import quern.scheme.Recipe;
  * @param machine what computed
  * @param memory what it took
  * @param size bytes of the weights' files
+ * @param widths what was chosen for a target of bits a weight; none where the recipe said the widths
  * @param evaluation quality before and after; none if it was not measured
  * @param versions program to version
  */
@@ -61,6 +62,7 @@ public record Report(
         Machine machine,
         Memory memory,
         Size size,
+        @Nullable Widths widths,
         @Nullable Evaluation evaluation,
         Map<String, String> versions) {
     private static final ObjectMapper JSON = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
@@ -102,6 +104,7 @@ public record Report(
      * @param linear its name within the layer: {@code self_attn.q_proj}
      * @param expert the expert that it belongs to, from 0; -1 where every token passes it
      * @param tokens that calibrated it
+     * @param bits of its codes
      * @param loss squared error of its outputs, summed over outputs, per token
      * @param roundToNearest the same for round-to-nearest
      * @param notes what must be said of it: a raised damping, a fall-back; empty in the ordinary case
@@ -114,6 +117,7 @@ public record Report(
             long tokens,
             int outputs,
             int inputs,
+            int bits,
             double loss,
             double roundToNearest,
             List<String> notes) {
@@ -144,6 +148,22 @@ public record Report(
      * @param bitsPerWeight stored bits of the quantized linears, scales and zeros included, by weight
      */
     public record Size(long before, long after, double bitsPerWeight) {}
+
+    /**
+     * Widths of linears that follow from a target.
+     *
+     * @param target bits a weight that were asked for
+     * @param reached what it came to
+     * @param curve the least loss for other numbers of bits
+     */
+    public record Widths(double target, double reached, List<Point> curve) {
+        public Widths {
+            curve = List.copyOf(curve);
+        }
+    }
+
+    /** @param loss relative to the outputs, summed over linears */
+    public record Point(double bitsPerWeight, double loss) {}
 
     /**
      * Quality on a text that did not calibrate.

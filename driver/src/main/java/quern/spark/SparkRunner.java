@@ -60,11 +60,14 @@ public final class SparkRunner implements PlanRunner {
     }
 
     @Override
-    public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left)
+    public void calibrate(
+            Plan plan, List<Plan> solved, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left)
             throws IOException {
         int parts = pass.parts(plan).size();
         List<Plan.SitePlan> sites = pass.sites(plan);
         Shared<Plan> shared = shared(plan);
+        ArrayList<Shared<Plan>> each = new ArrayList<>();
+        solved.forEach(s -> each.add(shared(s)));
         BusyTime busy = new BusyTime(spark);
         StoreOpener opener = stores;
         String layers = "layer " + pass.from() + (pass.to() - pass.from() == 1 ? "" : " to " + (pass.to() - 1));
@@ -91,10 +94,15 @@ public final class SparkRunner implements PlanRunner {
                     .mapPartitions(sorted -> {
                         Stopwatch own = new Stopwatch();
                         Workbench bench = Workbench.of(shared.value(), opener);
+                        List<Workbench> benches = new ArrayList<>();
+                        for (Shared<Plan> one : each) {
+                            benches.add(Workbench.of(one.value(), opener));
+                        }
                         SortedTiles reduced = new SortedTiles(sorted);
                         ArrayList<SiteManifest> results = new ArrayList<>();
                         for (Plan.SitePlan site : partitioner.sites(TaskContext.getPartitionId())) {
-                            results.add(Tasks.reduced(bench, pass, site, reduced.statistics(bench.plan(), site), own));
+                            results.addAll(
+                                    Tasks.reduced(benches, pass, site, reduced.statistics(bench.plan(), site), own));
                         }
                         busy.add(own);
                         return List.of(bytes(results)).iterator();

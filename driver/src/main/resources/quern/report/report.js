@@ -144,6 +144,22 @@ byId('notes').append(noted.length === 0
   ? element('span', 'none', 'None: no damping was raised and nothing fell back, in ' + plural(linears.length, 'linear') + '.')
   : table(['Linear', 'What happened'], noted.flatMap(l => l.notes.map(n => [l.name, n])), 'noted'));
 
+// ---- widths
+
+// The name of a linear, the same for all experts.
+const row = l => l.expert < 0 ? l.linear : l.linear.replace(new RegExp('\\b' + l.expert + '\\b'), '*');
+
+const widths = report.widths;
+if (widths) {
+  byId('widths').hidden = false;
+  byId('widths-lead').textContent = 'Asked for ' + widths.target + ' bits a weight on average, scales included; these widths come to '
+    + widths.reached.toFixed(3) + '. Every linear was quantized at each width, and those were taken whose relative errors sum up to the least.';
+  const all = [...new Set(linears.map(l => l.bits))].sort((a, b) => a - b);
+  const kinds = [...new Set(linears.map(row))];
+  byId('width-table').append(table(['Linear', ...all.map(b => b + ' bits')], kinds.map(kind => [kind, ...all.map(b =>
+    count(linears.filter(l => row(l) === kind && l.bits === b).length))])));
+}
+
 // ---- time, memory
 
 const seconds = Object.entries(report.seconds);
@@ -199,7 +215,6 @@ const tooltip = () => ({ confine: true, backgroundColor: style('card'), borderCo
 const inked = r => style(r < 0.4 || r > 1 ? 'paper' : 'ink');
 
 // The same linear of all experts is one cell.
-const row = l => l.expert < 0 ? l.linear : l.linear.replace(new RegExp('\\b' + l.expert + '\\b'), '*');
 const cells = [...linears.reduce((map, l) => {
   const key = l.layer + ' ' + row(l);
   const c = map.get(key) || { layer: l.layer, row: row(l), loss: 0, roundToNearest: 0, linears: [] };
@@ -272,6 +287,19 @@ function tokens() {
       emphasis: { itemStyle: { borderColor: style('ink') } } }] });
 }
 
+function curve() {
+  if (!widths) return;
+  chart('curve', 260, {
+    grid: { left: 60, right: 16, top: 12, bottom: 46 },
+    xAxis: { type: 'value', scale: true, name: 'bits a weight', nameLocation: 'middle', nameGap: 28, nameTextStyle: { color: style('soft') },
+      axisLabel: { color: style('soft') }, splitLine: { show: false } },
+    yAxis: { type: 'log', name: 'error', axisLabel: { color: style('soft'), formatter: v => round(v) }, splitLine: { lineStyle: { color: style('line') } } },
+    tooltip: { ...tooltip(), trigger: 'axis', formatter: ([p]) => element('div', '', p.value[0].toFixed(2) + ' bits a weight: error ' + round(p.value[1])) },
+    series: [{ type: 'line', showSymbol: false, data: widths.curve.map(p => [p.bitsPerWeight, p.loss]), lineStyle: { color: style('c0'), width: 2 },
+      markLine: { silent: true, symbol: 'none', label: { show: false }, lineStyle: { color: style('ink'), type: 'dashed' },
+        data: [{ xAxis: widths.reached }] } }] });
+}
+
 function time() {
   chart('time', innerWidth < 760 ? 116 : 88, {
     grid: { left: 0, right: 0, top: 4, height: 40 },
@@ -305,6 +333,7 @@ function memory() {
 function draw() {
   charts.splice(0).forEach(c => c.dispose());
   heat();
+  curve();
   tokens();
   time();
   memory();

@@ -138,9 +138,9 @@ class HostileModelTest {
         try {
             CalibrationTokens.write(output, plan, ToyModel.tokens(4, 32, 1));
             Quantization.Result result = new Quantization(
-                            plan,
+                            List.of(plan),
                             new LocalRunner(l -> l.equals("in") ? store : output, 2),
-                            output,
+                            location -> output,
                             Quantization.Listener.SILENT)
                     .run();
             new Publication(plan, Model.open(store), output).publish(result.shards(), Map.of(), files -> {

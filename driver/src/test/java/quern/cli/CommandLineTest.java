@@ -9,7 +9,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -43,7 +45,8 @@ class CommandLineTest {
                 .isEqualTo(new QuantizeRequest(
                         new ModelRequest("demo", null),
                         Optional.of("quern-demo"),
-                        Recipe.OPEN,
+                        Map.of("", Recipe.OPEN),
+                        OptionalDouble.empty(),
                         new CalibrationRequest("demo", 123, 512, 0, false),
                         5_000_000_000L,
                         Optional.empty(),
@@ -63,18 +66,21 @@ class CommandLineTest {
                 .isEqualTo(new QuantizeRequest(
                         new ModelRequest("owner/name", "abc"),
                         Optional.of("s3a://b/x"),
-                        new Recipe(
-                                "gptq",
-                                "compressed-tensors",
-                                3,
-                                -1,
-                                false,
-                                false,
-                                ColumnOrder.FULL,
-                                ScaleRule.MSE,
-                                0.05,
-                                true,
-                                List.of()),
+                        Map.of(
+                                "",
+                                new Recipe(
+                                        "gptq",
+                                        "compressed-tensors",
+                                        3,
+                                        -1,
+                                        false,
+                                        false,
+                                        ColumnOrder.FULL,
+                                        ScaleRule.MSE,
+                                        0.05,
+                                        true,
+                                        List.of())),
+                        OptionalDouble.empty(),
                         new CalibrationRequest("hdfs://n:8020/t.parquet:story", 7, 99, -5, true),
                         2L << 30,
                         Optional.of(Propagation.STAGED),
@@ -87,31 +93,57 @@ class CommandLineTest {
         Path file =
                 Files.writeString(folder.resolve("my.yaml"), "bits: 8\ngroup-size: 32\nsymmetric: false\nskip: x\n");
         quern("plan m --recipe " + file + " --group-size 64");
-        Recipe recipe = quantize().recipe();
+        Recipe recipe = recipe();
         assertThat(recipe.bits()).isEqualTo(8);
         assertThat(recipe.groupSize()).isEqualTo(64);
         assertThat(recipe.symmetric()).isFalse();
         assertThat(recipe.skip()).containsExactly("x");
         quern("plan m --recipe compressed-tensors-w4a16-asym --sym");
-        assertThat(quantize().recipe()).isEqualTo(RecipeReader.named("compressed-tensors-w4a16"));
+        assertThat(recipe()).isEqualTo(RecipeReader.named("compressed-tensors-w4a16"));
         quern("plan m --trits");
-        assertThat(quantize().recipe().bits()).isEqualTo(2);
-        assertThat(quantize().recipe().ternary()).isTrue();
+        assertThat(recipe().bits()).isEqualTo(2);
+        assertThat(recipe().ternary()).isTrue();
+    }
+
+    @Test
+    void several_recipes_have_names_and_all_get_the_options() throws IOException {
+        Path file = Files.writeString(folder.resolve("mine.yaml"), "bits: 3\n");
+        quern("plan m --recipe " + file + " --recipe compressed-tensors-w8a16 --group-size 64");
+        assertThat(quantize().recipes().keySet()).containsExactlyInAnyOrder("mine", "compressed-tensors-w8a16");
+        assertThat(quantize().recipes().values()).allMatch(recipe -> recipe.groupSize() == 64);
+        assertThat(quern("plan m --recipe gptq-w3 --recipe gptq-w3")).isEqualTo(2);
+        assertThat(err.toString()).contains("Cannot write two recipes of the name gptq-w3");
+    }
+
+    @Test
+    void a_target_is_for_one_recipe_and_a_number_of_bits() {
+        quern("plan m --target-bpw 3.5");
+        assertThat(quantize().targetBpw()).hasValue(3.5);
+        assertThat(quern("plan m --target-bpw 3.5 --bits 4")).isEqualTo(2);
+        assertThat(err.toString()).contains("Cannot use --target-bpw with --bits");
+        assertThat(quern("plan m --target-bpw 3.5 --recipe gptq-w3 --recipe gptq-w8a16"))
+                .isEqualTo(2);
+        assertThat(quern("plan m --target-bpw 3.5 --propagation exact")).isEqualTo(2);
+        assertThat(quern("plan m --target-bpw 17")).isEqualTo(2);
+    }
+
+    private Recipe recipe() {
+        return quantize().recipes().values().iterator().next();
     }
 
     @Test
     void round_to_nearest_asks_for_nothing_that_needs_a_hessian() {
         quern("plan m --method rtn");
-        assertThat(Formats.named("gptq").settled(quantize().recipe())).isEqualTo(RecipeReader.named("rtn-w4"));
+        assertThat(Formats.named("gptq").settled(recipe())).isEqualTo(RecipeReader.named("rtn-w4"));
         quern("plan m --method rtn --mse");
-        assertThat(quantize().recipe().scales()).isEqualTo(ScaleRule.MSE);
+        assertThat(recipe().scales()).isEqualTo(ScaleRule.MSE);
     }
 
     @Test
     void every_format_can_be_named() {
         for (Format format : Formats.all()) {
             assertThat(quern("plan m --format " + format.name())).isZero();
-            assertThat(quantize().recipe().format()).isEqualTo(format.name());
+            assertThat(recipe().format()).isEqualTo(format.name());
         }
     }
 

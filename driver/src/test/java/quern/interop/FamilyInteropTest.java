@@ -150,9 +150,9 @@ class FamilyInteropTest {
                             new Planner.Machine(device.name(), device.type(), device.computeType(), 1, 1, 0)));
         }
         Quantization.Result result = new Quantization(
-                        plan,
+                        List.of(plan),
                         new LocalRunner(location -> new LocalStore(Path.of(location)), 1),
-                        output,
+                        location -> output,
                         Quantization.Listener.SILENT)
                 .run();
         new Publication(plan, Model.open(new LocalStore(source)), output)

@@ -122,7 +122,7 @@ class InteropTest {
                 TRANSFORMERS,
                 COMPRESSED_TENSORS,
                 VLLM);
-        quantize(cases, "--recipe gptq-w4-w8", TRANSFORMERS, GPTQMODEL);
+        quantize(cases, "--recipe gptq-w4-w8", GPTQMODEL);
         quantize(cases, "--recipe gptq-w4-w8 --format compressed-tensors", TRANSFORMERS, COMPRESSED_TENSORS);
         return LoadCases.tests("quantized", cases);
     }

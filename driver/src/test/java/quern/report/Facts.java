@@ -96,6 +96,7 @@ final class Facts {
                         262_144,
                         256,
                         768,
+                        4,
                         rtn * share,
                         rtn,
                         notes));
@@ -115,6 +116,7 @@ final class Facts {
                             tokens,
                             256,
                             768,
+                            4,
                             rtn * 0.5,
                             rtn,
                             notes));
@@ -157,6 +159,7 @@ final class Facts {
                 new Report.Machine("cpu avx512_core_amx dnnl-3.11 openblas-0.3.31", "local[2]", executors),
                 new Report.Memory(1_400_000_000L, peaks),
                 new Report.Size(7_350_000, 2_450_000, 4.156),
+                null,
                 evaluation,
                 versions);
     }

@@ -101,6 +101,7 @@ class SparkRunnerTest {
             new SparkRunner(spark, ToyRun.STORES)
                     .calibrate(
                             plan,
+                            List.of(plan),
                             pass,
                             new Stopwatch(),
                             manifest -> inTime.addAndGet(heard(left) ? 1 : 0),

@@ -63,6 +63,7 @@ public record Reader(
      * @param groupOver more inputs than this share a scale
      * @param symmetric whether there are no zero points
      * @param order of the columns
+     * @param mixed whether some linears have another width or group size
      * @param experts whether there are experts among the quantized linears
      * @param dividesJoined whether of linears that programs join some are quantized and others not
      */
@@ -75,6 +76,7 @@ public record Reader(
             @JsonProperty("group-over") @Nullable Integer groupOver,
             @Nullable Boolean symmetric,
             @Nullable String order,
+            @Nullable Boolean mixed,
             @Nullable Boolean experts,
             @JsonProperty("divides-joined") @Nullable Boolean dividesJoined) {
         boolean holds(Traits t) {
@@ -86,6 +88,7 @@ public record Reader(
                     && (groupOver == null || t.longestGroup() > groupOver)
                     && (symmetric == null || symmetric == t.symmetric())
                     && (order == null || order.equalsIgnoreCase(t.order().name()))
+                    && (mixed == null || mixed == t.mixed())
                     && (experts == null || experts == t.experts())
                     && (dividesJoined == null || dividesJoined == t.dividesJoined());
         }

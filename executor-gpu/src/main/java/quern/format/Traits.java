@@ -13,6 +13,7 @@ import quern.scheme.Scheme;
  * @param format its format's name
  * @param family its {@code model_type}
  * @param groupSize inputs that share a scale; -1 for the whole row
+ * @param mixed whether some linears have another width or group size
  * @param linears those that are quantized
  */
 public record Traits(
@@ -22,6 +23,7 @@ public record Traits(
         int groupSize,
         boolean symmetric,
         ColumnOrder order,
+        boolean mixed,
         List<Linear> linears) {
     /** A program may join the linears of such a set into one, which is quantized or not. */
     private static final List<Set<String>> JOINED =
@@ -31,8 +33,20 @@ public record Traits(
         linears = List.copyOf(linears);
     }
 
+    /** With one width for all. */
+    public Traits(
+            String format,
+            String family,
+            int bits,
+            int groupSize,
+            boolean symmetric,
+            ColumnOrder order,
+            List<Linear> linears) {
+        this(format, family, bits, groupSize, symmetric, order, false, linears);
+    }
+
     public Traits(String format, String family, Scheme scheme, List<Linear> linears) {
-        this(format, family, scheme.bits(), scheme.groupSize(), scheme.symmetric(), scheme.order(), linears);
+        this(format, family, scheme.bits(), scheme.groupSize(), scheme.symmetric(), scheme.order(), false, linears);
     }
 
     /**

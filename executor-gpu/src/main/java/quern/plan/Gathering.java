@@ -1,5 +1,6 @@
 package quern.plan;
 
+import java.io.Serializable;
 import quern.method.Methods;
 import quern.scheme.Recipe;
 
@@ -9,10 +10,15 @@ import quern.scheme.Recipe;
  * @param hessians sums of products
  * @param magnitudes the largest |x| of each input
  */
-public record Gathering(boolean hessians, boolean magnitudes) {
+public record Gathering(boolean hessians, boolean magnitudes) implements Serializable {
     /** What a recipe needs. */
     public static Gathering of(Recipe recipe) {
         return new Gathering(Methods.named(recipe.method()).needsHessian(), false);
+    }
+
+    /** What either needs. */
+    Gathering and(Gathering other) {
+        return new Gathering(hessians || other.hessians, magnitudes || other.magnitudes);
     }
 
     /** Whether there is anything to gather, for which tokens have to go through the model. */

@@ -22,6 +22,7 @@ import quern.tensor.TensorSpec;
  * @param id names the run: a hash of what the bytes depend on
  * @param model where the source is
  * @param output where the result goes; the run's own files are below {@code _quern/id} there
+ * @param gathering what calibration has to tell
  * @param lossy in which way the source was quantized already, for a person; null where it was not
  * @param device the name of the device, in {@code Devices}
  * @param deviceType what the device's bits depend on
@@ -38,6 +39,7 @@ public record Plan(
         String model,
         String output,
         Recipe recipe,
+        Gathering gathering,
         @Nullable String lossy,
         String device,
         String deviceType,
@@ -65,6 +67,7 @@ public record Plan(
                 elsewhere,
                 output,
                 recipe,
+                gathering,
                 lossy,
                 device,
                 deviceType,
@@ -85,9 +88,45 @@ public record Plan(
         return Schemes.of(linears);
     }
 
-    /** What calibration has to tell. */
-    public Gathering gathering() {
-        return Gathering.of(recipe);
+    /**
+     * What gathers for several plans of one model and one calibration, which are then carried out side by side: the first plan with
+     * the sites of all and with what any of them has to be told. Its files are its own, in the output of the first.
+     */
+    public static Plan together(List<Plan> plans) {
+        Plan first = plans.get(0);
+        if (plans.size() == 1) {
+            return first;
+        }
+        if (!first.layerParallel() && first.layers() > 1) {
+            throw new IllegalArgumentException(
+                    "The layers of several plans cannot wait for the quantized layers before them");
+        }
+        Map<Long, SitePlan> sites = new TreeMap<>();
+        Gathering gathering = first.gathering;
+        for (Plan plan : plans) {
+            gathering = gathering.and(plan.gathering);
+            for (SitePlan site : plan.sites) {
+                sites.merge((long) site.layer() << 32 | site.index(), site, SitePlan::and);
+            }
+        }
+        int others = plans.stream().map(Plan::id).toList().hashCode();
+        return new Plan(
+                first.id + "-%08x".formatted(others),
+                first.model,
+                first.output,
+                first.recipe,
+                gathering,
+                first.lossy,
+                first.device,
+                first.deviceType,
+                first.computeType,
+                first.propagation,
+                first.stages,
+                List.copyOf(sites.values()),
+                first.kept,
+                first.calibration,
+                List.of(),
+                first.cost);
     }
 
     public int layers() {
@@ -146,6 +185,14 @@ public record Plan(
 
         private SitePlan pool() {
             return new SitePlan(layer, POOLS + rank, Site.SHARED, rank, "all experts", inputs, List.of());
+        }
+
+        /** With the linears of both. */
+        private SitePlan and(SitePlan other) {
+            Map<String, LinearPlan> both = new LinkedHashMap<>();
+            linears.forEach(l -> both.put(l.name(), l));
+            other.linears.forEach(l -> both.putIfAbsent(l.name(), l));
+            return new SitePlan(layer, index, expert, rank, name, inputs, List.copyOf(both.values()));
         }
 
         /** Whether it stands for the same site of all experts, see {@link Plan#pools}. */

@@ -136,6 +136,7 @@ public final class Planner {
                 request.source(),
                 request.output(),
                 recipe,
+                Gathering.of(recipe),
                 model.source().lossy(),
                 request.machine().device(),
                 request.machine().deviceType(),

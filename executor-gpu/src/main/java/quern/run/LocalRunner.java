@@ -26,7 +26,8 @@ public final class LocalRunner implements PlanRunner {
     }
 
     @Override
-    public void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left)
+    public void calibrate(
+            Plan plan, List<Plan> solved, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left)
             throws IOException {
         List<Plan.Part> parts = pass.parts(plan);
         List<Map<Long, List<Hessians.Tile>>> tilesOfPart = new ArrayList<>(Collections.nCopies(parts.size(), Map.of()));
@@ -54,10 +55,14 @@ public final class LocalRunner implements PlanRunner {
                     for (Map<Long, List<Hessians.Tile>> tiles : tilesOfPart) {
                         tiles.getOrDefault(key, List.of()).forEach(sum::add);
                     }
-                    return Tasks.reduced(bench, pass, site, sum.statistics(), w);
+                    return Tasks.reduced(Workbench.of(solved, stores), pass, site, sum.statistics(), w);
                 },
                 watch,
-                (site, manifest) -> done.accept(manifest));
+                (site, manifests) -> {
+                    for (SiteManifest manifest : manifests) {
+                        done.accept(manifest);
+                    }
+                });
         left.run(); // not before: another pass beside these solves would take as many threads and as much memory again
     }
 

@@ -14,13 +14,16 @@ public interface PlanRunner {
     String name();
 
     /**
-     * Takes every part through a pass, reduces the Hessian of each tapped site in part order, quantizes the site and hands
-     * over its manifest as soon as the site is done.
+     * Takes every part through a pass, reduces the statistics of each tapped site in part order, quantizes the site and hands
+     * over its manifests as soon as the site is done.
      *
+     * @param plan what gathers: the one plan itself, or {@link Plan#together} for several
+     * @param solved the plans whose linears are then quantized
      * @param left called, perhaps more than once, when every part has left the pass and what it stores is there; sites may
      *     still be solved then
      */
-    void calibrate(Plan plan, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left) throws IOException;
+    void calibrate(Plan plan, List<Plan> solved, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left)
+            throws IOException;
 
     /** Runs a task for each item, side by side. */
     <I extends Serializable, R extends Serializable> void each(

@@ -4,7 +4,6 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -20,56 +19,97 @@ import quern.store.BlobStore;
  * passes do stands in {@link Tasks}; who does them is a {@link PlanRunner}.
  */
 public final class Quantization {
-    private final Plan plan;
+    private final Plan plan; // what gathers
+    private final List<Plan> solved;
     private final PlanRunner runner;
-    private final BlobStore output;
     private final Listener listener;
     private final Stopwatch watch = new Stopwatch();
-    private final RunLog log;
+    private final BlobStore output; // of what gathers
+    private final Map<String, RunLog> logs = new HashMap<>(); // of each plan, by id
 
-    /** @param output the store that {@code plan.output()} names, with the tokens of each part already in the run's folder */
-    public Quantization(Plan plan, PlanRunner runner, BlobStore output, Listener listener) throws IOException {
-        this.plan = plan;
+    /**
+     * @param solved one plan, or several of one model and calibration, whose layers do not wait for each other
+     * @param stores opens the output of each, with the tokens of each part already in the run's folder of {@link #gathering}
+     */
+    public Quantization(List<Plan> solved, PlanRunner runner, StoreOpener stores, Listener listener)
+            throws IOException {
+        this.plan = gathering(solved);
+        this.solved = List.copyOf(solved);
         this.runner = runner;
-        this.output = output;
+        this.output = stores.open(plan.output());
         this.listener = listener;
-        this.log = RunLog.open(output, new RunFolder(plan.id()));
+        for (Plan each : solved) {
+            logs.put(each.id(), RunLog.open(stores.open(each.output()), new RunFolder(each.id())));
+        }
     }
 
-    /** What came out of it. */
+    /** What gathers for these plans: their calibration is in its folder. */
+    public static Plan gathering(List<Plan> plans) {
+        List<Plan> gather = plans.stream().filter(p -> p.gathering().any()).toList();
+        return Plan.together(gather.isEmpty() ? plans.subList(0, 1) : gather);
+    }
+
+    /** What came out of one plan. */
     public record Result(List<SiteManifest> sites, List<Tasks.ShardManifest> shards, Stopwatch watch) {}
 
+    /** The one plan, to its last shard. */
     public Result run() throws IOException {
-        if (!plan.gathering().any()) {
-            listener.stage("layers", 0, plan.layers());
-            runner.each(
-                    plan,
-                    "quantize",
-                    new ArrayList<>(unfinished(0, plan.layers())),
-                    (bench, site, w) -> Tasks.solve(bench, site, Statistics.NONE, w),
-                    watch,
-                    this::done);
-        } else if (plan.layerParallel()) {
-            layerParallel();
-        } else {
-            stages();
+        solve();
+        return write(solved.get(0), sites(solved.get(0)));
+    }
+
+    /** Quantizes all sites of all plans. */
+    public void solve() throws IOException {
+        for (Plan each : solved) {
+            if (!each.gathering().any()) {
+                listener.stage("layers", 0, plan.layers());
+                runner.each(
+                        each,
+                        "quantize",
+                        unfinished(each, 0, plan.layers()),
+                        (bench, site, w) -> Tasks.solve(bench, site, Statistics.NONE, w),
+                        watch,
+                        this::done);
+            }
         }
-        output.delete(new RunFolder(plan.id()).root() + "activations/");
-        drawOn();
-        output.delete(new RunFolder(plan.id()).hessians());
-        listener.writing(plan.shards().size());
-        List<SiteManifest> sites = log.sites();
+        if (plan.gathering().any()) {
+            if (plan.layerParallel() || solved.size() > 1) {
+                layerParallel();
+            } else {
+                stages();
+            }
+            output.delete(new RunFolder(plan.id()).root() + "activations/");
+            drawOn();
+        }
+    }
+
+    /** What was made of the sites of a plan. */
+    public List<SiteManifest> sites(Plan one) {
+        return log(one).sites();
+    }
+
+    /**
+     * Writes the shards of a plan.
+     *
+     * @param sites where the pieces of all its linears are
+     */
+    public Result write(Plan one, List<SiteManifest> sites) throws IOException {
+        listener.writing(one.shards().size());
         HashMap<String, String> pieceOfLinear = new HashMap<>();
         sites.forEach(s -> s.linears().forEach(l -> pieceOfLinear.put(l.name(), s.file())));
         List<Tasks.ShardManifest> shards = new ArrayList<>();
         runner.each(
-                plan,
+                one,
                 "write shards",
-                plan.shards(),
+                one.shards(),
                 (bench, shard, w) -> Tasks.shard(bench, shard, pieceOfLinear, w),
                 watch,
                 shards::add);
         return new Result(sites, shards, watch);
+    }
+
+    private RunLog log(Plan one) {
+        return Objects.requireNonNull(logs.get(one.id()));
     }
 
     /**
@@ -85,7 +125,7 @@ public final class Quantization {
         for (int from = 0; from < layers; from += wave) {
             int to = Math.min(from + wave, layers);
             boolean feeds = to < layers;
-            if (unfinished(from, to).isEmpty() && (!feeds || hasActivations(to))) {
+            if (isFinished(from, to) && (!feeds || hasActivations(to))) {
                 continue;
             }
             Pass pass = new Pass(from, to, from, -1, feeds ? List.of(to) : List.of(), List.of());
@@ -111,7 +151,8 @@ public final class Quantization {
         List<Plan.Stage> stages = plan.stages();
         List<Integer> starts =
                 stages.stream().map(Plan.Stage::begin).filter(b -> b > 0).toList();
-        if (!starts.isEmpty() && !starts.stream().allMatch(this::startIsSettled)) {
+        RunLog log = log(plan);
+        if (!starts.isEmpty() && !starts.stream().allMatch(layer -> startIsSettled(log, layer))) {
             listener.stage("boundary pass", 0, starts.get(starts.size() - 1));
             Pass boundary = new Pass(0, starts.get(starts.size() - 1), plan.layers(), -1, starts, List.of());
             calibrate(boundary, () -> {});
@@ -127,7 +168,7 @@ public final class Quantization {
     }
 
     /** Whether a stage's input is stored, or the stage has already gone beyond needing it. */
-    private boolean startIsSettled(int layer) {
+    private boolean startIsSettled(RunLog log, int layer) {
         try {
             return hasActivations(layer) || log.layerIsDone(plan, layer);
         } catch (IOException e) {
@@ -140,6 +181,7 @@ public final class Quantization {
      * leaves it, then taps layer l.
      */
     private void layerByLayer(Plan.Stage stage) throws IOException {
+        RunLog log = log(plan); // the one plan: several have every layer as a stage
         listener.stage("layers " + stage.begin() + " to " + (stage.end() - 1), stage.begin(), stage.end());
         for (int layer = stage.begin(); layer < stage.end(); layer++) {
             if (log.layerIsDone(plan, layer)) {
@@ -148,7 +190,7 @@ public final class Quantization {
             boolean trueSequential = plan.recipe().trueSequential();
             List<Integer> ranks = plan.ranks(layer);
             for (int rank : trueSequential ? ranks : ranks.subList(0, 1)) {
-                if (trueSequential && rankIsDone(layer, rank)) {
+                if (trueSequential && rankIsDone(log, layer, rank)) {
                     continue;
                 }
                 boolean stored = layer == stage.begin() || hasActivations(layer);
@@ -165,10 +207,11 @@ public final class Quantization {
 
     /** A pass, and then the sites whose Hessians wait for others. */
     private void calibrate(Pass pass, Runnable left) throws IOException {
-        List<Tasks.Uncovered> waiting = new ArrayList<>();
+        Map<String, List<Tasks.Uncovered>> waiting = new HashMap<>();
         Map<Long, Plan.SitePlan> sites = PassTiles.byKey(pass.sites(plan));
         runner.calibrate(
                 plan,
+                gathered(),
                 pass,
                 watch,
                 manifest -> {
@@ -176,12 +219,24 @@ public final class Quantization {
                     if (!manifest.isWaiting()) {
                         done(manifest);
                     } else if (!site.isPool()) {
-                        waiting.add(new Tasks.Uncovered(site, 0));
+                        waiting.computeIfAbsent(manifest.plan(), id -> new ArrayList<>())
+                                .add(new Tasks.Uncovered(manifest.key(), 0));
                     }
                 },
                 left);
-        runner.each(
-                plan, "quantize experts that few tokens reached", waiting, Tasks::solveUncovered, watch, this::done);
+        solveUncovered("quantize experts that few tokens reached", waiting);
+    }
+
+    /** The plans that what gathers gathers for. */
+    private List<Plan> gathered() {
+        return solved.stream().filter(each -> each.gathering().any()).toList();
+    }
+
+    private void solveUncovered(String name, Map<String, List<Tasks.Uncovered>> waiting) throws IOException {
+        for (Plan each : gathered()) {
+            runner.each(
+                    each, name, waiting.getOrDefault(each.id(), List.of()), Tasks::solveUncovered, watch, this::done);
+        }
     }
 
     /**
@@ -190,37 +245,62 @@ public final class Quantization {
      */
     private void drawOn() throws IOException {
         Map<Long, Plan.SitePlan> sites = PassTiles.byKey(plan.sites());
-        Map<Plan.SitePlan, Integer> roundOfSite = new LinkedHashMap<>();
-        List<Plan.SitePlan> open = new ArrayList<>();
-        for (SiteManifest manifest : log.sites()) {
-            Plan.SitePlan site = Objects.requireNonNull(sites.get(manifest.key()));
-            if (site.ofExpert() && manifest.tokens() < site.inputs() && manifest.further() < 0) {
-                open.add(site);
+        Map<Long, Plan.SitePlan> open = new TreeMap<>();
+        for (Plan each : gathered()) {
+            for (SiteManifest manifest : sites(each)) {
+                Plan.SitePlan site = Objects.requireNonNull(sites.get(manifest.key()));
+                if (site.ofExpert() && manifest.tokens() < site.inputs() && manifest.further() < 0) {
+                    open.put(manifest.key(), site);
+                }
             }
         }
+        Map<Long, Integer> roundOfSite = new TreeMap<>();
         for (int round = 1; round <= plan.calibration().further().rounds().size() && !open.isEmpty(); round++) {
             Map<Long, Long> tokens = new HashMap<>();
-            runner.calibrate(plan, Pass.further(round, open), watch, m -> tokens.put(m.key(), m.tokens()), () -> {});
-            for (Plan.SitePlan site : open) {
+            runner.calibrate(
+                    plan,
+                    gathered(),
+                    Pass.further(round, List.copyOf(open.values())),
+                    watch,
+                    m -> tokens.put(m.key(), m.tokens()),
+                    () -> {});
+            for (long site : open.keySet()) {
                 roundOfSite.put(site, round);
             }
-            open.removeIf(site -> Objects.requireNonNull(tokens.get(PassTiles.siteKey(site))) >= site.inputs());
+            open.values()
+                    .removeIf(site -> Objects.requireNonNull(tokens.get(PassTiles.siteKey(site))) >= site.inputs());
         }
-        List<Tasks.Uncovered> again = new ArrayList<>();
-        roundOfSite.forEach((site, round) -> again.add(new Tasks.Uncovered(site, round)));
-        runner.each(plan, "quantize experts with further text", again, Tasks::solveUncovered, watch, this::done);
+        Map<String, List<Tasks.Uncovered>> again = new HashMap<>();
+        for (Plan each : gathered()) {
+            for (SiteManifest manifest : sites(each)) {
+                Integer round = roundOfSite.get(manifest.key());
+                if (round != null) {
+                    again.computeIfAbsent(each.id(), id -> new ArrayList<>())
+                            .add(new Tasks.Uncovered(manifest.key(), round));
+                }
+            }
+        }
+        solveUncovered("quantize experts with further text", again);
+        for (Plan each : solved) {
+            log(each).forgetHessians();
+        }
     }
 
-    private boolean rankIsDone(int layer, int rank) {
+    private boolean rankIsDone(RunLog log, int layer, int rank) {
         return plan.sites(layer, layer + 1).stream()
                 .filter(s -> s.rank() == rank)
                 .allMatch(s -> log.siteIsDone(layer, s.index()));
     }
 
-    private List<Plan.SitePlan> unfinished(int from, int to) {
-        return plan.sites(from, to).stream()
+    private List<Plan.SitePlan> unfinished(Plan one, int from, int to) {
+        RunLog log = log(one);
+        return one.sites(from, to).stream()
                 .filter(s -> !log.siteIsDone(s.layer(), s.index()))
                 .toList();
+    }
+
+    private boolean isFinished(int from, int to) {
+        return gathered().stream().allMatch(each -> unfinished(each, from, to).isEmpty());
     }
 
     private boolean hasActivations(int layer) throws IOException {
@@ -233,14 +313,16 @@ public final class Quantization {
     }
 
     private synchronized void done(SiteManifest manifest) throws IOException {
-        log.add(manifest);
-        listener.site(manifest, layerLosses(manifest.layer()));
+        Objects.requireNonNull(logs.get(manifest.plan())).add(manifest);
+        if (manifest.plan().equals(solved.get(0).id())) {
+            listener.site(manifest, layerLosses(manifest.layer()));
+        }
     }
 
-    /** Loss over round-to-nearest's of the finished linears of a layer. */
+    /** Loss over round-to-nearest's of the finished linears of a layer of the first plan. */
     private double layerLosses(int layer) {
         Map<String, double[]> losses = new TreeMap<>();
-        for (SiteManifest site : log.sites()) {
+        for (SiteManifest site : sites(solved.get(0))) {
             if (site.layer() == layer) {
                 site.linears().forEach(l -> losses.put(l.name(), new double[] {l.loss(), l.roundToNearest()}));
             }
@@ -256,7 +338,7 @@ public final class Quantization {
         void stage(String name, int begin, int end);
 
         /**
-         * A site is done.
+         * A site of the first plan is done.
          *
          * @param lossRatio the layer's loss so far over that of round-to-nearest
          */

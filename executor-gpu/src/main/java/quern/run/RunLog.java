@@ -50,6 +50,11 @@ final class RunLog {
         return sites.containsKey(key(layer, site));
     }
 
+    /** Hessians that waited for others of their layer. */
+    void forgetHessians() throws IOException {
+        output.delete(folder.hessians());
+    }
+
     boolean layerIsDone(Plan plan, int layer) {
         return plan.sites(layer, layer + 1).stream().allMatch(s -> siteIsDone(layer, s.index()));
     }

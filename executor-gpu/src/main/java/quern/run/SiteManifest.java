@@ -2,10 +2,12 @@ package quern.run;
 
 import java.io.Serializable;
 import java.util.List;
+import quern.plan.Plan;
 
 /**
  * What the solve of one site wrote.
  *
+ * @param plan the id of the plan that it belongs to
  * @param layer its layer
  * @param site its place among the layer's sites
  * @param file the piece, a safetensors file in the run's folder
@@ -15,15 +17,22 @@ import java.util.List;
  * @param linears what became of each linear
  */
 public record SiteManifest(
-        int layer, int site, String file, String sha256, long tokens, long further, List<LinearManifest> linears)
+        String plan,
+        int layer,
+        int site,
+        String file,
+        String sha256,
+        long tokens,
+        long further,
+        List<LinearManifest> linears)
         implements Serializable {
     public SiteManifest {
         linears = List.copyOf(linears);
     }
 
     /** What a task says of a site whose Hessian it has only stored: no piece is there yet. */
-    static SiteManifest waiting(int layer, int site, long tokens) {
-        return new SiteManifest(layer, site, "", "", tokens, -1, List.of());
+    static SiteManifest waiting(Plan plan, Plan.SitePlan site, long tokens) {
+        return new SiteManifest(plan.id(), site.layer(), site.index(), "", "", tokens, -1, List.of());
     }
 
     /** See {@link PassTiles#siteKey}. */
@@ -38,10 +47,11 @@ public record SiteManifest(
     /**
      * @param loss tr(E H ET) per token of the codes that were chosen
      * @param roundToNearest the same of round-to-nearest
+     * @param norm the same of the weight itself: what a relative error is relative to
      * @param notes damping raised, a fall-back: a line each in the report
      */
     public record LinearManifest(
-            String name, int outputs, int inputs, double loss, double roundToNearest, List<String> notes)
+            String name, int outputs, int inputs, double loss, double roundToNearest, double norm, List<String> notes)
             implements Serializable {
         public LinearManifest {
             notes = List.copyOf(notes);

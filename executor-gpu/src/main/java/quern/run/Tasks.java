@@ -34,21 +34,35 @@ public final class Tasks {
 
     private Tasks() {}
 
+    /** The same for each plan that has this site. */
+    public static List<SiteManifest> reduced(
+            List<Workbench> benches, Pass pass, Plan.SitePlan site, Statistics statistics, Stopwatch watch)
+            throws IOException {
+        List<SiteManifest> manifests = new ArrayList<>();
+        for (Workbench bench : benches) {
+            Plan.SitePlan own = bench.site(site);
+            if (own != null) {
+                manifests.add(reduced(bench, pass, own, statistics, watch));
+            }
+        }
+        return manifests;
+    }
+
     /**
      * What becomes of a site's statistics when they are complete: the site is quantized, but for an expert that too few tokens reached.
      * Its own are stored, and so are those of all experts together; {@link #solveUncovered} comes when both are there. A round of further
      * tokens only adds to what is stored.
      */
-    public static SiteManifest reduced(
+    private static SiteManifest reduced(
             Workbench bench, Pass pass, Plan.SitePlan site, Statistics statistics, Stopwatch watch) throws IOException {
         if (pass.round() > 0) {
             Statistics sum = stored(bench, site, pass.round() - 1).plus(statistics);
             store(bench, site, pass.round(), sum, watch);
-            return SiteManifest.waiting(site.layer(), site.index(), sum.tokens());
+            return SiteManifest.waiting(bench.plan(), site, sum.tokens());
         }
         if (site.isPool() || (site.ofExpert() && Shrinkage.needed(statistics.tokens(), site.inputs()))) {
             store(bench, site, 0, statistics, watch);
-            return SiteManifest.waiting(site.layer(), site.index(), statistics.tokens());
+            return SiteManifest.waiting(bench.plan(), site, statistics.tokens());
         }
         return solve(bench, site, statistics, statistics.tokens(), -1, List.of(), watch);
     }
@@ -67,15 +81,15 @@ public final class Tasks {
         return StatisticsFile.read(bench.output(), bench.folder().hessian(site.layer(), site.index(), round));
     }
 
-    /** An expert that few tokens reached, and the last round of further tokens that were drawn on for it. */
-    record Uncovered(Plan.SitePlan site, int round) implements Serializable {}
+    /** The key of a site of an expert that few tokens reached, and the last round of further tokens that were drawn on for it. */
+    record Uncovered(long site, int round) implements Serializable {}
 
     /**
      * Quantizes the linears of an expert that few tokens reached: with its own Hessian if further tokens made it sound, else with one
      * between its own and that of all experts.
      */
     static SiteManifest solveUncovered(Workbench bench, Uncovered uncovered, Stopwatch watch) throws IOException {
-        Plan.SitePlan site = uncovered.site();
+        Plan.SitePlan site = bench.site(uncovered.site());
         int round = uncovered.round();
         Statistics own = stored(bench, site, round);
         long further = round == 0 ? -1 : own.tokens() - stored(bench, site, 0).tokens();
@@ -138,6 +152,7 @@ public final class Tasks {
                         linear.inputs(),
                         outcome.losses().loss(),
                         outcome.losses().roundToNearest(),
+                        outcome.losses().weightNorm(),
                         Stream.concat(notes.stream(), outcome.notes().stream()).toList()));
             }
         }
@@ -149,7 +164,7 @@ public final class Tasks {
                         file,
                         specs,
                         (spec, out) -> SafetensorsWriter.copy(buffers.get(specs.indexOf(spec)), out)));
-        return new SiteManifest(site.layer(), site.index(), file, sha, tokens, further, linears);
+        return new SiteManifest(plan.id(), site.layer(), site.index(), file, sha, tokens, further, linears);
     }
 
     /** Of the weights that share an input: loaders join them, and want one divisor for all of their scales. */

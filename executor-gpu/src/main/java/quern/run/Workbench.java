@@ -2,8 +2,11 @@ package quern.run;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.device.Device;
@@ -28,7 +31,8 @@ public final class Workbench {
     private final Model model;
     private final BlobStore output;
     private final Device device;
-    private final Entry entry;
+    private final Map<Long, Plan.SitePlan> sites; // pools included
+    private @Nullable Entry entry;
     private @Nullable Checkpoint written;
 
     private Workbench(Plan plan, StoreOpener stores) throws IOException {
@@ -41,7 +45,13 @@ public final class Workbench {
                             + "bytes would come out (plan again on this kind of machine)")
                     .formatted(plan.id(), device.type(), plan.deviceType()));
         }
-        this.entry = Entry.load(model, device);
+        this.sites = PassTiles.byKey(Stream.concat(plan.sites().stream(), plan.pools(0, plan.layers()).stream())
+                .toList());
+    }
+
+    /** The workbenches of several plans. */
+    static List<Workbench> of(List<Plan> plans, StoreOpener stores) {
+        return plans.stream().map(plan -> of(plan, stores)).toList();
     }
 
     /** The workbench of this process for a plan; opened at the first call. */
@@ -59,7 +69,7 @@ public final class Workbench {
     public static void release(Plan plan) {
         Workbench bench = OPEN.remove(plan.output() + "#" + plan.id());
         if (bench != null) {
-            bench.entry.close();
+            bench.closeEntry();
             bench.device.close();
         }
     }
@@ -100,7 +110,27 @@ public final class Workbench {
         return Methods.named(plan.recipe().method());
     }
 
-    Entry entry() {
+    /** Loaded when it is first asked for: not by a plan that only solves what another gathers. */
+    synchronized Entry entry() throws IOException {
+        if (entry == null) {
+            entry = Entry.load(model, device);
+        }
         return entry;
+    }
+
+    private synchronized void closeEntry() {
+        if (entry != null) {
+            entry.close();
+        }
+    }
+
+    /** A site by its key. */
+    Plan.SitePlan site(long key) {
+        return Objects.requireNonNull(sites.get(key));
+    }
+
+    /** This plan's own of a site that another plan gathers for; null where it has none there. */
+    Plan.@Nullable SitePlan site(Plan.SitePlan gathered) {
+        return sites.get(PassTiles.siteKey(gathered));
     }
 }

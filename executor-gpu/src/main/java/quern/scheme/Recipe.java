@@ -99,6 +99,23 @@ public record Recipe(
                 List.of());
     }
 
+    /** With other widths. */
+    public Recipe with(int bits, List<LinearOverride> overrides) {
+        return new Recipe(
+                method,
+                format,
+                bits,
+                groupSize,
+                symmetric,
+                ternary,
+                actOrder,
+                scales,
+                percdamp,
+                trueSequential,
+                skip,
+                overrides);
+    }
+
     /** What it says of one linear. */
     public Recipe of(String linear) {
         for (LinearOverride override : overrides) {

@@ -82,8 +82,12 @@ class FamilyRunTest {
         Plan plan = plan(from, name, format);
         LocalStore output = new LocalStore(Path.of(plan.output()));
         CalibrationTokens.write(output, plan, tokens(8));
-        Quantization.Result result =
-                new Quantization(plan, new LocalRunner(ToyRun.STORES, 1), output, Quantization.Listener.SILENT).run();
+        Quantization.Result result = new Quantization(
+                        List.of(plan),
+                        new LocalRunner(ToyRun.STORES, 1),
+                        location -> output,
+                        Quantization.Listener.SILENT)
+                .run();
         new Publication(plan, Model.open(new LocalStore(from)), output)
                 .publish(result.shards(), Map.of(), List::copyOf);
         for (Plan.SitePlan site : plan.sites()) {

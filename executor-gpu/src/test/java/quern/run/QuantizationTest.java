@@ -8,6 +8,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -123,6 +124,62 @@ class QuantizationTest {
             Checkpoint part = written.get(name.contains("v_proj") ? 1 : 0);
             assertThat(written.get(2).read(name)).as(name).isEqualTo(part.read(name));
         }
+    }
+
+    /** Also where one of them skips what the other does not, and one needs no calibration. */
+    @Test
+    void plansThatShareAPassWriteWhatEachWritesAlone() throws IOException {
+        List<Recipe> recipes = List.of(
+                read("{bits: 4, group-size: 32, skip: 0.mlp}"),
+                read("{bits: 3, group-size: 16, symmetric: false, act-order: full, skip: v_proj}"),
+                read("{method: rtn, bits: 8, group-size: 32, scales: max}"));
+        List<Plan> together = new ArrayList<>();
+        for (Recipe recipe : recipes) {
+            Plan alone = plan("alone" + together.size(), recipe, LAYERS);
+            ToyRun.run(alone, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+            together.add(plan("together" + together.size(), recipe, LAYERS));
+        }
+        ToyRun.runTogether(together, new LocalRunner(ToyRun.STORES, 2));
+        for (int i = 0; i < recipes.size(); i++) {
+            assertThat(ToyRun.bytes(folder.resolve("together" + i)))
+                    .isNotEmpty()
+                    .isEqualTo(ToyRun.bytes(folder.resolve("alone" + i)));
+        }
+    }
+
+    /** Put together from pieces of all widths, it is what these widths give by themselves. */
+    @Test
+    void widthsForATargetAreThoseOfARecipeThatSaysThem() throws IOException {
+        List<Plan> widths = new ArrayList<>();
+        for (int bits : List.of(2, 3, 4, 8)) {
+            widths.add(plan("target", read("{bits: " + bits + ", group-size: 32}"), LAYERS));
+        }
+        Plan gathering = Quantization.gathering(widths);
+        CalibrationTokens.write(ToyRun.STORES.open(gathering.output()), gathering, ToyModel.tokens(24, 32, 1));
+        Quantization quantization = new Quantization(
+                widths, new LocalRunner(ToyRun.STORES, 2), ToyRun.STORES, Quantization.Listener.SILENT);
+        quantization.solve();
+        MixedWidths mixed = new MixedWidths(widths);
+        // A scale of 16 bits and a zero point for 32 weights, and an index of 32 bits for the 64 weights of a column.
+        assertThatThrownBy(() -> mixed.require(3))
+                .hasMessageContaining("it is %.3f at 2 bits and %.3f at 8"
+                        .formatted(2 + 18 / 32. + 32 / 64., 8 + 24 / 32. + 32 / 64.));
+        mixed.require(5);
+        MixedWidths.Choice choice =
+                mixed.choose(widths.stream().map(quantization::sites).toList(), 5);
+        assertThat(choice.bitsPerWeight()).isGreaterThan(4.8).isLessThanOrEqualTo(5);
+        assertThat(Set.copyOf(choice.widthOfLinear().values())).hasSizeGreaterThan(1);
+        StringBuilder overrides = new StringBuilder();
+        choice.widthOfLinear()
+                .forEach((linear, bits) -> overrides.append("{match: '%s', bits: %d}, ".formatted(linear, bits)));
+        Recipe recipe = read("{bits: 4, group-size: 32, overrides: [" + overrides + "]}");
+        Plan assembled = plan("target", recipe, LAYERS);
+        quantization.write(assembled, choice.sites());
+        Plan alone = plan("alone", recipe, LAYERS);
+        ToyRun.run(alone, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+        assertThat(ToyRun.bytes(folder.resolve("alone")))
+                .hasSizeGreaterThan(4)
+                .containsAllEntriesOf(ToyRun.bytes(folder.resolve("target")));
     }
 
     private static Recipe read(String yaml) {

@@ -94,6 +94,7 @@ public final class ToyRun {
                 p.model(),
                 p.output(),
                 p.recipe(),
+                p.gathering(),
                 p.lossy(),
                 p.device(),
                 p.deviceType(),
@@ -121,13 +122,29 @@ public final class ToyRun {
         return run(plan, runner, listener, STORES.open(plan.output()));
     }
 
+    /** Carries plans out that share their passes. */
+    public static void runTogether(List<Plan> plans, PlanRunner runner) throws IOException {
+        Plan gathering = Quantization.gathering(plans);
+        int sequences = gathering.calibration().allParts().stream()
+                .mapToInt(Plan.Part::count)
+                .sum();
+        CalibrationTokens.write(STORES.open(gathering.output()), gathering, ToyModel.tokens(sequences, 32, 1));
+        Quantization quantization = new Quantization(plans, runner, STORES, Quantization.Listener.SILENT);
+        quantization.solve();
+        for (Plan plan : plans) {
+            Quantization.Result result = quantization.write(plan, quantization.sites(plan));
+            new Publication(plan, Model.open(STORES.open(plan.model())), STORES.open(plan.output()))
+                    .publish(result.shards(), Map.of(), List::copyOf);
+        }
+    }
+
     static Quantization.Result run(Plan plan, PlanRunner runner, Quantization.Listener listener, BlobStore output)
             throws IOException {
         int sequences = plan.calibration().allParts().stream()
                 .mapToInt(Plan.Part::count)
                 .sum();
         CalibrationTokens.write(output, plan, ToyModel.tokens(sequences, 32, 1));
-        Quantization.Result result = new Quantization(plan, runner, output, listener).run();
+        Quantization.Result result = new Quantization(List.of(plan), runner, location -> output, listener).run();
         Publication publication = new Publication(plan, Model.open(STORES.open(plan.model())), output);
         publication.publish(result.shards(), Map.of(), List::copyOf);
         return result;
