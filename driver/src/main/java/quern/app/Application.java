@@ -15,10 +15,12 @@ import quern.calibration.TokenWindows;
 import quern.calibration.Tokenizer;
 import quern.cli.CleanRequest;
 import quern.cli.Commands;
+import quern.cli.ConvertRequest;
 import quern.cli.EvalRequest;
 import quern.cli.InspectRequest;
 import quern.cli.Propagation;
 import quern.cli.QuantizeRequest;
+import quern.cli.RecommendRequest;
 import quern.cli.VerifyRequest;
 import quern.demo.Demo;
 import quern.evaluate.Score;
@@ -27,6 +29,7 @@ import quern.hadoop.Stores;
 import quern.model.Model;
 import quern.plan.Gathering;
 import quern.progress.Progress;
+import quern.recommend.Recommendation;
 import quern.report.Report;
 import quern.report.Summary;
 import quern.scheme.Recipe;
@@ -132,6 +135,53 @@ public final class Application implements Commands, AutoCloseable {
         return run(progress -> {
             String location = new Sources(environment, progress).locate(request.model());
             Inspection.describe(open(location)).forEach(System.out::println);
+            return 0;
+        });
+    }
+
+    @Override
+    public int convert(ConvertRequest request) {
+        return run(progress -> {
+            String source = new Sources(environment, progress).locate(request.model());
+            Session spark = session();
+            List<String> lines = new ConvertJob(spark.context(), spark.stores(), progress)
+                    .run(
+                            request.model().name(),
+                            source,
+                            absolute(request.out()),
+                            request.format(),
+                            request.maxShardBytes());
+            progress.close();
+            lines.forEach(System.out::println);
+            System.out.println("in          " + request.out());
+            return 0;
+        });
+    }
+
+    @Override
+    public int recommend(RecommendRequest request) {
+        return run(progress -> {
+            BlobStore headers = open(new Sources(environment, progress).headers(request.model()));
+            Model model = Model.open(headers);
+            int context = request.context();
+            if (context > model.maxPositions()) {
+                if (request.contextGiven()) {
+                    throw new QuernException(
+                            "Cannot serve %d tokens: the model has %d positions (use --context %d or less)"
+                                    .formatted(context, model.maxPositions(), model.maxPositions()));
+                }
+                context = model.maxPositions();
+            }
+            Recommendation.of(
+                            model,
+                            new Recommendation.Request(
+                                    request.model().name(),
+                                    request.gpu(),
+                                    request.memory(),
+                                    request.server(),
+                                    request.mostKl(),
+                                    context))
+                    .forEach(System.out::println);
             return 0;
         });
     }

@@ -21,8 +21,26 @@ final class Sources {
         this.progress = progress;
     }
 
+    /** The same for who reads no tensor: of a model on the Hub only the headers of its files are fetched. */
+    String headers(ModelRequest request) throws IOException {
+        return locate(
+                request,
+                (name, revision) -> new Hub(environment)
+                        .headers(name, revision, cache().resolve("headers").resolve(name.replace("/", "--")))
+                        .toString());
+    }
+
     /** The location of a model, fetched first where it must be. */
     String locate(ModelRequest request) throws IOException {
+        return locate(request, this::fetch);
+    }
+
+    @FunctionalInterface
+    private interface Fetch {
+        String run(String name, String revision) throws IOException;
+    }
+
+    private String locate(ModelRequest request, Fetch fetch) throws IOException {
         String name = request.name();
         if (name.equals(Demo.NAME)) {
             return Demo.unpackTo(cache()).toString();
@@ -47,7 +65,10 @@ final class Sources {
                     "Cannot find the model %s: there is no such folder, and it is no name on the Hub (give a folder, a URI or owner/name)"
                             .formatted(name));
         }
-        String revision = request.revision() == null ? "main" : request.revision();
+        return fetch.run(name, request.revision() == null ? "main" : request.revision());
+    }
+
+    private String fetch(String name, String revision) throws IOException {
         long[] said = {0};
         return new Hub(environment)
                 .model(name, revision, (done, total) -> {

@@ -25,6 +25,8 @@ import quern.demo.Demo;
             Cli.Eval.class,
             Cli.Verify.class,
             Cli.Inspect.class,
+            Recommend.class,
+            Convert.class,
             Cli.Clean.class
         },
         footerHeading = "%nExamples:%n",
@@ -32,6 +34,7 @@ import quern.demo.Demo;
             "  quern quantize demo",
             "  quern quantize ./Llama-3.2-1B --out ./Llama-3.2-1B-W4 --calibration wikitext2",
             "  quern plan meta-llama/Llama-3.1-70B --bits 4",
+            "  quern recommend meta-llama/Llama-3.1-70B --gpu H100 --server vllm",
             "  quern eval ./Llama-3.2-1B-W4 --against ./Llama-3.2-1B",
             "",
             "Options of spark-submit (--master, --conf, --driver-memory, ...) go before the command:",

@@ -12,5 +12,9 @@ public interface Commands {
 
     int inspect(InspectRequest request);
 
+    int convert(ConvertRequest request);
+
+    int recommend(RecommendRequest request);
+
     int clean(CleanRequest request);
 }

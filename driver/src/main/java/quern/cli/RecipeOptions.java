@@ -137,7 +137,7 @@ final class RecipeOptions {
         ScaleRule scales = hessianLost ? ScaleRule.MAX : base.scales();
         return new Recipe(
                 chosen,
-                format == null ? base.format() : known("--format", format, FORMATS),
+                format == null ? base.format() : format(format),
                 trits ? 2 : bits == null ? base.bits() : bits,
                 groupSize == null ? base.groupSize() : groupSize,
                 sym || trits || (!asym && base.symmetric()),
@@ -148,6 +148,11 @@ final class RecipeOptions {
                 trueSequential || base.trueSequential(),
                 base.skip(),
                 base.overrides());
+    }
+
+    /** The name of a format that there is. */
+    static String format(String name) {
+        return known("--format", name, FORMATS);
     }
 
     private static ColumnOrder order(String name) {

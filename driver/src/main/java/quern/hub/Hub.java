@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.io.InterruptedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -79,6 +80,40 @@ public final class Hub {
         fetch(listing, weights, progress);
         remember(listing);
         return folder;
+    }
+
+    /**
+     * A folder that looks like that of a model to who reads no tensor: configuration, and of the safetensors files their headers;
+     * the rest of them is a hole of the right length. A model that is in the cache as a whole is given as it is there when offline.
+     *
+     * @param folder where it is made, below which stands the commit
+     */
+    public Path headers(String id, String revision, Path folder) throws IOException {
+        Repository asked = new Repository(Repository.Kind.MODEL, id, revision);
+        if (settings.offline()) {
+            return cached(asked);
+        }
+        Listing listing = list(asked);
+        Repository repository = listing.repository();
+        Path small = fetch(listing, listing.files(SMALL.asMatchPredicate()), (done, total) -> {});
+        Path made = Files.createDirectories(folder.resolve(repository.revision()));
+        for (String name : List.of("config.json", "model.safetensors.index.json")) {
+            if (Files.exists(small.resolve(name))) {
+                Files.copy(small.resolve(name), made.resolve(name), StandardCopyOption.REPLACE_EXISTING);
+            }
+        }
+        List<String> weights = listing.files("model.safetensors"::equals);
+        if (weights.isEmpty()
+                && listing.files("model.safetensors.index.json"::equals).isEmpty()) {
+            throw noSafetensors(listing);
+        }
+        sideBySide(weights.isEmpty() ? Checkpoint.filesOf(new LocalStore(made)) : weights, file -> {
+            long size = client.patiently(repository, () -> Download.describe(client, repository, file))
+                    .size();
+            return client.patiently(
+                    repository, () -> SparseHeader.fetch(client, repository, file, size, made.resolve(file)));
+        });
+        return made;
     }
 
     /** The folder of a data set with those of its files that are {@code wanted}; at least one must be. */

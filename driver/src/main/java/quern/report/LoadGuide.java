@@ -33,16 +33,9 @@ public final class LoadGuide {
     public static List<Program> of(Recipe recipe, String modelType, String output, List<Report.Linear> linears) {
         String path = output.replaceFirst("^file:/+", "/").replace("\\", "\\\\").replace("\"", "\\\"");
         Traits traits = new Traits(
-                recipe.format(),
+                recipe,
                 modelType,
-                recipe.bits(),
-                recipe.groupSize(),
-                recipe.symmetric(),
-                recipe.actOrder(),
-                !recipe.overrides().isEmpty(),
-                linears.stream()
-                        .map(l -> new Traits.Linear(l.name(), l.inputs(), l.expert() >= 0))
-                        .toList());
+                linears.stream().map(linear -> traits(recipe, linear)).toList());
         List<Program> programs = new ArrayList<>();
         for (Reader reader : Readers.of(Formats.named(recipe.format()))) {
             if (reader.code() == null && reader.proof() != null) {
@@ -56,5 +49,10 @@ public final class LoadGuide {
                     answer.refuses() == null ? answer.remark().replace("{path}", path) : answer.refuses()));
         }
         return programs;
+    }
+
+    private static Traits.Linear traits(Recipe recipe, Report.Linear linear) {
+        Recipe own = recipe.of(linear.name());
+        return new Traits.Linear(linear.name(), linear.inputs(), own.bits(), own.groupSize(), linear.expert() >= 0);
     }
 }

@@ -352,6 +352,16 @@ class CommandLineTest {
         }
 
         @Override
+        public int convert(ConvertRequest asked) {
+            return record(asked);
+        }
+
+        @Override
+        public int recommend(RecommendRequest asked) {
+            return record(asked);
+        }
+
+        @Override
         public int clean(CleanRequest asked) {
             return record(asked);
         }

@@ -12,6 +12,8 @@ import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import quern.QuernException;
+import quern.store.Checkpoint;
+import quern.store.LocalStore;
 
 class HubTest extends HubFixture {
     @Test
@@ -182,5 +184,35 @@ class HubTest extends HubFixture {
         assertThatThrownBy(() -> HubSettings.of(Map.of("HF_ENDPOINT", "hub")))
                 .isInstanceOf(QuernException.class)
                 .hasMessageContaining("HF_ENDPOINT");
+    }
+
+    @Test
+    void headers_alone_stand_for_the_files() throws IOException {
+        byte[] header = "{\"x\":{\"dtype\":\"F32\",\"shape\":[50000],\"data_offsets\":[0,200000]}}".getBytes(UTF_8);
+        byte[] file = new byte[8 + header.length + 200_000];
+        java.util.Arrays.fill(file, (byte) 7);
+        java.nio.ByteBuffer.wrap(file)
+                .order(java.nio.ByteOrder.LITTLE_ENDIAN)
+                .putLong(header.length)
+                .put(header);
+        hub.files.put("model.safetensors", file);
+
+        Path made = client().headers("me/model", "main", home.resolve("headers"));
+
+        Checkpoint checkpoint = Checkpoint.open(new LocalStore(made));
+        assertThat(checkpoint.spec("x").bytes()).isEqualTo(200_000);
+        assertThat(made.resolve("config.json")).hasContent("{\"model_type\": \"llama\"}");
+        // What lies behind the header was not asked for, or at least not kept.
+        assertThat(checkpoint.read("x").get(100)).isZero();
+        assertThat(folder().resolve("snapshots/" + FakeHub.COMMIT + "/model.safetensors"))
+                .doesNotExist();
+    }
+
+    @Test
+    void a_file_that_does_not_begin_with_a_header_is_refused() {
+        hub.files.put("model.safetensors", noise(5000));
+        assertThatThrownBy(() -> client().headers("me/model", "main", home.resolve("headers")))
+                .isInstanceOf(QuernException.class)
+                .hasMessageContaining("does not begin as a safetensors file");
     }
 }

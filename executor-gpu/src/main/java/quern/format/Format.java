@@ -68,6 +68,11 @@ public interface Format {
         return false;
     }
 
+    /** The smallest zero point that it stores, where they are whole. */
+    default int lowestZero() {
+        return 0;
+    }
+
     /** Whether scales come back as they were; else they are rounded once more when they are packed. */
     default boolean keepsScales() {
         return true;

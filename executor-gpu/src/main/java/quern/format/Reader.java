@@ -3,6 +3,8 @@ package quern.format;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -57,15 +59,15 @@ public record Reader(
      *
      * @param formats for files of several formats: one of these
      * @param families {@code model_type} is one of these
-     * @param bits of a code, one of these
-     * @param otherBitsThan none of these
-     * @param otherGroupsThan the group size is none of these
+     * @param bits of codes, one of these for some linear
+     * @param otherBitsThan none of these for some linear
+     * @param otherGroupsThan the group size of some linear is none of these
      * @param groupOver more inputs than this share a scale
      * @param symmetric whether there are no zero points
      * @param order of the columns
      * @param mixed whether some linears have another width or group size
      * @param experts whether there are experts among the quantized linears
-     * @param dividesJoined whether of linears that programs join some are quantized and others not
+     * @param dividesJoined whether of linears that programs join some are quantized and others not, or otherwise
      */
     public record When(
             @Nullable List<String> formats,
@@ -82,9 +84,9 @@ public record Reader(
         boolean holds(Traits t) {
             return (formats == null || formats.contains(t.format()))
                     && (families == null || families.contains(t.family()))
-                    && (bits == null || bits.contains(t.bits()))
-                    && (otherBitsThan == null || !otherBitsThan.contains(t.bits()))
-                    && (otherGroupsThan == null || !otherGroupsThan.contains(t.groupSize()))
+                    && (bits == null || t.bits().stream().anyMatch(bits::contains))
+                    && (otherBitsThan == null || !otherBitsThan.containsAll(t.bits()))
+                    && (otherGroupsThan == null || !otherGroupsThan.containsAll(t.groupSizes()))
                     && (groupOver == null || t.longestGroup() > groupOver)
                     && (symmetric == null || symmetric == t.symmetric())
                     && (order == null || order.equalsIgnoreCase(t.order().name()))
@@ -126,8 +128,12 @@ public record Reader(
     }
 
     private static String filled(String text, Traits traits) {
-        return text.replace("{bits}", String.valueOf(traits.bits()))
-                .replace("{group}", String.valueOf(traits.groupSize()))
+        return text.replace("{bits}", words(traits.bits()))
+                .replace("{group}", words(traits.groupSizes()))
                 .replace("{family}", traits.family());
+    }
+
+    private static String words(Set<Integer> numbers) {
+        return numbers.stream().map(String::valueOf).collect(Collectors.joining(" and "));
     }
 }

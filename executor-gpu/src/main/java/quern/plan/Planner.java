@@ -97,7 +97,33 @@ public final class Planner {
         return new Planner(model, request).plan();
     }
 
-    private Plan plan() throws IOException {
+    /**
+     * What a plan says of the checkpoint: it takes no machine and no text.
+     *
+     * @param sites what is quantized
+     * @param shards the files
+     */
+    public record Layout(List<Plan.SitePlan> sites, List<Plan.Shard> shards) {
+        public long bytes() {
+            return shards.stream().mapToLong(Plan.Shard::bytes).sum();
+        }
+    }
+
+    /** The checkpoint that a recipe would make of a model, from headers alone; {@link QuernException} where there is none. */
+    public static Layout layout(Model model, Recipe recipe) {
+        Machine none = new Machine("", "", DType.F32, 1, 1, 0);
+        Request request = new Request(model.store().location(), "", recipe, 0, Long.MAX_VALUE, null, none);
+        Planner planner = new Planner(model, request);
+        List<Plan.SitePlan> sites = planner.checkedSites(new LinkedHashSet<>());
+        return new Layout(sites, planner.shards(sites));
+    }
+
+    private List<Plan.Shard> shards(List<Plan.SitePlan> sites) {
+        return ShardLayout.of(model.tensors(), format, sites, request.maxShardBytes());
+    }
+
+    /** @param kept gets what is left as it is */
+    private List<Plan.SitePlan> checkedSites(Set<Plan.Kept> kept) {
         if (format.scheme(recipe, model.weightType()).rowsOfScale() != 1
                 && Methods.named(recipe.method()).needsHessian()) {
             throw new QuernException("Cannot use method %s for format %s: rows share its scales (use --method rtn)"
@@ -108,13 +134,18 @@ public final class Planner {
                     "Cannot write what method %s chooses in format %s: it has whole zero points only (use --format hqq)"
                             .formatted(recipe.method(), recipe.format()));
         }
-        Set<Plan.Kept> kept = new LinkedHashSet<>();
         List<Plan.SitePlan> sites = sites(kept);
         checkShapes(sites);
         refuseMixture(sites);
+        return sites;
+    }
+
+    private Plan plan() throws IOException {
+        Set<Plan.Kept> kept = new LinkedHashSet<>();
+        List<Plan.SitePlan> sites = checkedSites(kept);
         List<Plan.Stage> stages = stages();
         Plan.Calibration calibration = calibration(sites, stages.size());
-        List<Plan.Shard> shards = ShardLayout.of(model.tensors(), format, sites, request.maxShardBytes());
+        List<Plan.Shard> shards = shards(sites);
         Cost cost = new Cost(model, request, sites, calibration, stages.size(), shards);
         Plan.Cost figures = cost.figures();
         if (request.machine().slotMemory() > 0

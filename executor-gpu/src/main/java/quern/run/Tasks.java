@@ -208,15 +208,14 @@ public final class Tasks {
     }
 
     /** Copies a tensor in slices, so that memory does not grow with it. */
-    private static void copy(TensorSource source, TensorSpec spec, OutputStream out) throws IOException {
+    static void copy(TensorSource source, TensorSpec spec, OutputStream out) throws IOException {
         for (long at = 0; at < spec.bytes(); at += SLICE) {
             SafetensorsWriter.copy(source.read(spec.name(), at, (int) Math.min(SLICE, spec.bytes() - at)), out);
         }
     }
 
     /** Writes a safetensors file; returns its checksum. */
-    private static String write(
-            Workbench bench, String file, List<TensorSpec> specs, SafetensorsWriter.TensorBytes bytes)
+    static String write(Workbench bench, String file, List<TensorSpec> specs, SafetensorsWriter.TensorBytes bytes)
             throws IOException {
         MessageDigest digest = sha256();
         bench.output().write(file, out -> {

@@ -73,15 +73,22 @@ class ReadersTest {
                 .isEqualTo("vLLM reads 4 and 8 bits in this format, not 3.");
         assertThat(reader.answer(traits("gptq", "llama", 8, 128, true)).remark())
                 .startsWith("On a CPU it reads 4 bits only. As a server:");
-        Traits divided = new Traits(
-                "gptq",
-                "llama",
-                4,
-                128,
-                true,
-                ColumnOrder.STATIC,
-                List.of(new Traits.Linear("model.layers.0.self_attn.q_proj", 64, false)));
-        assertThat(reader.answer(divided).refuses()).contains("vLLM joins q, k and v");
+        assertThat(reader.answer(linears(linear("self_attn.q_proj", 4))).refuses())
+                .contains("vLLM joins q, k and v");
+    }
+
+    @Test
+    void linears_that_are_joined_have_one_width() {
+        Reader reader = reader("gptq", "vLLM");
+        assertThat(reader.answer(linears(linear("mlp.gate_proj", 4), linear("mlp.up_proj", 4)))
+                        .refuses())
+                .isNull();
+        assertThat(reader.answer(linears(linear("mlp.gate_proj", 4), linear("mlp.up_proj", 8)))
+                        .refuses())
+                .contains("vLLM joins q, k and v");
+        assertThat(reader.answer(linears(linear("mlp.down_proj", 3), linear("self_attn.o_proj", 4)))
+                        .refuses())
+                .isEqualTo("vLLM reads 4 and 8 bits in this format, not 3 and 4.");
     }
 
     @Test
@@ -95,19 +102,25 @@ class ReadersTest {
                 .contains("--format gptq");
     }
 
+    private static Traits.Linear linear(String name, int bits) {
+        return new Traits.Linear("model.layers.0." + name, 64, bits, 128, false);
+    }
+
+    private static Traits linears(Traits.Linear... linears) {
+        return new Traits("gptq", "llama", true, ColumnOrder.STATIC, List.of(linears));
+    }
+
     private static Traits rows(int inputs) {
-        return new Traits(
-                "gptq",
-                "llama",
-                4,
-                -1,
-                true,
-                ColumnOrder.OFF,
-                List.of(new Traits.Linear("model.layers.0.mlp.down_proj", inputs, false)));
+        return linears(new Traits.Linear("model.layers.0.mlp.down_proj", inputs, 4, -1, false));
     }
 
     private static Traits traits(String format, String family, int bits, int group, boolean symmetric) {
-        return new Traits(format, family, bits, group, symmetric, ColumnOrder.STATIC, List.of());
+        return new Traits(
+                format,
+                family,
+                symmetric,
+                ColumnOrder.STATIC,
+                List.of(new Traits.Linear("model.layers.0.mlp.down_proj", 256, bits, group, false)));
     }
 
     private static Reader reader(String format, String program) {

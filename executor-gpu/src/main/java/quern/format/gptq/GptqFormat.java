@@ -59,6 +59,11 @@ public final class GptqFormat implements Format {
     }
 
     @Override
+    public int lowestZero() {
+        return zeroOffset;
+    }
+
+    @Override
     public @Nullable String refuses(Scheme scheme, int outputs, int inputs) {
         if (inputs % MULTIPLE != 0 || outputs % MULTIPLE != 0) {
             return "format " + name + " needs inputs and outputs that are multiples of " + MULTIPLE + ", it has "
