@@ -7,6 +7,7 @@ import java.util.Locale;
 import java.util.Map;
 import org.apache.spark.api.java.JavaSparkContext;
 import quern.QuernException;
+import quern.format.Formats;
 import quern.model.Model;
 import quern.plan.ByteCount;
 import quern.plan.ConversionPlanner;
@@ -79,7 +80,7 @@ final class ConvertJob {
         target.delete(RunFolder.ROOT);
         long linears = plan.sites().stream().mapToLong(s -> s.linears().size()).sum();
         long bytes = shards.stream().mapToLong(Tasks.ShardManifest::bytes).sum();
-        return List.of(
+        List<String> lines = new ArrayList<>(List.of(
                 "converted   %s, %s, to %s: %d linears, %s"
                         .formatted(
                                 name, model.source().lossy(), plan.recipe().format(), linears, ByteCount.text(bytes)),
@@ -89,7 +90,12 @@ final class ConvertJob {
                                 Locale.ROOT,
                                 "bounded     scales are rounded to another type: a weight differs by at most %.3g of itself (bound %.3g); all were compared",
                                 largest,
-                                conversion.bound()));
+                                conversion.bound())));
+        if (Formats.named(plan.recipe().format()).quantizesActivations()
+                && !conversion.packed().format().quantizesActivations()) {
+            lines.add("note        its loaders quantize the inputs of linears, too, when the model runs");
+        }
+        return lines;
     }
 
     /** Nothing is called done before it has been read again. */

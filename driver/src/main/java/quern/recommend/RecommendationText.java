@@ -7,6 +7,7 @@ import java.util.Locale;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
+import quern.format.Formats;
 import quern.format.Reader;
 import quern.format.Traits;
 import quern.model.Model;
@@ -151,6 +152,11 @@ record RecommendationText(
                 + taken.recipe().format()
                 + (taken.recipe().bits() == 4 ? "" : "-w" + taken.recipe().bits());
         List<String> lines = new ArrayList<>();
+        if (Formats.named(taken.recipe().format()).quantizesActivations()) {
+            lines.add("");
+            lines.add("note: loaders of %s quantize the inputs of linears, too, which the measured loss does not have"
+                    .formatted(taken.recipe().format()));
+        }
         lines.add("");
         lines.add("take %s: %s"
                 .formatted(

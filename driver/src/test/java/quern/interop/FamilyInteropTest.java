@@ -1,8 +1,5 @@
 package quern.interop;
 
-import static quern.interop.LoadCase.Loader.GPTQMODEL;
-import static quern.interop.LoadCase.Loader.GPTQMODEL_EXPERTS;
-import static quern.interop.LoadCase.Loader.TRANSFORMERS;
 import static quern.interop.LoadCase.Loader.TRANSFORMERS_DEQUANTIZED;
 import static quern.interop.LoadCase.Loader.TRANSFORMERS_EXPERTS;
 
@@ -52,57 +49,28 @@ class FamilyInteropTest {
     @TestFactory
     Stream<DynamicTest> families_load_as_the_weights_that_they_stand_for() throws Exception {
         List<LoadCase> cases = new ArrayList<>();
-        for (String name : List.of(
-                "granite",
-                "olmo2",
-                "opt-after",
-                "phi",
-                "stablelm",
-                "stablelm-parallel",
-                "gemma3-whole",
-                "qwen2_5_vl")) {
-            add(cases, OURS.resolve(name), "compressed-tensors", 16, TRANSFORMERS);
+        for (Loads each : Loads.of("family")) {
+            boolean ours = each.words().get(0).equals("ours");
+            if (ours || Files.isDirectory(SHARED)) {
+                add(
+                        cases,
+                        (ours ? OURS : SHARED).resolve(each.words().get(1)),
+                        each.words().get(2),
+                        Integer.parseInt(each.words().get(3)),
+                        each.loaders().get(0));
+            }
         }
         if (Files.isDirectory(SHARED)) {
-            addShared(cases);
+            addExpertsInFourBits(cases);
         }
         return LoadCases.tests("families", cases);
     }
 
-    private static void addShared(List<LoadCase> cases) throws IOException {
-        for (String name : List.of(
-                "bloom",
-                "cohere",
-                "cohere2",
-                "exaone4",
-                "gemma2",
-                "gemma3_text",
-                "glm4",
-                "gpt_neox",
-                "llama-bias",
-                "mistral",
-                "opt",
-                "phi3",
-                "qwen2",
-                "qwen3",
-                "smollm3",
-                "starcoder2")) {
-            add(cases, SHARED.resolve(name), "compressed-tensors", 32, TRANSFORMERS);
-        }
-        for (String name : List.of("mixtral", "qwen2_moe", "qwen3_moe", "deepseek_v3", "gpt_oss")) {
-            add(cases, SHARED.resolve(name), "compressed-tensors", 16, TRANSFORMERS_EXPERTS);
-        }
+    private static void addExpertsInFourBits(List<LoadCase> cases) throws IOException {
         Path mxfp4 = LoadCases.WORK.resolve("families/gpt_oss-mxfp4");
         Mxfp4Copy.write(SHARED.resolve("gpt_oss"), mxfp4);
         add(cases, mxfp4, "compressed-tensors", 32, TRANSFORMERS_EXPERTS);
         addSource(cases, mxfp4);
-        for (String name : List.of("bloom", "cohere", "gemma2", "gpt_neox", "opt", "phi3", "qwen3")) {
-            add(cases, SHARED.resolve(name), "gptq", 32, TRANSFORMERS);
-        }
-        for (String name : List.of("gpt2", "falcon")) {
-            add(cases, SHARED.resolve(name), "gptq", 32, GPTQMODEL);
-        }
-        add(cases, SHARED.resolve("qwen3_moe"), "gptq", 32, GPTQMODEL_EXPERTS);
     }
 
     /** A model in few bits as our readers show it, against what transformers reads. */

@@ -2,18 +2,6 @@ package quern.interop;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
-import static quern.interop.LoadCase.Loader.COMPRESSED_TENSORS;
-import static quern.interop.LoadCase.Loader.GPTQMODEL;
-import static quern.interop.LoadCase.Loader.HQQ;
-import static quern.interop.LoadCase.Loader.TRANSFORMERS;
-import static quern.interop.LoadCase.Loader.TRANSFORMERS_ACTIVATIONS;
-import static quern.interop.LoadCase.Loader.TRANSFORMERS_BF16;
-import static quern.interop.LoadCase.Loader.TRANSFORMERS_DEQUANTIZED;
-import static quern.interop.LoadCase.Loader.VLLM;
-import static quern.scheme.ColumnOrder.FULL;
-import static quern.scheme.ColumnOrder.GROUP;
-import static quern.scheme.ColumnOrder.OFF;
-import static quern.scheme.ColumnOrder.STATIC;
 
 import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -83,27 +71,9 @@ class InteropTest {
     @TestFactory
     Stream<DynamicTest> our_formats_load_as_the_weights_that_they_stand_for() throws Exception {
         List<LoadCase> cases = new ArrayList<>();
-        String kept = "model\\.layers\\.1\\.self_attn\\.(o|v)_proj";
-        add(cases, recipe("gptq", 4, 128, true, STATIC), TRANSFORMERS, GPTQMODEL, VLLM);
-        add(cases, recipe("gptq", 4, 64, true, OFF), TRANSFORMERS, VLLM);
-        // transformers picks a kernel there that knows groups of 32 to 256 inputs only, and stops.
-        add(cases, recipe("gptq", 4, -1, true, GROUP), GPTQMODEL);
-        add(cases, recipe("gptq", 4, 128, true, FULL), TRANSFORMERS, GPTQMODEL);
-        add(cases, recipe("gptq", 4, 64, false, STATIC), TRANSFORMERS, GPTQMODEL);
-        add(cases, recipe("gptq_v2", 4, 64, false, STATIC), TRANSFORMERS, GPTQMODEL);
-        add(cases, recipe("gptq", 8, 128, true, STATIC), TRANSFORMERS, GPTQMODEL);
-        add(cases, recipe("gptq", 3, 64, true, STATIC), TRANSFORMERS, GPTQMODEL);
-        add(cases, recipe("gptq", 3, 64, false, FULL), TRANSFORMERS, GPTQMODEL);
-        add(cases, recipe("gptq", 2, 64, false, STATIC), TRANSFORMERS, GPTQMODEL);
-        add(cases, recipe("gptq", 4, 128, true, STATIC, kept), TRANSFORMERS, GPTQMODEL);
-        add(cases, recipe("compressed-tensors", 4, 128, true, STATIC), TRANSFORMERS, COMPRESSED_TENSORS, VLLM);
-        add(cases, recipe("compressed-tensors", 4, 64, false, OFF), TRANSFORMERS, COMPRESSED_TENSORS, VLLM);
-        add(cases, recipe("compressed-tensors", 4, -1, true, OFF), TRANSFORMERS, COMPRESSED_TENSORS);
-        add(cases, recipe("compressed-tensors", 8, 128, true, STATIC), TRANSFORMERS, COMPRESSED_TENSORS);
-        add(cases, recipe("compressed-tensors", 8, 128, false, STATIC), TRANSFORMERS, COMPRESSED_TENSORS);
-        add(cases, recipe("compressed-tensors", 3, 64, true, STATIC), TRANSFORMERS, COMPRESSED_TENSORS);
-        add(cases, recipe("compressed-tensors", 2, 64, false, OFF), TRANSFORMERS, COMPRESSED_TENSORS);
-        add(cases, recipe("compressed-tensors", 4, 128, true, STATIC, kept), TRANSFORMERS, COMPRESSED_TENSORS);
+        for (Loads each : Loads.of("packed")) {
+            add(cases, recipe(each.words()), each.programs());
+        }
         return LoadCases.tests("formats", cases);
     }
 
@@ -111,19 +81,9 @@ class InteropTest {
     @TestFactory
     Stream<DynamicTest> what_quantize_writes_loads_as_the_weights_that_it_stands_for() throws Exception {
         List<LoadCase> cases = new ArrayList<>();
-        quantize(cases, "", TRANSFORMERS, GPTQMODEL, VLLM);
-        quantize(cases, "--act-order full", TRANSFORMERS, GPTQMODEL);
-        quantize(cases, "--bits 3 --group-size 64 --max-shard-size 500KB", TRANSFORMERS, GPTQMODEL);
-        quantize(cases, "--format gptq_v2 --asym --group-size 64 --propagation exact", TRANSFORMERS, GPTQMODEL);
-        quantize(cases, "--format compressed-tensors", TRANSFORMERS, COMPRESSED_TENSORS, VLLM);
-        quantize(
-                cases,
-                "--format compressed-tensors --asym --group-size 64 --max-shard-size 500KB",
-                TRANSFORMERS,
-                COMPRESSED_TENSORS,
-                VLLM);
-        quantize(cases, "--recipe gptq-w4-w8", GPTQMODEL);
-        quantize(cases, "--recipe gptq-w4-w8 --format compressed-tensors", TRANSFORMERS, COMPRESSED_TENSORS);
+        for (Loads each : Loads.of("quantize")) {
+            quantize(cases, String.join(" ", each.words()), each.programs());
+        }
         return LoadCases.tests("quantized", cases);
     }
 
@@ -131,20 +91,41 @@ class InteropTest {
     @TestFactory
     Stream<DynamicTest> other_formats_load_as_the_weights_that_they_stand_for() throws Exception {
         List<LoadCase> cases = new ArrayList<>();
-        quantize(cases, "--format awq", TRANSFORMERS, GPTQMODEL, VLLM);
-        quantize(cases, "--format bitsandbytes-nf4", TRANSFORMERS_BF16);
-        quantize(cases, "--format bitsandbytes-nf4 --method gptq", TRANSFORMERS_BF16);
-        quantize(cases, "--format bitsandbytes-nf4-nested", TRANSFORMERS_BF16);
-        quantize(cases, "--format bitsandbytes-fp4", TRANSFORMERS_BF16);
-        quantize(cases, "--format bitsandbytes-int8", TRANSFORMERS_ACTIVATIONS);
-        quantize(cases, "--format fp8", TRANSFORMERS_DEQUANTIZED);
-        quantize(cases, "--format compressed-tensors-nvfp4", TRANSFORMERS_BF16);
-        quantize(cases, "--format compressed-tensors-mxfp4", TRANSFORMERS_BF16);
-        quantize(cases, "--format compressed-tensors-int8", TRANSFORMERS_ACTIVATIONS);
-        quantize(cases, "--format compressed-tensors-fp8", TRANSFORMERS_ACTIVATIONS);
-        quantize(cases, "--format hqq --bits 4", HQQ);
-        quantize(cases, "--format hqq --bits 3", HQQ);
+        for (Loads each : Loads.of("other")) {
+            quantize(cases, String.join(" ", each.words()), each.programs());
+        }
         return LoadCases.tests("other", cases);
+    }
+
+    /** Checkpoints of other tools in another format: the logits are those of the source. */
+    @TestFactory
+    Stream<DynamicTest> what_convert_writes_loads_as_what_it_was() throws Exception {
+        Path knownGood = Path.of(System.getProperty("quern.shared", ""), "interop", "known-good");
+        assumeTrue(
+                Files.isDirectory(knownGood), "needs interop/known-good of the shared test data, see -Dquern.shared");
+        List<LoadCase> cases = new ArrayList<>();
+        for (Loads each : Loads.of("convert")) {
+            Path source = knownGood.resolve(each.words().get(0));
+            String format = each.words().get(1);
+            Path folder = WORK.resolve("converted").resolve(each.words().get(0) + "-" + format);
+            Path checkpoint = folder.resolve("checkpoint");
+            QuantizedDemo.quern(
+                    application,
+                    checkpoint,
+                    List.of("convert", source.toString(), "--format", format, "--out", checkpoint.toString()));
+            for (String file : List.of("tokenizer.json", "tokenizer_config.json")) { // GPTQModel loads none without
+                Files.copy(PackedDemo.MODEL.resolve(file), checkpoint.resolve(file));
+            }
+            var reference = new LoadCase.Reference.Logits(source.resolve("expected/logits.safetensors"));
+            Path broken = BrokenCheckpoint.copy(checkpoint, folder.resolve("broken"));
+            String name = each.words().get(0) + " as " + format;
+            for (Loader loader : each.loaders()) {
+                cases.add(new LoadCase(name + ", in " + loader.program, loader, checkpoint, reference, false));
+            }
+            Loader first = each.loaders().get(0);
+            cases.add(new LoadCase(name + ", broken, in " + first.program, first, broken, reference, true));
+        }
+        return LoadCases.tests("converted", cases);
     }
 
     /** What the report tells people to paste, out of reports of real runs; groups of whole rows need another kernel. */
@@ -215,10 +196,20 @@ class InteropTest {
                 : options.replaceAll("[^A-Za-z0-9]+", "-").substring(1);
     }
 
-    private static Recipe recipe(
-            String format, int bits, int groupSize, boolean symmetric, ColumnOrder order, String... skip) {
+    /** @param words format, bits, group size, sym or asym, order, and kept for one in which some linears are */
+    private static Recipe recipe(List<String> words) {
         return new Recipe(
-                "rtn", format, bits, groupSize, symmetric, false, order, ScaleRule.MAX, 0.01, false, List.of(skip));
+                "rtn",
+                words.get(0),
+                Integer.parseInt(words.get(1)),
+                Integer.parseInt(words.get(2)),
+                words.get(3).equals("sym"),
+                false,
+                ColumnOrder.valueOf(words.get(4).toUpperCase(Locale.ROOT)),
+                ScaleRule.MAX,
+                0.01,
+                false,
+                words.contains("kept") ? List.of("model\\.layers\\.1\\.self_attn\\.(o|v)_proj") : List.of());
     }
 
     /** The checkpoint in each loader, and a broken copy of it in the first. */

@@ -30,7 +30,7 @@ import quern.tensor.TensorSpec;
  * Only formats are under test: every scheme is reached without a method that could produce it.
  */
 final class PackedDemo {
-    private static final Path MODEL = Path.of("src", "main", "resources", "quern", "demo", "quern-stories-4m");
+    static final Path MODEL = Path.of("src", "main", "resources", "quern", "demo", "quern-stories-4m");
     private static final List<String> COMPANIONS =
             List.of("generation_config.json", "tokenizer.json", "tokenizer_config.json");
     private static final ObjectMapper JSON = new ObjectMapper();

@@ -16,10 +16,15 @@ final class QuantizedDemo {
 
     /** {@code quern quantize demo --out checkpoint}, with these options and few samples: weights are not judged here. */
     static void write(Application application, Path checkpoint, List<String> options) throws IOException {
-        new LocalStore(checkpoint).delete(""); // of an earlier build
         List<String> arguments = new ArrayList<>(List.of("quantize", "demo", "--samples", "16"));
         arguments.addAll(List.of("--out", checkpoint.toString()));
         arguments.addAll(options);
+        quern(application, checkpoint, arguments);
+    }
+
+    /** A command that writes a checkpoint. */
+    static void quern(Application application, Path checkpoint, List<String> arguments) throws IOException {
+        new LocalStore(checkpoint).delete(""); // of an earlier build
         StringWriter said = new StringWriter();
         PrintWriter words = new PrintWriter(said, true);
         if (Main.run(arguments.toArray(String[]::new), () -> application, words, words) != 0) {

@@ -73,6 +73,11 @@ public interface Format {
         return 0;
     }
 
+    /** Whether its loaders quantize the inputs of linears, too, when the model runs. */
+    default boolean quantizesActivations() {
+        return false;
+    }
+
     /** Whether scales come back as they were; else they are rounded once more when they are packed. */
     default boolean keepsScales() {
         return true;

@@ -167,7 +167,9 @@ class ConversionTest {
         float[] scales = new float[groups];
         float[] zeros = new float[groups];
         for (int g = 0; g < groups; g++) {
-            scales[g] = HalfFloats.round((float) ((grid == LevelGrid.INT8 ? 127 : 1) * Math.exp(-7 + 3 * random.nextDouble())), scheme.scaleType());
+            scales[g] = HalfFloats.round(
+                    (float) ((grid == LevelGrid.INT8 ? 127 : 1) * Math.exp(-7 + 3 * random.nextDouble())),
+                    scheme.scaleType());
             zeros[g] = grid instanceof LevelGrid
                     ? 0
                     : scheme.symmetric() ? scheme.middle() : 1 + random.nextInt((1 << scheme.bits()) - 1);

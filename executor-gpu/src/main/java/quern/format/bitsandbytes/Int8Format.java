@@ -36,6 +36,11 @@ public final class Int8Format implements Format {
     }
 
     @Override
+    public boolean quantizesActivations() {
+        return true;
+    }
+
+    @Override
     public DType scaleType(DType weights) {
         return DType.F32;
     }

@@ -58,6 +58,11 @@ public final class QuantizedBytes implements Format {
     }
 
     @Override
+    public boolean quantizesActivations() {
+        return true;
+    }
+
+    @Override
     public DType scaleType(DType weights) {
         return weights == DType.BF16 || weights == DType.F16 ? weights : DType.F32;
     }

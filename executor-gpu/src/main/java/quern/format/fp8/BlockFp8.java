@@ -35,6 +35,11 @@ public final class BlockFp8 implements Format {
     }
 
     @Override
+    public boolean quantizesActivations() {
+        return true;
+    }
+
+    @Override
     public DType scaleType(DType weights) {
         return DType.F32;
     }
