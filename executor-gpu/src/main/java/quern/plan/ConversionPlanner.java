@@ -80,6 +80,7 @@ public final class ConversionPlanner {
                 source,
                 output,
                 recipe,
+                new Gathering(false, false),
                 model.source().lossy(),
                 machine.device(),
                 machine.deviceType(),
