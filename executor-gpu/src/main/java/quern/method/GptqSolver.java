@@ -82,8 +82,17 @@ final class GptqSolver implements Method.Solver {
                 }
             }
         }
-        LiveScales live = damped != null && columns.live() ? new LiveScales(columns, importance, damped, device) : null;
+        LiveScales live = null;
+        if (damped != null && columns.live()) {
+            int span = classic() ? GptqSweep.BLOCK : columns.length();
+            live = new LiveScales(columns, span, importance, damped, device);
+        }
         return new Factored(damped, importance, live, List.copyOf(notes));
+    }
+
+    /** Whether scales are chosen as the classic tool does. */
+    private boolean classic() {
+        return recipe.scales() == ScaleRule.MAX || recipe.scales() == ScaleRule.MSE;
     }
 
     private @Nullable DampedHessian damped(Columns columns, List<String> notes) {

@@ -34,7 +34,7 @@ record GptqSweep(
         @Nullable LiveScales live,
         ScaleSearch search,
         Device device) {
-    private static final int BLOCK = 128;
+    static final int BLOCK = 128;
 
     /** Rows are independent: so many are solved at a time, which bounds the memory of a large weight. */
     private static final int PANEL = 1024;
@@ -70,11 +70,10 @@ record GptqSweep(
             for (int from = 0, to; from < n; from = to) {
                 to = Math.min(n, from + BLOCK);
                 if (live != null) {
-                    int end = Math.min(n, (from / columns.length() + 1) * columns.length());
-                    if (from % columns.length() == 0) {
+                    if (from % live.span() == 0) {
                         live.choose(search, weights, device.download(working), from, panel.scales());
                     }
-                    to = Math.min(to, end);
+                    to = Math.min(to, (from / live.span() + 1) * live.span());
                 }
                 try (DeviceMatrix error = device.zeros(rows, to - from, DType.F32)) { // W - Q, rows x (to - from)
                     Grid grid = panel.grid(columns.groupsOfSweep(from, to));
