@@ -92,7 +92,7 @@ final class QuantizeJob {
         Planner.Machine machine = Cluster.machine(spark, model.operands());
         if (settings.targetBpw() != null) {
             List<Plan> widths = widths(settings, model, machine);
-            new MixedWidths(widths).require(settings.targetBpw());
+            new MixedWidths(model, widths).require(settings.targetBpw());
             return widths;
         }
         List<Plan> plans = new ArrayList<>();
@@ -228,7 +228,7 @@ final class QuantizeJob {
     private Report mixed(List<Plan> widths, Quantization quantization, SparkRunner runner, Model model)
             throws IOException {
         double target = Objects.requireNonNull(settings.targetBpw());
-        MixedWidths.Choice choice = new MixedWidths(widths)
+        MixedWidths.Choice choice = new MixedWidths(model, widths)
                 .choose(widths.stream().map(quantization::sites).toList(), target);
         Map<Integer, List<String>> linears = choice.widthOfLinear().keySet().stream()
                 .collect(Collectors.groupingBy(

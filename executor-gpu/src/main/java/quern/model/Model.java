@@ -9,6 +9,7 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.Function;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
@@ -239,6 +240,14 @@ public final class Model {
     /** How many sites of a layer every token passes. */
     int ownSites(int layer) {
         return layer(layer).program().sites().size();
+    }
+
+    /** Full names of a layer's linears whose outputs are added to the residual stream, those of experts included. */
+    public Set<String> writers(int layer) {
+        Stream<String> ofExperts = IntStream.range(0, experts(layer))
+                .boxed()
+                .flatMap(expert -> expert(layer, expert).writers());
+        return Stream.concat(layer(layer).writers(), ofExperts).collect(Collectors.toSet());
     }
 
     /** How many experts a layer has; 0 for one without. */

@@ -163,6 +163,25 @@ record Program(String file, List<Step> steps, int result) {
         return List.copyOf(byInput.values());
     }
 
+    /** The linears whose outputs the result is a sum of, be they scaled or normed before. */
+    List<Step> summands() {
+        Set<Integer> terms = new HashSet<>(Set.of(result));
+        List<Step> summands = new ArrayList<>();
+        for (int i = steps.size() - 1; i >= 0; i--) {
+            Step step = steps.get(i);
+            if (!terms.contains(step.result())) {
+                continue;
+            }
+            switch (step.operation()) {
+                case ADD -> terms.addAll(step.operands());
+                case SCALE, GATE, NORM -> terms.add(step.operand(0));
+                case LINEAR -> summands.add(step);
+                default -> {}
+            }
+        }
+        return summands;
+    }
+
     /** The linears that are kept as they are. */
     List<Step> kept() {
         return steps.stream().filter(step -> step.operation().isKept()).toList();

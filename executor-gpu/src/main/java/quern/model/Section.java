@@ -5,6 +5,7 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -73,6 +74,11 @@ final class Section {
             sites.add(new Site(layer, expert, rank + i, first, inputs, linears.get(i)));
         }
         return sites;
+    }
+
+    /** Full names of the linears whose outputs are added to what comes out. */
+    Stream<String> writers() {
+        return program.summands().stream().map(step -> linear(step.module()).name());
     }
 
     /** By the number of the result of its first step. */

@@ -1,16 +1,20 @@
 package quern.run;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.IntStream;
 import quern.QuernException;
 import quern.format.Format;
 import quern.format.Formats;
+import quern.model.Model;
 import quern.plan.Allocation;
 import quern.plan.Plan;
 
@@ -19,6 +23,16 @@ import quern.plan.Plan;
  * tried on the same Hessians; what each costs a linear is measured, not modelled, and the codes are there already.
  *
  * <p>Linears that share an input have one width, and so have the experts of a layer: servers join their weights.
+ *
+ * <p>The losses of linears that do different things are made comparable by what they do to the residual stream. A linear's error
+ * relative to its output passes, about, to the output of the block that it is in: what attention or the MLP adds to the stream. So
+ * its loss counts times the energy of that output, over the energy of the stream, to which all blocks so far have added:
+ *
+ * <pre>
+ * (tr(E H ET) / tr(W H WT)) * b / (sum of b over this block and all before it),   b = tr(V H VT) of the V that writes to the stream
+ * </pre>
+ *
+ * An expert's counts by the share of the tokens that reach it.
  */
 public final class MixedWidths {
     private static final int POINTS = 33;
@@ -26,11 +40,14 @@ public final class MixedWidths {
     private final List<Plan> plans;
     private final List<List<Plan.SitePlan>> units;
     private final long weights;
+    private final Model model;
 
-    /** @param plans of one model and calibration, which differ in their widths alone, the narrowest first */
-    public MixedWidths(List<Plan> plans) {
+    /** @param plans of this model and one calibration, which differ in their widths alone, the narrowest first */
+    public MixedWidths(Model model, List<Plan> plans) {
+        this.model = model;
         this.plans = List.copyOf(plans);
-        Map<List<Integer>, List<Plan.SitePlan>> byStep = new LinkedHashMap<>();
+        Map<List<Integer>, List<Plan.SitePlan>> byStep = new TreeMap<>(
+                Comparator.<List<Integer>>comparingInt(s -> s.get(0)).thenComparingInt(s -> s.get(1)));
         for (Plan.SitePlan site : plans.get(0).sites()) {
             byStep.computeIfAbsent(List.of(site.layer(), site.rank()), step -> new ArrayList<>())
                     .add(site);
@@ -83,7 +100,7 @@ public final class MixedWidths {
 
     /**
      * @param bitsPerWeight scales and zero points included
-     * @param loss relative to the output, summed over linears
+     * @param loss as above, summed over linears
      */
     public record Point(double bitsPerWeight, double loss) {}
 
@@ -97,9 +114,13 @@ public final class MixedWidths {
                 })
                 .toList();
         List<Allocation.Unit> choices = new ArrayList<>();
-        for (List<Plan.SitePlan> unit : units) {
+        double[] weight = weight(done.get(0));
+        for (int u = 0; u < units.size(); u++) {
+            List<Plan.SitePlan> unit = units.get(u);
+            double of = weight[u];
             choices.add(new Allocation.Unit(IntStream.range(0, plans.size())
-                    .mapToObj(p -> new Allocation.Choice(bits(plans.get(p), sites(p, unit)), loss(done.get(p), unit)))
+                    .mapToObj(p -> new Allocation.Choice(
+                            bits(plans.get(p), sites(p, unit)), of * relativeLoss(done.get(p), unit)))
                     .toList()));
         }
         Allocation allocation = new Allocation(
@@ -132,19 +153,49 @@ public final class MixedWidths {
                 .toList();
     }
 
-    private static double loss(Map<Long, SiteManifest> done, List<Plan.SitePlan> unit) {
+    /** Of the block that each unit is in, b over the sum of b: units are in the order of the model. */
+    private double[] weight(Map<Long, SiteManifest> done) {
+        double[] added = new double[units.size()]; // b of units that write to the stream
+        for (int u = 0; u < added.length; u++) {
+            Set<String> writers = model.writers(units.get(u).get(0).layer());
+            for (Plan.SitePlan site : units.get(u)) {
+                double share = share(done, units.get(u), site);
+                for (SiteManifest.LinearManifest l : manifest(done, site).linears()) {
+                    added[u] += writers.contains(l.name()) ? share * l.norm() : 0;
+                }
+            }
+        }
+        double[] weight = new double[added.length];
+        double stream = 0;
+        for (int u = 0, writer; u < added.length; u = writer + 1) {
+            writer = u;
+            while (writer < added.length - 1 && added[writer] == 0) {
+                writer++;
+            }
+            stream += added[writer];
+            Arrays.fill(weight, u, writer + 1, stream > 0 ? added[writer] / stream : 1);
+        }
+        return weight;
+    }
+
+    private static double relativeLoss(Map<Long, SiteManifest> done, List<Plan.SitePlan> unit) {
         double loss = 0;
         for (Plan.SitePlan site : unit) {
-            for (SiteManifest.LinearManifest l :
-                    Objects.requireNonNull(done.get(PassTiles.siteKey(site))).linears()) {
-                String objective = System.getProperty("quern.objective", "relative");
-                loss += switch (objective) {
-                    case "raw" -> l.loss();
-                    case "perweight" -> l.norm() > 0 ? l.loss() / l.norm() * l.outputs() * l.inputs() : 0;
-                    default -> l.norm() > 0 ? l.loss() / l.norm() : 0;
-                };
+            double share = share(done, unit, site);
+            for (SiteManifest.LinearManifest l : manifest(done, site).linears()) {
+                loss += l.norm() > 0 ? share * l.loss() / l.norm() : 0;
             }
         }
         return loss;
+    }
+
+    /** Of the tokens that reach a unit, those that reach one of its sites. */
+    private static double share(Map<Long, SiteManifest> done, List<Plan.SitePlan> unit, Plan.SitePlan site) {
+        long all = unit.stream().mapToLong(s -> manifest(done, s).tokens()).sum();
+        return all == 0 ? 1.0 / unit.size() : (double) manifest(done, site).tokens() / all;
+    }
+
+    private static SiteManifest manifest(Map<Long, SiteManifest> done, Plan.SitePlan site) {
+        return Objects.requireNonNull(done.get(PassTiles.siteKey(site)));
     }
 }

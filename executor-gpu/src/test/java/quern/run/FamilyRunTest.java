@@ -112,6 +112,19 @@ class FamilyRunTest {
         return Model.open(new LocalStore(folderOf(name))).keptOutside();
     }
 
+    @Test
+    void what_writes_to_the_residual_stream_is_found_in_the_program() throws IOException {
+        assertThat(writers("granite")).containsExactlyInAnyOrder("self_attn.o_proj", "mlp.down_proj");
+        assertThat(writers("opt-after")).containsExactlyInAnyOrder("self_attn.out_proj", "fc2");
+        assertThat(writers("gpt_neox-sequential")).containsExactlyInAnyOrder("attention.dense", "mlp.dense_4h_to_h");
+    }
+
+    private static List<String> writers(String name) throws IOException {
+        return Model.open(new LocalStore(folderOf(name))).writers(1).stream()
+                .map(writer -> writer.replaceFirst(".*\\.1\\.", ""))
+                .toList();
+    }
+
     private static Object ignored(String name) throws IOException {
         return Formats.named("compressed-tensors")
                 .quantizationConfig(Recipe.DEFAULT, Schemes.all(SCHEME), List.of(), kept(name))

@@ -159,7 +159,7 @@ class QuantizationTest {
         Quantization quantization = new Quantization(
                 widths, new LocalRunner(ToyRun.STORES, 2), ToyRun.STORES, Quantization.Listener.SILENT);
         quantization.solve();
-        MixedWidths mixed = new MixedWidths(widths);
+        MixedWidths mixed = new MixedWidths(Model.open(new LocalStore(source())), widths);
         // A scale of 16 bits and a zero point for 32 weights, and an index of 32 bits for the 64 weights of a column.
         assertThatThrownBy(() -> mixed.require(3))
                 .hasMessageContaining("it is %.3f at 2 bits and %.3f at 8"
