@@ -24,9 +24,6 @@ import quern.tensor.Matrix;
  */
 public final class Hqq implements Method {
     private static final int ROUNDS = 20;
-    private static final float P = 0.7f;
-    private static final float BETA = 10;
-
     /** Of an inverse scale. */
     private static final float LARGEST = 2e4f;
 
@@ -53,12 +50,10 @@ public final class Hqq implements Method {
                 RoundToNearest.requireOnGrid(linear, weight, scheme);
                 QuantizedLinear chosen = new Fit(weight, scheme).quantized();
                 QuantizedLinear plain = RoundToNearest.quantize(weight, scheme, ScaleRule.MAX, 1);
+                Errors errors = Errors.of(weight, chosen);
                 return new Outcome(
                         chosen,
-                        new Losses(
-                                RoundToNearest.squaredError(weight, chosen),
-                                RoundToNearest.squaredError(weight, plain),
-                                RoundToNearest.squares(weight)),
+                        new Losses(errors.squares(), Errors.of(weight, plain).squares(), errors.norm()),
                         List.of());
             }
 
@@ -74,7 +69,9 @@ public final class Hqq implements Method {
         private final int length;
         private final float[] inverse; // groups: 1 / scale
         private final float[] zeros; // groups
-        private final float most;
+        private final double[] errors; // groups: the sum of absolute errors before the last step
+        private final boolean[] settled; // groups: the last step left its zero as it was, and so would all others
+        private final HqqTile tile;
 
         Fit(Matrix weight, Scheme scheme) {
             this.weight = weight;
@@ -82,17 +79,16 @@ public final class Hqq implements Method {
             length = scheme.groupLength(weight.cols());
             inverse = new float[weight.values().length / length];
             zeros = new float[inverse.length];
-            most = scheme.highestCode();
+            errors = new double[inverse.length];
+            settled = new boolean[inverse.length];
+            tile = new HqqTile(length, scheme.highestCode());
         }
 
         QuantizedLinear quantized() {
             range();
             double best = Double.POSITIVE_INFINITY;
             for (int round = 0; round < ROUNDS; round++) {
-                double error = 0;
-                for (int g = 0; g < zeros.length; g++) {
-                    error += step(g);
-                }
+                double error = step();
                 if (error >= best) {
                     break;
                 }
@@ -103,15 +99,16 @@ public final class Hqq implements Method {
 
         /** Scale and zero by the range; four bits begin at a whole zero. */
         private void range() {
+            float[] w = weight.values();
             for (int g = 0; g < zeros.length; g++) {
                 float low = Float.POSITIVE_INFINITY;
                 float high = Float.NEGATIVE_INFINITY;
                 for (int i = g * length; i < (g + 1) * length; i++) {
-                    low = Math.min(low, weight.values()[i]);
-                    high = Math.max(high, weight.values()[i]);
+                    low = w[i] < low ? w[i] : low;
+                    high = w[i] > high ? w[i] : high;
                 }
                 float range = high - low;
-                inverse[g] = Math.min(range <= 1e-4f ? 1 : most * (1 / range), LARGEST);
+                inverse[g] = Math.min(range <= 1e-4f ? 1 : scheme.highestCode() * (1 / range), LARGEST);
                 zeros[g] = -low * inverse[g];
                 if (scheme.bits() == 4) {
                     zeros[g] = (float) Math.rint(zeros[g]);
@@ -119,34 +116,39 @@ public final class Hqq implements Method {
             }
         }
 
-        /** Equations (1) and (2) for one group; returns the sum of its absolute errors before. */
-        private double step(int g) {
-            double sum = 0;
-            double error = 0;
-            for (int i = g * length; i < (g + 1) * length; i++) {
-                float w = weight.values()[i];
-                float q = code(w, g);
-                float rest = w - (q - zeros[g]) / inverse[g];
-                float size = Math.abs(rest);
-                // (1): E = sign(rest) max(|rest| - |rest|^(p - 1) / beta, 0)
-                float shrunk = size == 0 ? 0 : Math.max(size - (float) Math.pow(size, P - 1) / BETA, 0);
-                float e = Math.copySign(shrunk, rest);
-                // (2): z = mean of Q - (W - E) / s
-                sum += q - (w - e) * inverse[g];
-                error += size;
+        /** Equations (1) and (2) for all groups; returns the sum of their absolute errors before. */
+        private double step() {
+            for (int g = 0; g < zeros.length; ) {
+                tile.clear();
+                for (; g < zeros.length && !tile.isFull(); g++) {
+                    if (!settled[g]) {
+                        tile.add(g, weight.values(), inverse[g], zeros[g]);
+                    }
+                }
+                tile.step();
+                for (int at = 0; at < tile.groups(); at++) {
+                    int group = tile.group(at);
+                    float zero = tile.zero(at);
+                    settled[group] = zero == zeros[group];
+                    zeros[group] = zero;
+                    errors[group] = tile.error(at);
+                }
             }
-            zeros[g] = (float) (sum / length);
+            double error = 0;
+            for (double e : errors) {
+                error += e;
+            }
             return error;
-        }
-
-        private float code(float w, int g) {
-            return (float) Math.max(0, Math.min(most, Math.rint(w * inverse[g] + zeros[g])));
         }
 
         private QuantizedLinear stored() {
             byte[] codes = new byte[weight.values().length];
-            for (int i = 0; i < codes.length; i++) {
-                codes[i] = (byte) (int) code(weight.values()[i], i / length);
+            for (int g = 0; g < zeros.length; ) {
+                tile.clear();
+                for (; g < zeros.length && !tile.isFull(); g++) {
+                    tile.add(g, weight.values(), inverse[g], zeros[g]);
+                }
+                tile.codes(codes);
             }
             float[] scales = new float[zeros.length];
             for (int g = 0; g < zeros.length; g++) {

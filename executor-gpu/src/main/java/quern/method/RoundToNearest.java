@@ -17,6 +17,9 @@ import quern.tensor.Matrix;
  * importance of inputs, all weigh the same.
  */
 public final class RoundToNearest implements Method {
+    /** Adding it leaves the nearest whole number in the lowest bits of a float of magnitude below 2^22, half to even. */
+    private static final float ROUND = 0x1.8p23f;
+
     @Override
     public String name() {
         return "rtn";
@@ -44,98 +47,107 @@ public final class RoundToNearest implements Method {
     static Outcome outcome(Matrix weight, Scheme scheme, ScaleRule rule, float largest, List<String> notes) {
         float divisor = ScaleSearch.divisor(scheme, weight, largest);
         QuantizedLinear chosen = quantize(weight, scheme, rule, divisor);
+        Errors errors = Errors.of(weight, chosen);
         double plain = rule == ScaleRule.MAX
-                ? squaredError(weight, chosen)
-                : squaredError(weight, quantize(weight, scheme, ScaleRule.MAX, divisor));
-        return new Outcome(chosen, new Losses(squaredError(weight, chosen), plain, squares(weight)), notes);
-    }
-
-    static double squares(Matrix weight) {
-        double sum = 0;
-        for (float w : weight.values()) {
-            sum += (double) w * w;
-        }
-        return sum;
+                ? errors.squares()
+                : Errors.of(weight, quantize(weight, scheme, ScaleRule.MAX, divisor))
+                        .squares();
+        return new Outcome(chosen, new Losses(errors.squares(), plain, errors.norm()), notes);
     }
 
     static QuantizedLinear quantize(Matrix weight, Scheme scheme, ScaleRule rule, float divisor) {
         int inputs = weight.cols();
         int length = scheme.groupLength(inputs);
-        Scales scales = Scales.of(weight.rows(), scheme.groups(inputs));
-        ScaleSearch search = new ScaleSearch(scheme, rule, divisor);
-        float[] importance = new float[inputs];
-        Arrays.fill(importance, 1);
-        for (int g = 0; g < scales.groups(); g++) {
-            int from = g * length;
-            search.choose(weight.values(), inputs, from, Math.min(length, inputs - from), importance, scales, g);
-        }
+        Scales scales = rule == ScaleRule.MAX
+                ? new Ranges(scheme, divisor).choose(weight, length)
+                : searched(weight, length, new ScaleSearch(scheme, rule, divisor), scheme.groups(inputs));
         scales.share(scheme.rowsOfScale());
-        int[] groupOfColumn = QuantizedLinear.runs(inputs, length);
         return new QuantizedLinear(
                 scheme,
                 weight.rows(),
                 inputs,
-                codes(weight, scheme, scales, groupOfColumn),
+                codes(weight, scheme, scales),
                 scales.scales(),
                 scales.zeros(),
-                groupOfColumn,
+                QuantizedLinear.runs(inputs, length),
                 divisor);
     }
 
+    private static Scales searched(Matrix weight, int length, ScaleSearch search, int groups) {
+        int inputs = weight.cols();
+        Scales scales = Scales.of(weight.rows(), groups);
+        float[] importance = new float[inputs];
+        Arrays.fill(importance, 1);
+        for (int g = 0; g < groups; g++) {
+            int from = g * length;
+            search.choose(weight.values(), inputs, from, Math.min(length, inputs - from), importance, scales, g);
+        }
+        return scales;
+    }
+
     /** The nearest codes on given grids. */
-    static byte[] codes(Matrix weight, Scheme scheme, Scales scales, int[] groupOfColumn) {
-        if (scheme.grid() instanceof LevelGrid levels) {
-            return codes(weight, levels, scales, groupOfColumn);
-        }
-        byte[] codes = new byte[weight.rows() * weight.cols()];
-        for (int row = 0, at = 0; row < weight.rows(); row++) {
-            for (int col = 0; col < weight.cols(); col++, at++) {
-                int g = row * scales.groups() + groupOfColumn[col];
-                int code = (int) Math.rint(weight.values()[at] / scales.scales()[g]) + (int) scales.zeros()[g];
-                codes[at] = (byte) Math.max(scheme.lowestCode(), Math.min(scheme.highestCode(), code));
+    private static byte[] codes(Matrix weight, Scheme scheme, Scales scales) {
+        int n = weight.cols();
+        int length = scheme.groupLength(n);
+        byte[] codes = new byte[weight.rows() * n];
+        float[] row = new float[n];
+        float[] scale = new float[n];
+        float[] zero = new float[n];
+        for (int r = 0; r < weight.rows(); r++) {
+            System.arraycopy(weight.values(), r * n, row, 0, n);
+            Scales.spread(scales.scales(), r * scales.groups(), length, scale);
+            if (scheme.grid() instanceof LevelGrid levels) {
+                places(row, scale, levels, codes, r * n);
+            } else {
+                Scales.spread(scales.zeros(), r * scales.groups(), length, zero);
+                numbers(row, scale, zero, scheme, codes, r * n);
             }
         }
         return codes;
     }
 
-    private static byte[] codes(Matrix weight, LevelGrid levels, Scales scales, int[] groupOfColumn) {
-        byte[] codes = new byte[weight.rows() * weight.cols()];
-        float[] reciprocals = new float[scales.scales().length];
-        for (int g = 0; g < reciprocals.length; g++) {
-            reciprocals[g] = 1 / scales.scales()[g];
-        }
-        for (int row = 0, at = 0; row < weight.rows(); row++) {
-            for (int col = 0; col < weight.cols(); col++, at++) {
-                int g = row * scales.groups() + groupOfColumn[col];
-                float w = weight.values()[at];
-                codes[at] = (byte) levels.place(levels.byReciprocal() ? w * reciprocals[g] : w / scales.scales()[g]);
+    private static void places(float[] row, float[] scale, LevelGrid levels, byte[] codes, int at) {
+        if (levels.byReciprocal()) {
+            for (int i = 0; i < row.length; i++) {
+                row[i] *= 1 / scale[i];
+            }
+        } else {
+            for (int i = 0; i < row.length; i++) {
+                row[i] /= scale[i];
             }
         }
-        return codes;
+        levels.places(row, codes, at);
     }
 
-    static double squaredError(Matrix weight, QuantizedLinear quantized) {
-        float[] values = quantized.dequantize().values();
-        double sum = 0;
-        for (int i = 0; i < values.length; i++) {
-            double e = weight.values()[i] - values[i];
-            sum += e * e;
+    /** The first loop is vector code; what it leaves is a number whose lowest bits are the code. */
+    private static void numbers(float[] row, float[] scale, float[] zero, Scheme scheme, byte[] codes, int at) {
+        float lowest = scheme.lowestCode();
+        float highest = scheme.highestCode();
+        for (int i = 0; i < row.length; i++) {
+            float code = (row[i] / scale[i] + ROUND) - ROUND + zero[i];
+            row[i] = Math.max(lowest, Math.min(highest, code)) + ROUND;
         }
-        return sum;
+        for (int i = 0; i < row.length; i++) {
+            codes[at + i] = (byte) Float.floatToRawIntBits(row[i]);
+        }
     }
 
     /** Refuses a weight that no grid of the scheme can hold: NaN, Inf, or further out than the largest scale reaches. */
     static void requireOnGrid(String linear, Matrix weight, Scheme scheme) {
+        float most = scheme.largestWeight();
+        if (weight.largest() <= most) {
+            return;
+        }
         for (float w : weight.values()) {
             if (!Float.isFinite(w)) {
                 throw new QuernException(
                         "Cannot quantize " + linear + ": its weight holds " + w + " (skip it, or mend the checkpoint)");
             }
-            if (Math.abs(w) > scheme.largestWeight()) {
+            if (Math.abs(w) > most) {
                 throw new QuernException(
                         ("Cannot quantize %s: its weight holds %.3g, and scales of type %s reach %.3g at"
                                         + " %d bits (skip it, or mend the checkpoint)")
-                                .formatted(linear, w, scheme.scaleType(), scheme.largestWeight(), scheme.bits()));
+                                .formatted(linear, w, scheme.scaleType(), most, scheme.bits()));
             }
         }
     }

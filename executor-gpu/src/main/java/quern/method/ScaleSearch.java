@@ -2,12 +2,10 @@ package quern.method;
 
 import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
-import quern.scheme.IntegerGrid;
 import quern.scheme.LevelGrid;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
 import quern.tensor.DType;
-import quern.tensor.HalfFloats;
 import quern.tensor.Matrix;
 import quern.tensor.StepFunction;
 
@@ -15,9 +13,6 @@ import quern.tensor.StepFunction;
  * Chooses the grid of a group of weights: of some candidates, ranges shrunk or stretched by a factor, the one whose
  * round-to-nearest error is smallest in the measure of a {@link ScaleRule}. Candidates are rounded to the type that scales
  * are stored in before their error is measured. For one thread.
- *
- * <p>The range of a symmetric grid is always -max|w| .. max|w|. The classic tool starts at 0 in rows without negative
- * weights and then clips half of their range, since its zero point stays in the middle.
  */
 final class ScaleSearch {
     /** What the classic tool tries: 80 hundredths down from the full range. */
@@ -36,13 +31,9 @@ final class ScaleSearch {
 
     private final Scheme scheme;
     private final ScaleRule rule;
-    private final float divisor;
-    private final @Nullable IntegerGrid integers;
+    private final Ranges ranges;
     private final @Nullable StepFunction levels;
-    private final float reach; // what the largest weight meets
     private final float[] factors;
-    private final float smallest;
-    private final float largest;
 
     private float[][] tile = {}; // length x ROWS: a group's weights by columns
     private final float[] full = new float[ROWS]; // the scale that spans the range
@@ -62,22 +53,11 @@ final class ScaleSearch {
     ScaleSearch(Scheme scheme, ScaleRule rule, float divisor) {
         this.scheme = scheme;
         this.rule = rule;
-        this.divisor = divisor;
-        integers = scheme.grid() instanceof IntegerGrid grid ? grid : null;
+        ranges = new Ranges(scheme, divisor);
         levels = scheme.grid() instanceof LevelGrid grid ? grid.steps() : null;
         factors = scheme.scaleType() == DType.F8_E8M0 && rule != ScaleRule.MAX
                 ? new float[] {1, 2, 0.5f}
                 : factors(scheme, rule);
-        smallest = switch (scheme.scaleType()) {
-            case F16 -> 0x1p-24f;
-            case F8_E4M3 -> 0x1p-9f;
-            default -> Float.MIN_NORMAL;
-        };
-        largest = scheme.largestScale();
-        // A scale that is a power of two leaves the largest weight between one of them and the next.
-        reach = scheme.scaleType() == DType.F8_E8M0
-                ? Math.scalb(1f, Math.getExponent(scheme.grid().reach()))
-                : scheme.grid().reach();
     }
 
     Scheme scheme() {
@@ -201,27 +181,16 @@ final class ScaleSearch {
             }
         }
         for (int r = 0; r < rows; r++) {
-            if (scheme.symmetric()) {
-                high[r] = Math.max(-low[r], high[r]);
-                low[r] = -high[r];
-            }
-            if (low[r] == high[r]) {
-                low[r] = -1;
-                high[r] = 1;
-            }
-            full[r] = integers != null && !integers.symmetric()
-                    ? (high[r] - low[r]) / integers.maxCode()
-                    : high[r] / reach;
-            middle[r] = scheme.symmetric() ? scheme.middle() : (int) Math.rint(-low[r] / full[r]);
+            full[r] = ranges.full(low[r], high[r]);
+            middle[r] = ranges.middle(low[r], high[r], full[r]);
         }
     }
 
     private void candidate(float factor, int shift, int rows) {
         for (int r = 0; r < rows; r++) {
-            scale[r] = stored(full[r] * factor);
+            scale[r] = ranges.stored(full[r] * factor);
             inverse[r] = 1 / scale[r];
-            zero[r] =
-                    Math.max(scheme.grid().lowestZero(), Math.min(scheme.grid().highestZero(), middle[r] + shift));
+            zero[r] = ranges.zero(middle[r] + shift);
             lowest[r] = scheme.lowestCode() - zero[r];
             highest[r] = scheme.highestCode() - zero[r];
         }
@@ -229,15 +198,7 @@ final class ScaleSearch {
 
     /** A scale as it will be stored: positive and finite. */
     float stored(float value) {
-        float clamped = Math.max(smallest, Math.min(largest, value * divisor));
-        return scheme.scaleType() == DType.F8_E8M0
-                ? powerOfTwo(clamped)
-                : HalfFloats.round(clamped, scheme.scaleType()) / divisor;
-    }
-
-    /** That of compressed-tensors: the next one below, or above from 1.75 times that on. */
-    private static float powerOfTwo(float value) {
-        return Float.intBitsToFloat(Float.floatToRawIntBits(value) + (1 << 21) & 0x7f800000);
+        return ranges.stored(value);
     }
 
     private void measure(float[] importance, int from, int rows, int length) {

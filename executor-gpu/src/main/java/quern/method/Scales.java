@@ -1,5 +1,7 @@
 package quern.method;
 
+import java.util.Arrays;
+
 /**
  * The grids of some rows: scale and zero of each group.
  *
@@ -26,6 +28,19 @@ record Scales(int groups, float[] scales, float[] zeros) {
                     scales[r * groups + g] = largest;
                 }
             }
+        }
+    }
+
+    /**
+     * A number of each group of a row for each of its columns.
+     *
+     * @param ofGroups of all rows
+     * @param from where those of the row begin
+     * @param length of a group
+     */
+    static void spread(float[] ofGroups, int from, int length, float[] into) {
+        for (int column = 0, group = from; column < into.length; column += length, group++) {
+            Arrays.fill(into, column, Math.min(into.length, column + length), ofGroups[group]);
         }
     }
 

@@ -17,13 +17,35 @@ public record Matrix(int rows, int cols, float[] values) {
         return values[row * cols + col];
     }
 
-    /** The largest magnitude; 0 if it is empty. */
+    /** The largest magnitude; 0 if it is empty, NaN if it holds one. */
     public float largest() {
-        float largest = 0;
-        for (float value : values) {
-            largest = Math.max(largest, Math.abs(value));
+        return largest(values, 0, values.length);
+    }
+
+    /**
+     * The largest magnitude of values [begin, end). That of magnitudes is the order of their bits, NaN behind all others, and of
+     * whole numbers four are compared at a time: each comparison waits for the one before.
+     */
+    public static float largest(float[] values, int begin, int end) {
+        int a = 0;
+        int b = 0;
+        int c = 0;
+        int d = 0;
+        int i = begin;
+        for (; i <= end - 4; i += 4) {
+            a = Math.max(a, magnitude(values[i]));
+            b = Math.max(b, magnitude(values[i + 1]));
+            c = Math.max(c, magnitude(values[i + 2]));
+            d = Math.max(d, magnitude(values[i + 3]));
         }
-        return largest;
+        for (; i < end; i++) {
+            a = Math.max(a, magnitude(values[i]));
+        }
+        return Float.intBitsToFloat(Math.max(Math.max(a, b), Math.max(c, d)));
+    }
+
+    private static int magnitude(float value) {
+        return Float.floatToRawIntBits(value) & 0x7fffffff;
     }
 
     public Matrix copy() {

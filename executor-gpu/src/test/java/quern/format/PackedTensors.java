@@ -10,11 +10,11 @@ import quern.tensor.TensorSource;
 import quern.tensor.TensorSpec;
 
 /** What a format packed, to be read back as if it stood in a file. */
-final class PackedTensors implements TensorSource {
+public final class PackedTensors implements TensorSource {
     final Map<String, TensorSpec> specs = new LinkedHashMap<>();
     final Map<String, ByteBuffer> bytes = new LinkedHashMap<>();
 
-    static PackedTensors of(Format format, String linear, QuantizedLinear q) {
+    public static PackedTensors of(Format format, String linear, QuantizedLinear q) {
         PackedTensors packed = new PackedTensors();
         List<TensorSpec> layout = format.layout(linear, q.outputs(), q.inputs(), q.scheme());
         List<ByteBuffer> buffers = format.pack(q);

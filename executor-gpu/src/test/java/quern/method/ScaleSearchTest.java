@@ -11,6 +11,7 @@ import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
+import quern.tensor.Matrix;
 
 class ScaleSearchTest {
     @Test
@@ -30,6 +31,34 @@ class ScaleSearchTest {
         Scales asymmetric = choose(w, ScaleRule.MAX, false, DType.F32);
         assertThat(asymmetric.scales()[0]).isEqualTo(1.4f / 15);
         assertThat(asymmetric.zeros()[0]).isEqualTo(5);
+    }
+
+    @Test
+    void grids_of_all_groups_span_their_ranges() {
+        Random random = Seeds.random();
+        for (boolean symmetric : new boolean[] {true, false}) {
+            int rows = 5;
+            int inputs = 7 * 23;
+            float[] w = new float[rows * inputs];
+            for (int i = 0; i < w.length; i++) {
+                w[i] = i / inputs == 3 ? 0 : (float) random.nextGaussian() + (i / inputs == 4 ? 3 : 0);
+            }
+            Scheme scheme = new Scheme(4, 23, symmetric, false, ColumnOrder.OFF, DType.F32);
+            Scales scales = new Ranges(scheme, 1).choose(new Matrix(rows, inputs, w), 23);
+            for (int g = 0; g < rows * 7; g++) {
+                float low = 0;
+                float high = 0;
+                for (int i = g * 23; i < (g + 1) * 23; i++) {
+                    low = Math.min(low, w[i]);
+                    high = Math.max(high, w[i]);
+                }
+                float range = symmetric ? 2 * Math.max(-low, high) : high - low;
+                float scale = range == 0 ? 2f / 15 : range / 15;
+                assertThat(scales.scales()[g]).isEqualTo(scale);
+                float zero = symmetric ? 8 : (float) Math.max(1, Math.rint((range == 0 ? 1 : -low) / scale));
+                assertThat(scales.zeros()[g]).isEqualTo(zero);
+            }
+        }
     }
 
     @Test

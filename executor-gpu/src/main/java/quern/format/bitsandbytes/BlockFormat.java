@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import quern.format.Format;
+import quern.format.Nibbles;
 import quern.format.Settings;
 import quern.format.StoredLinear;
 import quern.scheme.ColumnOrder;
@@ -39,6 +40,7 @@ public final class BlockFormat implements Format {
     private final boolean nested;
     private final String type;
     private final byte[] codeOfPlace;
+    private final Nibbles nibbles;
 
     private BlockFormat(LevelGrid grid, String type, boolean nested) {
         this.grid = grid;
@@ -48,6 +50,14 @@ public final class BlockFormat implements Format {
         for (int place = 0; place < codeOfPlace.length; place++) {
             codeOfPlace[place] = (byte) (grid == LevelGrid.NF4 ? place : fp4Code(place - 7));
         }
+        byte[] placeOfCode = new byte[16];
+        for (int place = 0; place < codeOfPlace.length; place++) {
+            placeOfCode[codeOfPlace[place]] = (byte) place;
+        }
+        if (grid == LevelGrid.FP4) {
+            placeOfCode[8] = placeOfCode[0]; // the library has two zeros
+        }
+        nibbles = new Nibbles(codeOfPlace, placeOfCode, false);
     }
 
     public static BlockFormat nf4() {
@@ -134,16 +144,12 @@ public final class BlockFormat implements Format {
 
     @Override
     public List<ByteBuffer> pack(QuantizedLinear q) {
-        byte[] pairs = new byte[q.codes().length / 2];
-        for (int i = 0; i < pairs.length; i++) {
-            pairs[i] = (byte) (codeOfPlace[q.codes()[2 * i]] << 4 | codeOfPlace[q.codes()[2 * i + 1]]);
-        }
         Map<String, Object> state = new LinkedHashMap<>();
         state.put("quant_type", type);
         state.put("blocksize", q.scheme().groupLength(q.inputs()));
         state.put("dtype", "bfloat16");
         state.put("shape", List.of(q.outputs(), q.inputs()));
-        List<ByteBuffer> buffers = new ArrayList<>(List.of(ByteBuffer.wrap(pairs)));
+        List<ByteBuffer> buffers = new ArrayList<>(List.of(ByteBuffer.wrap(nibbles.pack(q.codes()))));
         ByteBuffer map = HalfFloats.fromFloats(quantMap(), DType.F32);
         if (nested) {
             NestedScales scales = NestedScales.of(q.scales());
@@ -221,24 +227,12 @@ public final class BlockFormat implements Format {
         }
         requireTable(stored, ".weight.quant_map", quantMap());
         ByteBuffer pairs = stored.read(".weight", DType.U8, size / 2, 1);
-        byte[] placeOfCode = new byte[16];
-        for (int place = 0; place < codeOfPlace.length; place++) {
-            placeOfCode[codeOfPlace[place]] = (byte) place;
-        }
-        if (grid == LevelGrid.FP4) {
-            placeOfCode[8] = placeOfCode[0]; // the library has two zeros
-        }
-        byte[] codes = new byte[size];
-        for (int i = 0; i < size; i++) {
-            int pair = pairs.get(pairs.position() + i / 2);
-            codes[i] = placeOfCode[(i % 2 == 0 ? pair >> 4 : pair) & 15];
-        }
         float[] scales = scales(stored, state, size / block);
         return new QuantizedLinear(
                 new Scheme(grid, block, 1, scheme.order(), DType.F32),
                 shape.outputs(),
                 shape.inputs(),
-                codes,
+                nibbles.unpack(pairs),
                 scales,
                 new float[scales.length],
                 QuantizedLinear.runs(shape.inputs(), block));

@@ -10,6 +10,7 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.format.Format;
+import quern.format.Nibbles;
 import quern.format.StoredLinear;
 import quern.scheme.ColumnOrder;
 import quern.scheme.LevelGrid;
@@ -27,6 +28,8 @@ import quern.tensor.TensorSpec;
 public final class PackedFp4 implements Format {
     /** The place of 0 in the grid. */
     private static final int ZERO = 8;
+
+    private static final Nibbles E2M1 = nibbles();
 
     private final String name;
     private final String layout;
@@ -83,6 +86,17 @@ public final class PackedFp4 implements Format {
         return null;
     }
 
+    /** Sign and magnitude. */
+    private static Nibbles nibbles() {
+        byte[] codes = new byte[16];
+        byte[] places = new byte[16];
+        for (int place = 0; place < codes.length; place++) {
+            codes[place] = (byte) (place < ZERO ? ZERO - 1 - place | 8 : place - ZERO);
+            places[codes[place]] = (byte) place;
+        }
+        return new Nibbles(codes, places, true);
+    }
+
     private boolean divided() {
         return scaleType == DType.F8_E4M3;
     }
@@ -101,16 +115,12 @@ public final class PackedFp4 implements Format {
 
     @Override
     public List<ByteBuffer> pack(QuantizedLinear q) {
-        byte[] pairs = new byte[q.codes().length / 2];
-        for (int i = 0; i < pairs.length; i++) {
-            pairs[i] = (byte) (nibble(q.codes()[2 * i]) | nibble(q.codes()[2 * i + 1]) << 4);
-        }
         float[] scales = q.scales().clone();
         for (int i = 0; i < scales.length; i++) {
             scales[i] *= q.divisor();
         }
-        List<ByteBuffer> buffers =
-                new ArrayList<>(List.of(ByteBuffer.wrap(pairs), HalfFloats.fromFloats(scales, scaleType)));
+        List<ByteBuffer> buffers = new ArrayList<>(
+                List.of(ByteBuffer.wrap(E2M1.pack(q.codes())), HalfFloats.fromFloats(scales, scaleType)));
         if (divided()) {
             buffers.add(ByteBuffer.allocate(4)
                     .order(ByteOrder.LITTLE_ENDIAN)
@@ -118,10 +128,6 @@ public final class PackedFp4 implements Format {
                     .flip());
         }
         return buffers;
-    }
-
-    private static int nibble(int place) {
-        return place < ZERO ? ZERO - 1 - place | 8 : place - ZERO;
     }
 
     @Override
@@ -149,11 +155,6 @@ public final class PackedFp4 implements Format {
         Shape shape = shape(linear, tensors, scheme);
         int groups = scheme.groups(shape.inputs());
         ByteBuffer pairs = stored.read(".weight_packed", DType.U8, shape.outputs(), shape.inputs() / 2);
-        byte[] codes = new byte[Math.multiplyExact(shape.outputs(), shape.inputs())];
-        for (int i = 0; i < codes.length; i++) {
-            int code = pairs.get(pairs.position() + i / 2) >> 4 * (i % 2) & 15;
-            codes[i] = (byte) (code < 8 ? ZERO + code : ZERO + 7 - code);
-        }
         DType type = divided() ? DType.F8_E4M3 : DType.U8;
         float[] scales = HalfFloats.toFloats(
                 stored.read(".weight_scale", type, shape.outputs(), groups), scaleType, shape.outputs() * groups);
@@ -166,7 +167,7 @@ public final class PackedFp4 implements Format {
                 scheme,
                 shape.outputs(),
                 shape.inputs(),
-                codes,
+                E2M1.unpack(pairs),
                 scales,
                 new float[scales.length],
                 QuantizedLinear.runs(shape.inputs(), group),

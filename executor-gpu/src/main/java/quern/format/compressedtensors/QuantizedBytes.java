@@ -101,13 +101,17 @@ public final class QuantizedBytes implements Format {
 
     @Override
     public List<ByteBuffer> pack(QuantizedLinear q) {
-        byte[] bytes = new byte[q.codes().length];
-        for (int i = 0; i < bytes.length; i++) {
-            bytes[i] = integers() ? (byte) (q.codes()[i] - grid.middle()) : Float8.byteOfPlace(q.codes()[i]);
-        }
         return List.of(
-                ByteBuffer.wrap(bytes),
+                ByteBuffer.wrap(integers() ? moved(q.codes(), -grid.middle()) : Float8.bytes(q.codes())),
                 HalfFloats.fromFloats(q.scales(), q.scheme().scaleType()));
+    }
+
+    private static byte[] moved(byte[] codes, int by) {
+        byte[] moved = new byte[codes.length];
+        for (int i = 0; i < moved.length; i++) {
+            moved[i] = (byte) (codes[i] + by);
+        }
+        return moved;
     }
 
     @Override
@@ -128,15 +132,12 @@ public final class QuantizedBytes implements Format {
         byte[] codes = new byte[Math.multiplyExact(shape.outputs(), shape.inputs())];
         stored.read(".weight", type(), shape.outputs(), shape.inputs()).get(codes);
         float[] zeros = new float[shape.outputs()];
-        for (int i = 0; i < codes.length; i++) {
-            codes[i] = integers() ? (byte) (codes[i] + grid.middle()) : Float8.place(codes[i], stored, ".weight");
-        }
         Arrays.fill(zeros, grid.middle());
         return new QuantizedLinear(
                 scheme.with(stored.floatType(".weight_scale")),
                 shape.outputs(),
                 shape.inputs(),
-                codes,
+                integers() ? moved(codes, grid.middle()) : Float8.places(codes, stored, ".weight"),
                 stored.floats(".weight_scale", shape.outputs(), 1),
                 zeros,
                 new int[shape.inputs()]);

@@ -75,16 +75,12 @@ public final class BlockFp8 implements Format {
 
     @Override
     public List<ByteBuffer> pack(QuantizedLinear q) {
-        byte[] bytes = new byte[q.codes().length];
-        for (int i = 0; i < bytes.length; i++) {
-            bytes[i] = Float8.byteOfPlace(q.codes()[i]);
-        }
         int groups = q.groups();
         float[] scales = new float[q.outputs() / BLOCK * groups];
         for (int i = 0; i < scales.length; i++) {
             scales[i] = q.scales()[i / groups * BLOCK * groups + i % groups];
         }
-        return List.of(ByteBuffer.wrap(bytes), HalfFloats.fromFloats(scales, DType.F32));
+        return List.of(ByteBuffer.wrap(Float8.bytes(q.codes())), HalfFloats.fromFloats(scales, DType.F32));
     }
 
     @Override
@@ -108,9 +104,6 @@ public final class BlockFp8 implements Format {
         }
         byte[] codes = new byte[Math.multiplyExact(shape.outputs(), shape.inputs())];
         stored.read(".weight", DType.F8_E4M3, shape.outputs(), shape.inputs()).get(codes);
-        for (int i = 0; i < codes.length; i++) {
-            codes[i] = Float8.place(codes[i], stored, ".weight");
-        }
         int groups = scheme.groups(shape.inputs());
         float[] blocks = stored.floats(".weight_scale_inv", shape.outputs() / BLOCK, groups);
         float[] scales = new float[shape.outputs() * groups];
@@ -121,7 +114,7 @@ public final class BlockFp8 implements Format {
                 scheme,
                 shape.outputs(),
                 shape.inputs(),
-                codes,
+                Float8.places(codes, stored, ".weight"),
                 scales,
                 new float[scales.length],
                 QuantizedLinear.runs(shape.inputs(), BLOCK));

@@ -153,20 +153,26 @@ public final class HqqFormat implements Format {
 
     private static ByteBuffer bytes(byte[] codes, int bits) {
         byte[] packed = new byte[codes.length * bits / 8];
-        for (int at = 0; at < codes.length; at++) {
-            int place = at / packed.length;
-            packed[at % packed.length] |= (byte) (codes[at] << 8 - bits * (place + 1));
+        for (int place = 0; place < 8 / bits; place++) {
+            int from = place * packed.length;
+            int shift = 8 - bits * (place + 1);
+            for (int i = 0; i < packed.length; i++) {
+                packed[i] |= (byte) (codes[from + i] << shift);
+            }
         }
         return ByteBuffer.wrap(packed);
     }
 
     private static ByteBuffer words(byte[] codes, int length) {
-        int words = step(codes.length / length) * length;
-        ByteBuffer packed = ByteBuffer.allocate(4 * words).order(ByteOrder.LITTLE_ENDIAN);
-        for (int at = 0; at < codes.length; at++) {
-            int word = 4 * (at % words);
-            packed.putInt(word, packed.getInt(word) | codes[at] << 27 - 3 * (at / words));
+        int[] words = new int[step(codes.length / length) * length];
+        for (int from = 0, shift = 27; from < codes.length; from += words.length, shift -= 3) {
+            int count = Math.min(words.length, codes.length - from);
+            for (int i = 0; i < count; i++) {
+                words[i] |= codes[from + i] << shift;
+            }
         }
+        ByteBuffer packed = ByteBuffer.allocate(4 * words.length).order(ByteOrder.LITTLE_ENDIAN);
+        packed.asIntBuffer().put(words);
         return packed;
     }
 
@@ -208,16 +214,20 @@ public final class HqqFormat implements Format {
         if (bits == 3) {
             int words = step(rows) * length;
             ByteBuffer packed = stored.read(".W_q", DType.I32, step(rows), length);
-            for (int at = 0; at < codes.length; at++) {
-                int word = packed.getInt(packed.position() + 4 * (at % words));
-                codes[at] = (byte) (word >>> 27 - 3 * (at / words) & 7);
+            for (int from = 0, shift = 27; from < codes.length; from += words, shift -= 3) {
+                for (int i = 0; i < Math.min(words, codes.length - from); i++) {
+                    codes[from + i] = (byte) (packed.getInt(packed.position() + 4 * i) >>> shift & 7);
+                }
             }
         } else {
             int size = codes.length * bits / 8;
             ByteBuffer packed = stored.read(".W_q", DType.U8, rows / (8 / bits), length);
-            for (int at = 0; at < codes.length; at++) {
-                int pair = packed.get(packed.position() + at % size) & 0xff;
-                codes[at] = (byte) (pair >>> 8 - bits * (at / size + 1) & (1 << bits) - 1);
+            for (int place = 0; place < 8 / bits; place++) {
+                int shift = 8 - bits * (place + 1);
+                for (int i = 0; i < size; i++) {
+                    int pair = packed.get(packed.position() + i) & 0xff;
+                    codes[place * size + i] = (byte) (pair >>> shift & (1 << bits) - 1);
+                }
             }
         }
         return new QuantizedLinear(
