@@ -1,11 +1,14 @@
 package quern.app;
 
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 import quern.plan.Plan;
 import quern.progress.Progress;
 import quern.run.Quantization;
 import quern.run.SiteManifest;
+import quern.run.Tasks;
 
 /** Turns finished sites into finished layers, and those into lines of the display. */
 final class LayerProgress implements Quantization.Listener, AutoCloseable {
@@ -13,6 +16,8 @@ final class LayerProgress implements Quantization.Listener, AutoCloseable {
     private final Progress progress;
     private final Map<Plan.Stage, Progress.Stage> stages = new HashMap<>();
     private final Map<Integer, Integer> sitesOfLayer = new HashMap<>();
+    private Progress.@Nullable Stage files; // without calibration
+    private int written;
 
     LayerProgress(Plan plan, Progress progress) {
         this.plan = plan;
@@ -44,6 +49,18 @@ final class LayerProgress implements Quantization.Listener, AutoCloseable {
     }
 
     @Override
+    public synchronized void casting(List<Plan.Shard> shards) {
+        files = progress.stage("quantizing file to file", shards.size(), "file");
+    }
+
+    @Override
+    public synchronized void cast(Tasks.ShardManifest shard) {
+        if (files != null) {
+            files.advance(++written, 0, Double.NaN);
+        }
+    }
+
+    @Override
     public void writing(int shards) {
         progress.say("writing " + shards + (shards == 1 ? " file" : " files"));
     }
@@ -51,5 +68,8 @@ final class LayerProgress implements Quantization.Listener, AutoCloseable {
     @Override
     public synchronized void close() {
         stages.values().forEach(Progress.Stage::close);
+        if (files != null) {
+            files.close();
+        }
     }
 }

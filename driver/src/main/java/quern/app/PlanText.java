@@ -119,9 +119,12 @@ final class PlanText {
         line(
                 lines,
                 "time",
-                ("about %s on %d tasks at a time (assumes that each multiplies matrices at %.0f GFLOP/s, as measured here, and "
-                                + "elsewhere reaches the shares of this that a 135M model reaches, and that no disk is waited for)")
-                        .formatted(duration(cost.seconds()), cost.slots(), cost.gflops()));
+                plan.gathering().any()
+                        ? ("about %s on %d tasks at a time (assumes that each multiplies matrices at %.0f GFLOP/s, as measured here, "
+                                        + "and elsewhere reaches the shares of this that a 135M model reaches, and that no disk is waited for)")
+                                .formatted(duration(cost.seconds()), cost.slots(), cost.gflops())
+                        : "about %s on %d tasks at a time, file to file (assumes that no disk is waited for)"
+                                .formatted(duration(cost.seconds()), cost.slots()));
         return lines;
     }
 

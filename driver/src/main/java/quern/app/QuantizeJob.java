@@ -31,7 +31,6 @@ import quern.run.Publication;
 import quern.run.Quantization;
 import quern.run.RunFolder;
 import quern.run.SiteManifest;
-import quern.run.Stopwatch;
 import quern.run.StoreOpener;
 import quern.run.Tasks;
 import quern.run.Verification;
@@ -275,13 +274,7 @@ final class QuantizeJob {
     /** Promise 6: nothing is called done before it has been read again. */
     private void verify(Plan plan, SparkRunner runner, BlobStore output) throws IOException {
         List<String> findings = new ArrayList<>(Verification.names(plan, Checkpoint.open(output)));
-        runner.each(
-                plan,
-                "verify",
-                new ArrayList<>(plan.sites()),
-                (bench, site, watch) -> Verification.site(bench, site),
-                new Stopwatch(),
-                findings::addAll);
+        findings.addAll(Verification.linears(plan, runner, output));
         if (!findings.isEmpty()) {
             throw new IllegalStateException("What was written does not hold: " + String.join("; ", findings));
         }

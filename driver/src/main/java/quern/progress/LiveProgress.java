@@ -30,8 +30,8 @@ final class LiveProgress implements Progress {
     }
 
     @Override
-    public synchronized Stage stage(String name, int layers) {
-        Pace pace = new Pace(name, layers, clock.instant());
+    public synchronized Stage stage(String name, int layers, String step) {
+        Pace pace = new Pace(name, layers, step, clock.instant());
         open.add(pace);
         draw("");
         return new Stage() {

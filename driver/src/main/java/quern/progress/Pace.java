@@ -10,14 +10,17 @@ final class Pace {
 
     private final String name;
     private final int layers;
+    private final String step;
     private final Instant begun;
     private int finished;
     private long tokens;
     private double loss = Double.NaN;
 
-    Pace(String name, int layers, Instant begun) {
+    /** @param step what is counted: a layer */
+    Pace(String name, int layers, String step, Instant begun) {
         this.name = name;
         this.layers = layers;
+        this.step = step;
         this.begun = begun;
     }
 
@@ -42,7 +45,12 @@ final class Pace {
                     .append(".".repeat(BAR - filled))
                     .append(']');
         }
-        line.append("  layer ").append(finished).append(" of ").append(layers);
+        line.append("  ")
+                .append(step)
+                .append(' ')
+                .append(finished)
+                .append(" of ")
+                .append(layers);
         if (tokens > 0) {
             line.append(String.format(Locale.ROOT, "  %,d tokens/s", Math.round(tokens / seconds)));
         }

@@ -18,8 +18,8 @@ final class PlainProgress implements Progress {
     }
 
     @Override
-    public Stage stage(String name, int layers) {
-        Pace pace = new Pace(name, layers, clock.instant());
+    public Stage stage(String name, int layers, String step) {
+        Pace pace = new Pace(name, layers, step, clock.instant());
         return new Stage() {
             private Instant said = Instant.EPOCH;
             private boolean closed;

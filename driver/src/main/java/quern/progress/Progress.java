@@ -11,7 +11,7 @@ public interface Progress extends AutoCloseable {
     /** Says nothing. */
     Progress SILENT = new Progress() {
         @Override
-        public Stage stage(String name, int layers) {
+        public Stage stage(String name, int layers, String step) {
             return new Stage() {
                 @Override
                 public void advance(int finished, long tokens, double loss) {}
@@ -34,7 +34,17 @@ public interface Progress extends AutoCloseable {
      * @param name what a person calls it: {@code stage 2 of 5}
      * @param layers how many layers it has
      */
-    Stage stage(String name, int layers);
+    default Stage stage(String name, int layers) {
+        return stage(name, layers, "layer");
+    }
+
+    /**
+     * Begins one that is not of layers.
+     *
+     * @param steps how many
+     * @param step what one of them is called: {@code file}
+     */
+    Stage stage(String name, int steps, String step);
 
     /** A whole line that stays, above what is drawn live. */
     void say(String line);

@@ -89,6 +89,26 @@ public interface Format {
     /** The bytes of those tensors, little-endian, one buffer per entry of the layout. */
     List<ByteBuffer> pack(QuantizedLinear quantized);
 
+    /** How many rows a panel has: a multiple of it, but for the last of a linear. */
+    int PANEL = 32;
+
+    /**
+     * How the tensors of a linear are made of those of panels of its rows, one for each of the layout: then a panel at a time is
+     * quantized, packed and written. None where a linear is packed only as a whole.
+     */
+    default List<Joint> joints(Scheme scheme) {
+        return List.of();
+    }
+
+    /**
+     * The bytes for a panel of a linear's rows.
+     *
+     * @param outputs of the whole linear, which some of its tensors tell
+     */
+    default List<ByteBuffer> pack(QuantizedLinear panel, int outputs) {
+        return pack(panel);
+    }
+
     /** The last part of the name of the tensor that holds the codes, by which a quantized linear is known. */
     String codes();
 

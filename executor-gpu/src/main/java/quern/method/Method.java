@@ -20,6 +20,11 @@ public interface Method {
         return false;
     }
 
+    /** Whether rows are quantized each by itself, but for scales that they share: then a weight may come in panels of rows. */
+    default boolean byRows() {
+        return false;
+    }
+
     /** Makes ready to quantize the linears of one site, each with scales of its own. */
     default Solver solver(Recipe recipe, @Nullable Hessian hessian, Device device) {
         return solver(recipe, hessian, device, 0);

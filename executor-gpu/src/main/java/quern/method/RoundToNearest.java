@@ -31,6 +31,11 @@ public final class RoundToNearest implements Method {
     }
 
     @Override
+    public boolean byRows() {
+        return true;
+    }
+
+    @Override
     public Solver solver(Recipe recipe, @Nullable Hessian hessian, Device device, float largest) {
         return new Solver() {
             @Override

@@ -31,6 +31,7 @@ final class ScaleSearch {
 
     private final Scheme scheme;
     private final ScaleRule rule;
+    private final float divisor;
     private final Ranges ranges;
     private final @Nullable StepFunction levels;
     private final float[] factors;
@@ -53,6 +54,7 @@ final class ScaleSearch {
     ScaleSearch(Scheme scheme, ScaleRule rule, float divisor) {
         this.scheme = scheme;
         this.rule = rule;
+        this.divisor = divisor;
         ranges = new Ranges(scheme, divisor);
         levels = scheme.grid() instanceof LevelGrid grid ? grid.steps() : null;
         factors = scheme.scaleType() == DType.F8_E8M0 && rule != ScaleRule.MAX

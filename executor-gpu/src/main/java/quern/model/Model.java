@@ -1,6 +1,7 @@
 package quern.model;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -16,6 +17,7 @@ import quern.QuernException;
 import quern.source.Source;
 import quern.store.BlobStore;
 import quern.tensor.DType;
+import quern.tensor.HalfFloats;
 import quern.tensor.Matrix;
 import quern.tensor.TensorSource;
 import quern.tensor.TensorSpec;
@@ -302,6 +304,27 @@ public final class Model {
         DType type = StoredTensors.type(tensors, linear.weight());
         int bytes = Math.toIntExact((long) linear.outputs() * linear.inputs() * type.bytes());
         return StoredTensors.weight(tensors.read(linear.weight(), linear.first() * type.bytes(), bytes), type, linear);
+    }
+
+    /**
+     * Some rows of the weight of a linear that is not {@linkplain Linear#transposed() transposed}.
+     *
+     * @param scratch of at least {@link #rowBytes} times {@code rows}; direct, or it is copied once more
+     * @param values takes them, rows x inputs
+     */
+    public Matrix weight(Linear linear, int from, int rows, ByteBuffer scratch, float[] values) throws IOException {
+        DType type = StoredTensors.type(tensors, linear.weight());
+        long row = rowBytes(linear);
+        ByteBuffer bytes = scratch.clear().limit(Math.toIntExact(rows * row));
+        tensors.read(linear.weight(), linear.first() * type.bytes() + from * row, bytes);
+        HalfFloats.toFloats(bytes.flip(), type, values, 0, values.length);
+        return new Matrix(rows, linear.inputs(), values);
+    }
+
+    /** Bytes of a row of a linear's weight as it is stored. */
+    public long rowBytes(Linear linear) {
+        return (long) linear.inputs()
+                * StoredTensors.type(tensors, linear.weight()).bytes();
     }
 
     /** The linear of a layer that has this name. */

@@ -6,6 +6,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.ToLongFunction;
 import java.util.stream.IntStream;
+import quern.format.Format;
+import quern.method.Method;
 import quern.model.Model;
 import quern.tensor.DType;
 
@@ -27,6 +29,8 @@ final class Cost {
     private final Plan.Calibration calibration;
     private final int stages;
     private final List<Plan.Shard> shards;
+    private final Method method;
+    private final Format format;
 
     Cost(
             Model model,
@@ -34,7 +38,11 @@ final class Cost {
             List<Plan.SitePlan> sites,
             Plan.Calibration calibration,
             int stages,
-            List<Plan.Shard> shards) {
+            List<Plan.Shard> shards,
+            Method method,
+            Format format) {
+        this.method = method;
+        this.format = format;
         this.model = model;
         this.request = request;
         this.sites = sites;
@@ -51,12 +59,18 @@ final class Cost {
         long activations = calibration.tokens()
                 * model.hiddenSize()
                 * request.machine().computeType().bytes();
+        int slots = request.machine().slots();
+        double gflops = request.machine().gflops();
+        if (calibration.parts().isEmpty()) {
+            CastCost cast = new CastCost(sites, method, format);
+            return new Plan.Cost(slots, gflops, cast.seconds(slots), cast.memory(), source, result);
+        }
         return new Plan.Cost(
-                request.machine().slots(),
-                request.machine().gflops(),
+                slots,
+                gflops,
                 seconds(),
                 memory(),
-                source * (calibration.tokens() == 0 ? 1 : calibration.parts().size() * forwards() + 1),
+                source * (calibration.parts().size() * forwards() + 1),
                 2 * result + 2 * activations);
     }
 
@@ -141,13 +155,11 @@ final class Cost {
                 .mapToLong(p -> (long) p.count() * calibration.length())
                 .max()
                 .orElse(0);
-        if (partTokens > 0) {
-            long batchTokens = (long) calibration.batch() * calibration.length();
-            terms.add(new Plan.Term("weights of a layer", layerWeights));
-            terms.add(new Plan.Term("hidden states of a part", partTokens * model.hiddenSize() * DType.F32.bytes()));
-            terms.add(new Plan.Term("activations of a batch", batchTokens * 4 * (3 * widest + 2 * tallest)));
-            terms.add(new Plan.Term("Hessians of a layer", 2 * grams));
-        }
+        long batchTokens = (long) calibration.batch() * calibration.length();
+        terms.add(new Plan.Term("weights of a layer", layerWeights));
+        terms.add(new Plan.Term("hidden states of a part", partTokens * model.hiddenSize() * DType.F32.bytes()));
+        terms.add(new Plan.Term("activations of a batch", batchTokens * 4 * (3 * widest + 2 * tallest)));
+        terms.add(new Plan.Term("Hessians of a layer", 2 * grams));
         terms.add(new Plan.Term("solve of a site", 3 * 4 * widest * widest + 3 * largestWeight));
         return terms;
     }

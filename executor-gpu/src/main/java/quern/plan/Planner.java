@@ -146,7 +146,8 @@ public final class Planner {
         List<Plan.Stage> stages = stages();
         Plan.Calibration calibration = calibration(sites, stages.size());
         List<Plan.Shard> shards = shards(sites);
-        Cost cost = new Cost(model, request, sites, calibration, stages.size(), shards);
+        Cost cost = new Cost(
+                model, request, sites, calibration, stages.size(), shards, Methods.named(recipe.method()), format);
         Plan.Cost figures = cost.figures();
         if (request.machine().slotMemory() > 0
                 && figures.memoryBytes() > request.machine().slotMemory()) {

@@ -10,7 +10,6 @@ import java.util.Objects;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
-import quern.method.Statistics;
 import quern.plan.Plan;
 import quern.store.BlobStore;
 
@@ -24,6 +23,7 @@ public final class Quantization {
     private final PlanRunner runner;
     private final Listener listener;
     private final Stopwatch watch = new Stopwatch();
+    private final StoreOpener stores;
     private final BlobStore output; // of what gathers
     private final Map<String, RunLog> logs = new HashMap<>(); // of each plan, by id
 
@@ -36,6 +36,7 @@ public final class Quantization {
         this.plan = gathering(solved);
         this.solved = List.copyOf(solved);
         this.runner = runner;
+        this.stores = stores;
         this.output = stores.open(plan.output());
         this.listener = listener;
         for (Plan each : solved) {
@@ -58,20 +59,8 @@ public final class Quantization {
         return write(solved.get(0), sites(solved.get(0)));
     }
 
-    /** Quantizes all sites of all plans. */
+    /** Quantizes all sites of all plans that calibrate; the others go from file to file when their shards are written. */
     public void solve() throws IOException {
-        for (Plan each : solved) {
-            if (!each.gathering().any()) {
-                listener.stage("layers", 0, plan.layers());
-                runner.each(
-                        each,
-                        "quantize",
-                        unfinished(each, 0, plan.layers()),
-                        (bench, site, w) -> Tasks.solve(bench, site, Statistics.NONE, w),
-                        watch,
-                        this::done);
-            }
-        }
         if (plan.gathering().any()) {
             if (plan.layerParallel() || solved.size() > 1) {
                 layerParallel();
@@ -94,6 +83,9 @@ public final class Quantization {
      * @param sites where the pieces of all its linears are
      */
     public Result write(Plan one, List<SiteManifest> sites) throws IOException {
+        if (!one.gathering().any()) {
+            return new Casting(one, runner, stores.open(one.output()), listener).run(watch);
+        }
         listener.writing(one.shards().size());
         HashMap<String, String> pieceOfLinear = new HashMap<>();
         sites.forEach(s -> s.linears().forEach(l -> pieceOfLinear.put(l.name(), s.file())));
@@ -346,6 +338,12 @@ public final class Quantization {
 
         /** All sites are done; shards are written. */
         void writing(int shards);
+
+        /** Without calibration: these shards are written, straight from the source. */
+        default void casting(List<Plan.Shard> shards) {}
+
+        /** One of them is done. */
+        default void cast(Tasks.ShardManifest shard) {}
 
         Listener SILENT = new Listener() {
             @Override

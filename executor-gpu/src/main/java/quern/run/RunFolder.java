@@ -54,4 +54,9 @@ public record RunFolder(String id) implements Serializable {
     public String manifest(int layer, int site) {
         return manifests() + "layer-%04d-site-%03d.json".formatted(layer, site);
     }
+
+    /** What was written of a shard without calibration. */
+    public String shard(String file) {
+        return root() + "shards/" + file + ".json";
+    }
 }

@@ -37,7 +37,7 @@ final class SideBySide {
     }
 
     /** Waits for what still runs: after a failure its device may be closed, which nothing must then use. */
-    private static void end(ExecutorService pool) {
+    static void end(ExecutorService pool) {
         pool.shutdownNow();
         boolean interrupted = false;
         try {
@@ -57,7 +57,7 @@ final class SideBySide {
         }
     }
 
-    private static IOException rethrown(@Nullable Throwable cause) {
+    static IOException rethrown(@Nullable Throwable cause) {
         if (cause instanceof IOException io) {
             return io;
         }

@@ -9,6 +9,7 @@ import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
@@ -49,6 +50,22 @@ public final class Verification {
         written.names().stream()
                 .filter(n -> !expected.contains(n))
                 .forEach(n -> findings.add(n + " does not belong there"));
+        return findings;
+    }
+
+    /** Looks at all linears of a finished run. */
+    public static List<String> linears(Plan plan, PlanRunner runner, BlobStore output) throws IOException {
+        if (!plan.gathering().any()) {
+            return Casting.verify(plan, runner, output);
+        }
+        List<String> findings = new ArrayList<>();
+        runner.each(
+                plan,
+                "verify",
+                new ArrayList<>(plan.sites()),
+                (bench, site, watch) -> site(bench, site),
+                new Stopwatch(),
+                findings::addAll);
         return findings;
     }
 
@@ -93,16 +110,26 @@ public final class Verification {
             error += e * e;
             norm += (double) weight.values()[i] * weight.values()[i];
         }
-        double relative = norm == 0 ? Math.sqrt(error) : Math.sqrt(error / norm);
-        if (!(relative <= bound(quantized.scheme()))) {
-            findings.add("%s differs from its source by %.3f of its norm; at %d bits at most %.2f is in order"
-                    .formatted(name, relative, quantized.scheme().bits(), bound(quantized.scheme())));
-        }
+        distance(name, error, norm, quantized.scheme()).ifPresent(findings::add);
         return findings;
     }
 
+    /**
+     * What is wrong with the distance of a linear from its source.
+     *
+     * @param error the sum of squared errors
+     * @param norm the sum of squared weights
+     */
+    static Optional<String> distance(String name, double error, double norm, Scheme scheme) {
+        double relative = norm == 0 ? Math.sqrt(error) : Math.sqrt(error / norm);
+        return relative <= bound(scheme)
+                ? Optional.empty()
+                : Optional.of("%s differs from its source by %.3f of its norm; at %d bits at most %.2f is in order"
+                        .formatted(name, relative, scheme.bits(), bound(scheme)));
+    }
+
     /** Whether scales are numbers that mean something. */
-    private static List<String> grid(String name, QuantizedLinear quantized) {
+    static List<String> grid(String name, QuantizedLinear quantized) {
         for (float scale : quantized.scales()) {
             if (scale == 0 || !Float.isFinite(scale)) { // some tools have negative ones
                 return List.of(name + " has a scale of " + scale);

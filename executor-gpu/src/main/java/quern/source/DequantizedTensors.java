@@ -62,4 +62,14 @@ final class DequantizedTensors implements TensorSource {
         PackedTensor tensor = packed.get(name);
         return tensor == null ? stored.read(name, offset, length) : tensor.read(offset, length);
     }
+
+    @Override
+    public void read(String name, long offset, ByteBuffer into) throws IOException {
+        PackedTensor tensor = packed.get(name);
+        if (tensor == null) {
+            stored.read(name, offset, into);
+        } else {
+            into.put(tensor.read(offset, into.remaining()));
+        }
+    }
 }

@@ -21,6 +21,11 @@ public interface BlobStore {
     /** {@code length} bytes from {@code offset}, little-endian, position 0. {@link java.io.EOFException} when there are fewer. */
     ByteBuffer read(String path, long offset, int length) throws IOException;
 
+    /** The same into a buffer, as many bytes as it has room for: who reads often need not take new memory each time. */
+    default void read(String path, long offset, ByteBuffer into) throws IOException {
+        into.put(read(path, offset, into.remaining()));
+    }
+
     SeekableByteChannel open(String path) throws IOException;
 
     /** The files whose path begins with {@code prefix}, sorted, at any depth. */

@@ -33,7 +33,12 @@ public final class Checkpoint implements TensorSource {
     /** By name: which file, and where in it. In the order of files and of bytes within them. */
     private final Map<String, Place> places;
 
-    private record Place(Safetensors file, Safetensors.Entry entry) {}
+    private record Place(Safetensors file, Safetensors.Entry entry) {
+        /** Where its bytes begin in the file. */
+        long start() {
+            return file.dataStart() + entry.begin();
+        }
+    }
 
     private Checkpoint(BlobStore store, List<String> files, Map<String, Place> places) {
         this.store = store;
@@ -89,17 +94,27 @@ public final class Checkpoint implements TensorSource {
 
     @Override
     public ByteBuffer read(String name, long offset, int length) throws IOException {
+        Place place = within(name, offset, length);
+        if (length == 0) {
+            return ByteBuffer.allocateDirect(0).order(ByteOrder.LITTLE_ENDIAN);
+        }
+        return store.read(place.file().file(), place.start() + offset, length);
+    }
+
+    @Override
+    public void read(String name, long offset, ByteBuffer into) throws IOException {
+        Place place = within(name, offset, into.remaining());
+        store.read(place.file().file(), place.start() + offset, into);
+    }
+
+    private Place within(String name, long offset, int length) {
         Place place = place(name);
         long bytes = place.entry().end() - place.entry().begin();
         if (offset < 0 || length < 0 || offset > bytes - length) {
             throw new IndexOutOfBoundsException(
                     length + " bytes from " + offset + " of the " + bytes + " of tensor '" + name + "'");
         }
-        if (length == 0) {
-            return ByteBuffer.allocateDirect(0).order(ByteOrder.LITTLE_ENDIAN);
-        }
-        Safetensors file = place.file();
-        return store.read(file.file(), file.dataStart() + place.entry().begin() + offset, length);
+        return place;
     }
 
     private Place place(String name) {

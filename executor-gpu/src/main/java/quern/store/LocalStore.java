@@ -54,17 +54,36 @@ public final class LocalStore implements BlobStore {
     public ByteBuffer read(String path, long offset, int length) throws IOException {
         try (FileChannel channel = FileChannel.open(existing(path), StandardOpenOption.READ)) {
             // Asked before memory is taken: a wrong length in a header must not cost two gigabytes.
-            if (offset < 0 || length < 0 || channel.size() - length < offset) {
-                throw new EOFException(
-                        "No " + length + " bytes at " + offset + " of the " + channel.size() + " in " + file(path));
-            }
+            require(channel, path, offset, length);
             ByteBuffer bytes = ByteBuffer.allocateDirect(length).order(ByteOrder.LITTLE_ENDIAN);
-            while (bytes.hasRemaining()) {
-                if (channel.read(bytes, offset + bytes.position()) < 0) {
-                    throw new EOFException(file(path) + " became shorter while it was read");
-                }
-            }
+            fill(channel, path, offset, bytes);
             return bytes.flip();
+        }
+    }
+
+    @Override
+    public void read(String path, long offset, ByteBuffer into) throws IOException {
+        try (FileChannel channel = FileChannel.open(existing(path), StandardOpenOption.READ)) {
+            require(channel, path, offset, into.remaining());
+            fill(channel, path, offset, into);
+        }
+    }
+
+    private void require(FileChannel channel, String path, long offset, int length) throws IOException {
+        if (offset < 0 || length < 0 || channel.size() - length < offset) {
+            throw new EOFException(
+                    "No " + length + " bytes at " + offset + " of the " + channel.size() + " in " + file(path));
+        }
+    }
+
+    private void fill(FileChannel channel, String path, long offset, ByteBuffer into) throws IOException {
+        long at = offset;
+        while (into.hasRemaining()) {
+            int count = channel.read(into, at);
+            if (count < 0) {
+                throw new EOFException(file(path) + " became shorter while it was read");
+            }
+            at += count;
         }
     }
 

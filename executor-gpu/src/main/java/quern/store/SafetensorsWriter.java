@@ -117,6 +117,10 @@ public final class SafetensorsWriter {
 
     /** Writes what remains of a buffer, whose position stays. */
     public static void copy(ByteBuffer buffer, OutputStream out) throws IOException {
+        if (buffer.hasArray()) {
+            out.write(buffer.array(), buffer.arrayOffset() + buffer.position(), buffer.remaining());
+            return;
+        }
         ByteBuffer rest = buffer.duplicate();
         byte[] chunk = new byte[Math.min(1 << 18, rest.remaining())];
         while (rest.hasRemaining()) {

@@ -16,4 +16,9 @@ public interface TensorSource {
 
     /** {@code length} bytes of a tensor from {@code offset} within it. */
     ByteBuffer read(String name, long offset, int length) throws IOException;
+
+    /** As many bytes of a tensor as the buffer has room for, from {@code offset} within it; the buffer is then full. */
+    default void read(String name, long offset, ByteBuffer into) throws IOException {
+        into.put(read(name, offset, into.remaining()));
+    }
 }

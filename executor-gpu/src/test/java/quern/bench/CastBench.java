@@ -69,14 +69,14 @@ final class CastBench {
                         List.of());
                 Recipe recipe = format.settled(open);
                 Scheme scheme = format.scheme(recipe, DType.BF16);
-                Method.Solver solver = Methods.named(recipe.method()).solver(recipe, scheme, null, device);
-                QuantizedLinear q = solver.quantize("w", weight).quantized();
+                Method.Solver solver = Methods.named(recipe.method()).solver(recipe, null, device);
+                QuantizedLinear q = solver.quantize("w", weight, scheme).quantized();
                 PackedLinear packed = new PackedLinear(format, q);
                 System.out.printf(
                         Locale.ROOT,
                         "%-28s %8.2f %8.2f %8.2f%n",
                         format.name() + " " + recipe.method() + " " + recipe.bits(),
-                        nanos(() -> solver.quantize("w", weight)),
+                        nanos(() -> solver.quantize("w", weight, scheme)),
                         nanos(() -> format.pack(q)),
                         nanos(() -> packed.unpack()));
                 solver.close();

@@ -11,6 +11,7 @@ import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.format.BitPacking;
 import quern.format.Format;
+import quern.format.Joint;
 import quern.format.KeptModules;
 import quern.format.Settings;
 import quern.format.StoredLinear;
@@ -102,6 +103,11 @@ public final class AwqFormat implements Format {
             }
         }
         return codes;
+    }
+
+    @Override
+    public List<Joint> joints(Scheme scheme) {
+        return List.of(Joint.COLUMNS, Joint.COLUMNS, Joint.COLUMNS);
     }
 
     @Override

@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import quern.format.Format;
+import quern.format.Joint;
 import quern.format.Nibbles;
 import quern.format.Settings;
 import quern.format.StoredLinear;
@@ -144,11 +145,16 @@ public final class BlockFormat implements Format {
 
     @Override
     public List<ByteBuffer> pack(QuantizedLinear q) {
+        return pack(q, q.outputs());
+    }
+
+    @Override
+    public List<ByteBuffer> pack(QuantizedLinear q, int outputs) {
         Map<String, Object> state = new LinkedHashMap<>();
         state.put("quant_type", type);
         state.put("blocksize", q.scheme().groupLength(q.inputs()));
         state.put("dtype", "bfloat16");
-        state.put("shape", List.of(q.outputs(), q.inputs()));
+        state.put("shape", List.of(outputs, q.inputs()));
         List<ByteBuffer> buffers = new ArrayList<>(List.of(ByteBuffer.wrap(nibbles.pack(q.codes()))));
         ByteBuffer map = HalfFloats.fromFloats(quantMap(), DType.F32);
         if (nested) {
@@ -187,6 +193,11 @@ public final class BlockFormat implements Format {
             map[codeOfPlace[place]] = grid.levels()[place];
         }
         return map;
+    }
+
+    @Override
+    public List<Joint> joints(Scheme scheme) {
+        return nested ? List.of() : List.of(Joint.ROWS, Joint.ROWS, Joint.SAME, Joint.SAME);
     }
 
     @Override

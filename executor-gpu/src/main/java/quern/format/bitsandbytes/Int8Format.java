@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import quern.format.Format;
+import quern.format.Joint;
 import quern.format.Settings;
 import quern.format.StoredLinear;
 import quern.scheme.ColumnOrder;
@@ -86,6 +87,11 @@ public final class Int8Format implements Format {
         }
         return List.of(
                 ByteBuffer.wrap(signed), HalfFloats.fromFloats(q.scales(), DType.F32), ByteBuffer.wrap(new byte[1]));
+    }
+
+    @Override
+    public List<Joint> joints(Scheme scheme) {
+        return List.of(Joint.ROWS, Joint.ROWS, Joint.SAME);
     }
 
     @Override

@@ -10,6 +10,7 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import quern.format.BitPacking;
 import quern.format.Format;
+import quern.format.Joint;
 import quern.format.StoredLinear;
 import quern.scheme.ColumnOrder;
 import quern.scheme.QuantizedLinear;
@@ -63,6 +64,11 @@ public final class PackQuantized implements Format {
 
     @Override
     public List<ByteBuffer> pack(QuantizedLinear q) {
+        return pack(q, q.outputs());
+    }
+
+    @Override
+    public List<ByteBuffer> pack(QuantizedLinear q, int outputs) {
         Scheme scheme = q.scheme();
         int bits = scheme.bits();
         List<ByteBuffer> tensors = new ArrayList<>();
@@ -75,7 +81,7 @@ public final class PackQuantized implements Format {
         }
         tensors.add(ByteBuffer.allocate(16)
                 .order(ByteOrder.LITTLE_ENDIAN)
-                .putLong(q.outputs())
+                .putLong(outputs)
                 .putLong(q.inputs())
                 .flip());
         if (storesGroups(scheme)) {
@@ -84,6 +90,19 @@ public final class PackQuantized implements Format {
             tensors.add(groupIndex);
         }
         return tensors;
+    }
+
+    @Override
+    public List<Joint> joints(Scheme scheme) {
+        List<Joint> joints = new ArrayList<>(List.of(Joint.ROWS, Joint.ROWS));
+        if (!scheme.symmetric()) {
+            joints.add(Joint.ROWS);
+        }
+        joints.add(Joint.SAME);
+        if (storesGroups(scheme)) {
+            joints.add(Joint.SAME);
+        }
+        return joints;
     }
 
     @Override

@@ -10,6 +10,7 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.format.Format;
+import quern.format.Joint;
 import quern.format.Nibbles;
 import quern.format.StoredLinear;
 import quern.scheme.ColumnOrder;
@@ -128,6 +129,11 @@ public final class PackedFp4 implements Format {
                     .flip());
         }
         return buffers;
+    }
+
+    @Override
+    public List<Joint> joints(Scheme scheme) {
+        return divided() ? List.of(Joint.ROWS, Joint.ROWS, Joint.SAME) : List.of(Joint.ROWS, Joint.ROWS);
     }
 
     @Override

@@ -10,6 +10,7 @@ import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.format.Float8;
 import quern.format.Format;
+import quern.format.Joint;
 import quern.format.Settings;
 import quern.format.StoredLinear;
 import quern.scheme.ColumnOrder;
@@ -112,6 +113,11 @@ public final class QuantizedBytes implements Format {
             moved[i] = (byte) (codes[i] + by);
         }
         return moved;
+    }
+
+    @Override
+    public List<Joint> joints(Scheme scheme) {
+        return List.of(Joint.ROWS, Joint.ROWS);
     }
 
     @Override

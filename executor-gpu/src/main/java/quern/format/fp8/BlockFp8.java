@@ -10,6 +10,7 @@ import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.format.Float8;
 import quern.format.Format;
+import quern.format.Joint;
 import quern.format.KeptModules;
 import quern.format.Settings;
 import quern.format.StoredLinear;
@@ -81,6 +82,11 @@ public final class BlockFp8 implements Format {
             scales[i] = q.scales()[i / groups * BLOCK * groups + i % groups];
         }
         return List.of(ByteBuffer.wrap(Float8.bytes(q.codes())), HalfFloats.fromFloats(scales, DType.F32));
+    }
+
+    @Override
+    public List<Joint> joints(Scheme scheme) {
+        return List.of(Joint.ROWS, Joint.ROWS);
     }
 
     @Override

@@ -8,6 +8,7 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import quern.format.BitPacking;
 import quern.format.Format;
+import quern.format.Joint;
 import quern.format.StoredLinear;
 import quern.scheme.ColumnOrder;
 import quern.scheme.QuantizedLinear;
@@ -108,6 +109,11 @@ public final class GptqFormat implements Format {
                         BitPacking.transpose(q.scales(), q.outputs(), groups),
                         q.scheme().scaleType()),
                 groupIndex);
+    }
+
+    @Override
+    public List<Joint> joints(Scheme scheme) {
+        return List.of(Joint.COLUMNS, Joint.COLUMNS, Joint.COLUMNS, Joint.SAME);
     }
 
     @Override
