@@ -324,9 +324,8 @@ class CastingTest {
     }
 
     private static void run(Plan plan, Quantization.Listener listener) throws IOException {
-        Quantization.Result result = new Quantization(
-                        List.of(plan), new LocalRunner(ToyRun.STORES, 1), ToyRun.STORES, listener)
-                .run();
+        Quantization.Result result =
+                new Quantization(List.of(plan), new LocalRunner(ToyRun.STORES, 1), ToyRun.STORES, listener).run();
         assertThat(result.sites()).hasSize(plan.sites().size());
         Workbench.release(plan);
     }
