@@ -80,7 +80,11 @@ final class PlanText {
         }
         line(lines, "to", plan.output());
         recipe(plan, lines);
-        line(lines, "layers", plan.layers() + ", " + plan.sites().size() + " sites, " + linears + " linears");
+        line(
+                lines,
+                "layers",
+                plan.layers() + ", "
+                        + plan.sites().stream().filter(s -> !s.isCache()).count() + " sites, " + linears + " linears");
         experts(plan, lines);
         kept(plan).forEach(text -> line(lines, "kept as it is", text));
         if (plan.calibration().tokens() > 0) {

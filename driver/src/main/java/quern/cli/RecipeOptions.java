@@ -16,6 +16,7 @@ import quern.QuernException;
 import quern.format.Format;
 import quern.format.Formats;
 import quern.scheme.ColumnOrder;
+import quern.scheme.FixedScales;
 import quern.scheme.Recipe;
 import quern.scheme.RecipeReader;
 import quern.scheme.ScaleRule;
@@ -99,6 +100,22 @@ final class RecipeOptions {
                     + " search weighted by saliency.")
     boolean mse;
 
+    @Option(
+            names = "--activations",
+            paramLabel = "HOW",
+            description =
+                    "Scales of the inputs of linears, in formats with activations of few bits: dynamic (default; of each"
+                            + " token, when the model runs) or static (fixed by calibration).")
+    @Nullable
+    String activations;
+
+    @Option(
+            names = "--kv-cache",
+            paramLabel = "HOW",
+            description = "Scales of keys and values: none (default), or fp8, fixed by calibration.")
+    @Nullable
+    String kvCache;
+
     @Option(names = "--trits", description = "Only three values a weight; sets 2 bits, symmetric.")
     boolean trits;
 
@@ -147,7 +164,16 @@ final class RecipeOptions {
                 percdamp == null ? base.percdamp() : percdamp,
                 trueSequential || base.trueSequential(),
                 base.skip(),
-                base.overrides());
+                base.overrides(),
+                new FixedScales(
+                        activations == null
+                                ? base.fixed().inputs()
+                                : known("--activations", activations, List.of("dynamic", "static"))
+                                        .equals("static"),
+                        kvCache == null
+                                ? base.fixed().cache()
+                                : known("--kv-cache", kvCache, List.of("none", "fp8"))
+                                        .equals("fp8")));
     }
 
     /** The name of a format that there is. */

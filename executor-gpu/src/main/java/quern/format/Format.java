@@ -109,6 +109,25 @@ public interface Format {
         return pack(panel);
     }
 
+    /**
+     * How the scale of a linear's inputs is stored where calibration fixes it; null if the loaders of this format take none.
+     *
+     * @param weights the type of the model's weights
+     */
+    default @Nullable FixedScale inputScale(DType weights) {
+        return null;
+    }
+
+    /**
+     * How the scales of keys and values of 8-bit floats are stored, below the module that holds them; empty if the loaders of this
+     * format read none.
+     *
+     * @param weights the type of the model's weights
+     */
+    default List<FixedScale> cacheScales(DType weights) {
+        return List.of();
+    }
+
     /** The last part of the name of the tensor that holds the codes, by which a quantized linear is known. */
     String codes();
 

@@ -18,6 +18,18 @@ public record Statistics(long tokens, @Nullable Matrix sum, float @Nullable [] l
         return sum == null ? null : new Hessian(sum, tokens);
     }
 
+    /** The largest |x| of all inputs. */
+    public float magnitude() {
+        if (largest == null) {
+            throw new IllegalStateException("Magnitudes were not gathered");
+        }
+        float magnitude = 0;
+        for (float each : largest) {
+            magnitude = Math.max(magnitude, each);
+        }
+        return magnitude;
+    }
+
     /** Those of the tokens of both. */
     public Statistics plus(Statistics other) {
         Matrix both = sum;

@@ -221,6 +221,9 @@ final class Block implements AutoCloseable {
                 if (tap != null && site != null) {
                     tap.input(site, of(step.operand(0)));
                 }
+                if (tap != null && step.operation().attends()) {
+                    tap.cached(section.layer(), of(step.operand(1)), of(step.operand(2)));
+                }
                 put(i, step.operation().compute(new BlockCall(step, this)));
             }
         }

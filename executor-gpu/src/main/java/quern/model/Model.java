@@ -239,6 +239,11 @@ public final class Model {
         });
     }
 
+    /** The full name of the module whose keys and values a cache keeps; null where it would keep something else. */
+    public @Nullable String cache(int layer) {
+        return layer(layer).cache();
+    }
+
     /** How many sites of a layer every token passes. */
     int ownSites(int layer) {
         return layer(layer).program().sites().size();

@@ -377,6 +377,11 @@ enum Operation {
 
     abstract DeviceMatrix compute(Call call);
 
+    /** Whether it is given queries, keys and values. */
+    boolean attends() {
+        return this == ATTENTION || this == SINK_ATTENTION;
+    }
+
     private static DeviceMatrix attend(Call call, @Nullable DeviceMatrix sinks) {
         return call.kernels()
                 .attention(

@@ -12,6 +12,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A decoder layer as a straight line of steps, {@code name = operation(name, ..., module)}, one a line. It starts from
@@ -101,6 +102,12 @@ record Program(String file, List<Step> steps, int result) {
             operands.add(value);
         }
         return new Step(line, operation, operands, module, part, result);
+    }
+
+    /** The step that a value is the result of; null if it was there before. */
+    @Nullable
+    Step making(int value) {
+        return steps.stream().filter(s -> s.result() == value).findFirst().orElse(null);
     }
 
     /** A result that nobody reads is a slip of the pen. */

@@ -104,6 +104,25 @@ final class Section {
         return new Section(model, layer, number, program, widths);
     }
 
+    /**
+     * The module of an attention whose keys and values a cache keeps: the one that the linear of the keys is in. Null if there is no such,
+     * or if keys and values are of different widths: they are made of something smaller then, which is kept in their place.
+     */
+    @Nullable
+    String cache() {
+        for (Step step : program.steps()) {
+            if (step.operation().attends() && widths.of(step.operand(1)) == widths.of(step.operand(2))) {
+                int key = step.operand(1);
+                for (Step made = program.making(key); made != null; made = program.making(made.operand(0))) {
+                    if (made.operation() == Operation.LINEAR) {
+                        return module(made.module().substring(0, made.module().lastIndexOf('.')));
+                    }
+                }
+            }
+        }
+        return null;
+    }
+
     Linear linear(String module) {
         List<Step> steps = program.of(module);
         Fused fused = model.architecture().fused(module);

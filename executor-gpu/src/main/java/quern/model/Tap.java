@@ -14,6 +14,14 @@ public interface Tap {
     void input(Site site, DeviceMatrix x);
 
     /**
+     * Called once per batch and attention, with what a cache would keep.
+     *
+     * @param keys tokens x (heads * size), as they go into the scores
+     * @param values tokens x (heads * size)
+     */
+    default void cached(int layer, DeviceMatrix keys, DeviceMatrix values) {}
+
+    /**
      * Called once per batch and router.
      *
      * @param weights tokens x experts: what the outputs of experts weigh, 0 where a token does not go

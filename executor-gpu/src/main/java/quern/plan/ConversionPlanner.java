@@ -46,6 +46,11 @@ public final class ConversionPlanner {
             throws IOException {
         PackedLinears packed = PackedLinears.of(model.source(), model.config().quantization());
         Conversion conversion = new Conversion(packed.format(), Formats.named(format));
+        if (conversion.to().settled(Recipe.OPEN).fixed().inputs()) {
+            throw new QuernException(
+                    "Cannot convert %s to %s: that format has a scale for the inputs of each linear, which takes calibration text (use quern quantize)"
+                            .formatted(source, format));
+        }
         return new ConversionPlanner(model, packed, conversion).plan(source, output, maxShardBytes, machine);
     }
 

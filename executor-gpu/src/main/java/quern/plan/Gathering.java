@@ -13,7 +13,8 @@ import quern.scheme.Recipe;
 public record Gathering(boolean hessians, boolean magnitudes) implements Serializable {
     /** What a recipe needs. */
     public static Gathering of(Recipe recipe) {
-        return new Gathering(Methods.named(recipe.method()).needsHessian(), false);
+        return new Gathering(
+                Methods.named(recipe.method()).needsHessian(), recipe.fixed().any());
     }
 
     /** What either needs. */

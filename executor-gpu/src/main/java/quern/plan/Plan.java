@@ -129,6 +129,11 @@ public record Plan(
                 first.cost);
     }
 
+    /** Of one site. */
+    public Gathering gathering(SitePlan site) {
+        return site.isCache() ? new Gathering(false, true) : gathering();
+    }
+
     public int layers() {
         return stages.get(stages.size() - 1).end();
     }
@@ -183,6 +188,22 @@ public record Plan(
         /** Added to a rank, the index of a pool: more than a layer has sites. */
         private static final int POOLS = 1 << 13;
 
+        /** The index of what a cache keeps, behind all pools. */
+        private static final int CACHE = (1 << 14) - 1;
+
+        /**
+         * Keys and values of a layer, as two inputs that no linear has; the statistics have the largest of either.
+         *
+         * @param module that holds them, by its full name
+         */
+        static SitePlan cache(int layer, String module) {
+            return new SitePlan(layer, CACHE, Site.SHARED, 0, module, 2, List.of());
+        }
+
+        public boolean isCache() {
+            return index == CACHE;
+        }
+
         private SitePlan pool() {
             return new SitePlan(layer, POOLS + rank, Site.SHARED, rank, "all experts", inputs, List.of());
         }
@@ -197,7 +218,7 @@ public record Plan(
 
         /** Whether it stands for the same site of all experts, see {@link Plan#pools}. */
         public boolean isPool() {
-            return index >= POOLS;
+            return index >= POOLS && index < CACHE;
         }
 
         /** Whether only the tokens that a router sends there reach it. */

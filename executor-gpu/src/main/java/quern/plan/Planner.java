@@ -11,6 +11,7 @@ import java.util.regex.Pattern;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
+import quern.format.FixedScale;
 import quern.format.Format;
 import quern.format.Formats;
 import quern.method.Methods;
@@ -119,7 +120,30 @@ public final class Planner {
     }
 
     private List<Plan.Shard> shards(List<Plan.SitePlan> sites) {
-        return ShardLayout.of(model.tensors(), format, sites, request.maxShardBytes());
+        return ShardLayout.of(model.tensors(), format, sites, inputScale(), cacheScales(), request.maxShardBytes());
+    }
+
+    /** How the scale of a linear's inputs is stored; null where calibration does not fix it. */
+    private @Nullable FixedScale inputScale() {
+        return recipe.fixed().inputs() ? format.inputScale(model.weightType()) : null;
+    }
+
+    private List<FixedScale> cacheScales() {
+        return recipe.fixed().cache() ? format.cacheScales(model.weightType()) : List.of();
+    }
+
+    private void refuseScales() {
+        if (recipe.fixed().inputs() && inputScale() == null) {
+            throw new QuernException(
+                    ("Cannot fix scales of activations in format %s: its loaders quantize none, or each token "
+                                    + "by itself (use --format compressed-tensors-fp8, or leave --activations away)")
+                            .formatted(format.name()));
+        }
+        if (recipe.fixed().cache() && cacheScales().isEmpty()) {
+            throw new QuernException(
+                    "Cannot write scales of keys and values in format %s: its loaders read none (use --format compressed-tensors-fp8, or leave --kv-cache away)"
+                            .formatted(format.name()));
+        }
     }
 
     /** @param kept gets what is left as it is */
@@ -134,6 +158,7 @@ public final class Planner {
                     "Cannot write what method %s chooses in format %s: it has whole zero points only (use --format hqq)"
                             .formatted(recipe.method(), recipe.format()));
         }
+        refuseScales();
         List<Plan.SitePlan> sites = sites(kept);
         checkShapes(sites);
         refuseMixture(sites);
@@ -217,6 +242,15 @@ public final class Planner {
         if (sites.isEmpty()) {
             throw new QuernException("Cannot quantize %s: the recipe skips every linear (shorten its list 'skip')"
                     .formatted(request.source()));
+        }
+        for (int layer = 0; recipe.fixed().cache() && layer < model.layers(); layer++) {
+            String module = model.cache(layer);
+            if (module == null) {
+                throw new QuernException(
+                        "Cannot fix scales of keys and values: the cache of a %s keeps something else in layer %d (leave --kv-cache away)"
+                                .formatted(model.config().modelType(), layer));
+            }
+            sites.add(Plan.SitePlan.cache(layer, module));
         }
         return sites;
     }

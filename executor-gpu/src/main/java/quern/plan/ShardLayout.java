@@ -4,6 +4,8 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import quern.format.FixedScale;
 import quern.format.Format;
 import quern.tensor.TensorSource;
 import quern.tensor.TensorSpec;
@@ -12,22 +14,49 @@ import quern.tensor.TensorSpec;
 final class ShardLayout {
     private ShardLayout() {}
 
-    /** @param maxBytes a file is closed before it would grow beyond this */
+    /** Without scales of activations. */
     static List<Plan.Shard> of(TensorSource source, Format format, List<Plan.SitePlan> sites, long maxBytes) {
+        return of(source, format, sites, null, List.of(), maxBytes);
+    }
+
+    /**
+     * @param inputs how the scale of a linear's inputs is stored, if it is
+     * @param cache how those of keys and values are
+     * @param maxBytes a file is closed before it would grow beyond this
+     */
+    static List<Plan.Shard> of(
+            TensorSource source,
+            Format format,
+            List<Plan.SitePlan> sites,
+            @Nullable FixedScale inputs,
+            List<FixedScale> cache,
+            long maxBytes) {
         Map<String, Plan.LinearPlan> linears = new HashMap<>();
         sites.forEach(s -> s.linears().forEach(l -> linears.put(l.name() + ".weight", l)));
+        List<String> caches = new ArrayList<>(sites.stream()
+                .filter(Plan.SitePlan::isCache)
+                .map(Plan.SitePlan::name)
+                .toList());
         List<List<Plan.ShardTensor>> files = new ArrayList<>();
         List<Plan.ShardTensor> open = new ArrayList<>();
         long bytes = 0;
         for (String name : source.names().stream().sorted(NaturalOrder.OF_NAMES).toList()) {
             Plan.LinearPlan linear = linears.get(name);
             List<Plan.ShardTensor> tensors = new ArrayList<>();
+            for (String attention :
+                    caches.stream().filter(c -> name.startsWith(c + ".")).toList()) {
+                cache.forEach(scale -> tensors.add(new Plan.ShardTensor(scale.spec(attention), attention)));
+                caches.remove(attention);
+            }
             if (linear == null) {
                 tensors.add(new Plan.ShardTensor(source.spec(name), ""));
             } else {
                 for (TensorSpec spec :
                         format.layout(linear.name(), linear.outputs(), linear.inputs(), linear.scheme())) {
                     tensors.add(new Plan.ShardTensor(spec, linear.name()));
+                }
+                if (inputs != null) {
+                    tensors.add(new Plan.ShardTensor(inputs.spec(linear.name()), linear.name()));
                 }
             }
             long more = tensors.stream().mapToLong(t -> t.spec().bytes()).sum();

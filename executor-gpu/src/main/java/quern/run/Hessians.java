@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import quern.method.Statistics;
+import quern.plan.Gathering;
 import quern.plan.Plan;
 import quern.tensor.Matrix;
 
@@ -65,8 +66,8 @@ public final class Hessians {
 
     /** Of what the plan gathers for a site. */
     public static Sum sum(Plan plan, Plan.SitePlan site) {
-        return new Sum(
-                site.inputs(), plan.gathering().hessians(), plan.gathering().magnitudes());
+        Gathering gathering = plan.gathering(site);
+        return new Sum(site.inputs(), gathering.hessians(), gathering.magnitudes());
     }
 
     /** Adds up tiles in the order in which they are given; each place of the matrix must get its parts in part order. */

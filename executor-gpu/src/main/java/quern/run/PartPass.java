@@ -138,11 +138,17 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
         private final Map<String, Plan.SitePlan> sites = new HashMap<>(); // by name
         private final Map<Integer, Plan.SitePlan> pools = new LinkedHashMap<>(); // by rank
         private final Map<Plan.SitePlan, Growing> growing = new LinkedHashMap<>();
+        private Plan.@Nullable SitePlan cache;
+        private @Nullable DeviceMatrix keys; // 1 x (heads * size), F32: the largest |k| so far
+        private @Nullable DeviceMatrix values;
+        private long cached;
         private long nanos;
 
         Taps() {
             for (Plan.SitePlan site : bench.plan().sites(layer, layer + 1)) {
-                if (pass.taps(site)) {
+                if (pass.taps(site) && site.isCache()) {
+                    cache = site;
+                } else if (pass.taps(site)) {
                     sites.put(site.name(), site);
                 }
             }
@@ -161,6 +167,17 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
                 growing.computeIfAbsent(tapped, s -> new Growing(s.inputs())).add(x);
             }
             nanos += System.nanoTime() - start;
+        }
+
+        @Override
+        public void cached(int layer, DeviceMatrix k, DeviceMatrix v) {
+            if (cache != null) {
+                keys = keys == null ? bench.device().zeros(1, k.cols(), DType.F32) : keys;
+                values = values == null ? bench.device().zeros(1, v.cols(), DType.F32) : values;
+                bench.device().forward().raiseLargest(k, keys);
+                bench.device().forward().raiseLargest(v, values);
+                cached += k.rows();
+            }
         }
 
         /** Those of experts, which no further batch comes to. */
@@ -184,12 +201,23 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
         List<OfSite> layerDone() {
             List<OfSite> statistics = new ArrayList<>();
             growing.forEach((site, all) -> statistics.add(all.of(site)));
+            if (cache != null && keys != null && values != null) {
+                float[] largest = {
+                    bench.device().download(keys).largest(),
+                    bench.device().download(values).largest()
+                };
+                statistics.add(new OfSite(layer, cache.index(), new Statistics(cached, null, largest)));
+            }
             return statistics;
         }
 
         @Override
         public void close() {
             growing.values().forEach(Growing::close);
+            if (keys != null && values != null) {
+                keys.close();
+                values.close();
+            }
         }
     }
 

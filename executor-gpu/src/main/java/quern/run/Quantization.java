@@ -89,6 +89,13 @@ public final class Quantization {
         listener.writing(one.shards().size());
         HashMap<String, String> pieceOfLinear = new HashMap<>();
         sites.forEach(s -> s.linears().forEach(l -> pieceOfLinear.put(l.name(), s.file())));
+        Map<Long, Plan.SitePlan> sitesOfPlan = PassTiles.byKey(one.sites());
+        for (SiteManifest manifest : sites) {
+            Plan.SitePlan site = sitesOfPlan.get(manifest.key());
+            if (site != null && site.isCache()) {
+                pieceOfLinear.put(site.name(), manifest.file());
+            }
+        }
         List<Tasks.ShardManifest> shards = new ArrayList<>();
         runner.each(
                 one,

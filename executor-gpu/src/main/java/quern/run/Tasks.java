@@ -14,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.stream.Stream;
+import quern.format.FixedScale;
 import quern.method.Method;
 import quern.method.Shrinkage;
 import quern.method.Statistics;
@@ -128,10 +129,14 @@ public final class Tasks {
             List<String> notes,
             Stopwatch watch)
             throws IOException {
+        if (site.isCache()) {
+            return cache(bench, site, statistics, watch);
+        }
         Plan plan = bench.plan();
         List<TensorSpec> specs = new ArrayList<>();
         List<ByteBuffer> buffers = new ArrayList<>();
         List<SiteManifest.LinearManifest> linears = new ArrayList<>();
+        FixedScale inputScale = bench.inputScale();
         float largest = site.linears().stream().anyMatch(l -> l.scheme().dividesScales())
                 ? watch.time(Phase.LOAD, () -> largest(bench, site))
                 : 0;
@@ -146,6 +151,10 @@ public final class Tasks {
                 QuantizedLinear quantized = outcome.quantized();
                 specs.addAll(bench.format().layout(linear.name(), linear.outputs(), linear.inputs(), linear.scheme()));
                 buffers.addAll(watch.time(Phase.PACK, () -> bench.format().pack(quantized)));
+                if (inputScale != null) {
+                    specs.add(inputScale.spec(linear.name()));
+                    buffers.add(inputScale.pack(statistics.magnitude(), linear.name()));
+                }
                 linears.add(new SiteManifest.LinearManifest(
                         linear.name(),
                         linear.outputs(),
@@ -157,14 +166,37 @@ public final class Tasks {
             }
         }
         String file = bench.folder().piece(site.layer(), site.index());
-        String sha = watch.time(
+        String sha = piece(bench, file, specs, buffers, watch);
+        return new SiteManifest(plan.id(), site.layer(), site.index(), file, sha, tokens, further, linears);
+    }
+
+    /** The scales of keys and values. */
+    private static SiteManifest cache(Workbench bench, Plan.SitePlan site, Statistics statistics, Stopwatch watch)
+            throws IOException {
+        float[] largest = Objects.requireNonNull(statistics.largest());
+        List<FixedScale> scales = bench.format().cacheScales(bench.model().weightType());
+        List<TensorSpec> specs =
+                scales.stream().map(scale -> scale.spec(site.name())).toList();
+        List<ByteBuffer> buffers = new ArrayList<>();
+        for (int i = 0; i < scales.size(); i++) {
+            buffers.add(scales.get(i).pack(largest[i], site.name()));
+        }
+        String file = bench.folder().piece(site.layer(), site.index());
+        String sha = piece(bench, file, specs, buffers, watch);
+        return new SiteManifest(
+                bench.plan().id(), site.layer(), site.index(), file, sha, statistics.tokens(), -1, List.of());
+    }
+
+    private static String piece(
+            Workbench bench, String file, List<TensorSpec> specs, List<ByteBuffer> buffers, Stopwatch watch)
+            throws IOException {
+        return watch.time(
                 Phase.WRITE,
                 () -> write(
                         bench,
                         file,
                         specs,
                         (spec, out) -> SafetensorsWriter.copy(buffers.get(specs.indexOf(spec)), out)));
-        return new SiteManifest(plan.id(), site.layer(), site.index(), file, sha, tokens, further, linears);
     }
 
     /** Of the weights that share an input: loaders join them, and want one divisor for all of their scales. */

@@ -11,6 +11,7 @@ import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.device.Device;
 import quern.device.Devices;
+import quern.format.FixedScale;
 import quern.format.Format;
 import quern.format.Formats;
 import quern.method.Method;
@@ -104,6 +105,12 @@ public final class Workbench {
 
     Format format() {
         return Formats.named(plan.recipe().format());
+    }
+
+    /** How the scale of a linear's inputs is stored; null where calibration does not fix it. */
+    @Nullable
+    FixedScale inputScale() {
+        return plan.recipe().fixed().inputs() ? format().inputScale(model.weightType()) : null;
     }
 
     Method method() {

@@ -22,6 +22,7 @@ import quern.QuernException;
  * @param trueSequential whether each site of a layer sees the sites before it already quantized
  * @param skip regular expressions over the full names of linears that stay as they are
  * @param overrides what differs for some linears; the first that fits counts
+ * @param fixed scales of activations
  */
 public record Recipe(
         String method,
@@ -35,7 +36,8 @@ public record Recipe(
         double percdamp,
         boolean trueSequential,
         List<String> skip,
-        List<LinearOverride> overrides)
+        List<LinearOverride> overrides,
+        FixedScales fixed)
         implements Serializable {
     /** Where a number is left to the format. */
     public static final int UNSAID = Integer.MIN_VALUE;
@@ -52,7 +54,8 @@ public record Recipe(
             0.01,
             false,
             List.of(),
-            List.of());
+            List.of(),
+            FixedScales.NONE);
 
     /** The same with a zero point for each group. */
     public Recipe asymmetric() {
@@ -68,7 +71,8 @@ public record Recipe(
                 percdamp,
                 trueSequential,
                 skip,
-                overrides);
+                overrides,
+                fixed);
     }
 
     /** With nothing to say of single linears. */
@@ -96,7 +100,26 @@ public record Recipe(
                 percdamp,
                 trueSequential,
                 skip,
-                List.of());
+                List.of(),
+                FixedScales.NONE);
+    }
+
+    /** The same with these scales of activations fixed. */
+    public Recipe with(FixedScales fixed) {
+        return new Recipe(
+                method,
+                format,
+                bits,
+                groupSize,
+                symmetric,
+                ternary,
+                actOrder,
+                scales,
+                percdamp,
+                trueSequential,
+                skip,
+                overrides,
+                fixed);
     }
 
     /** With other widths. */
@@ -132,7 +155,8 @@ public record Recipe(
                         percdamp,
                         trueSequential,
                         skip,
-                        List.of());
+                        List.of(),
+                        fixed);
             }
         }
         return this;
@@ -167,7 +191,8 @@ public record Recipe(
                 percdamp,
                 trueSequential,
                 skip,
-                overrides);
+                overrides,
+                fixed);
     }
 
     /** A recipe that says nothing but the most usual format. */
@@ -183,7 +208,8 @@ public record Recipe(
             0.01,
             false,
             List.of(),
-            List.of());
+            List.of(),
+            FixedScales.NONE);
 
     public Recipe {
         skip = List.copyOf(skip);

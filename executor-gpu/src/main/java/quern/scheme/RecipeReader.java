@@ -49,7 +49,9 @@ public final class RecipeReader {
             "percdamp",
             "true-sequential",
             "skip",
-            "overrides");
+            "overrides",
+            "activations",
+            "kv-cache");
 
     private static final List<String> OVERRIDE_KEYS = List.of("match", "bits", "group-size");
 
@@ -135,7 +137,10 @@ public final class RecipeReader {
                     number("percdamp", d.percdamp()),
                     bool("true-sequential", d.trueSequential()),
                     texts("skip", d.skip()),
-                    overrides());
+                    overrides(),
+                    new FixedScales(
+                            said("activations", "dynamic", "static", d.fixed().inputs()),
+                            said("kv-cache", "none", "fp8", d.fixed().cache())));
         } catch (QuernException e) {
             String sentence = String.valueOf(e.getMessage());
             throw sentence.contains(origin) ? e : new QuernException("Cannot read " + origin + ": " + sentence, e);
@@ -172,6 +177,15 @@ public final class RecipeReader {
             return otherwise;
         }
         return value.isBoolean() ? value.booleanValue() : refuse(key, value, "true or false");
+    }
+
+    /** Whether it is the second of two words. */
+    private boolean said(String key, String first, String second, boolean otherwise) {
+        String value = text(key, otherwise ? second : first);
+        if (!value.equals(first) && !value.equals(second)) {
+            return refuse(key, yaml.path(key), first + " or " + second);
+        }
+        return value.equals(second);
     }
 
     private <E extends Enum<E>> E choice(String key, E[] values, E otherwise) {

@@ -1,6 +1,7 @@
 package quern.source;
 
 import java.util.List;
+import java.util.stream.Stream;
 
 /**
  * The weights of a model that are stored in few bits.
@@ -12,6 +13,14 @@ record Packed(String description, List<PackedTensor> tensors, List<String> unuse
     Packed {
         tensors = List.copyOf(tensors);
         unused = List.copyOf(unused);
+    }
+
+    /** The same with further tensors unused. */
+    Packed without(List<String> more) {
+        return new Packed(
+                description,
+                tensors,
+                Stream.concat(unused.stream(), more.stream()).toList());
     }
 
     Packed(String description, List<PackedTensor> tensors) {

@@ -13,6 +13,9 @@ final class Storages {
     /** What is in names of tensors of tools that leave the config as it was. */
     private static final Map<String, String> UNDECLARED = Map.of(".W_q", "HQQ", ".weight._data", "Quanto");
 
+    /** Scales of keys and values. */
+    private static final String CACHE_SCALES = ".*\\.([kv]_scale|[kv]_proj\\.output_scale)";
+
     private Storages() {}
 
     /** {@link quern.QuernException} where the model's way is not known. */
@@ -26,7 +29,9 @@ final class Storages {
                         "take quantization_config out of config.json, or download the model again");
             }
             if (packed != null) {
-                return packed;
+                return packed.without(model.tensors().names().stream()
+                        .filter(name -> name.matches(CACHE_SCALES))
+                        .toList());
             }
         }
         Object method = model.quantization().values().get("quant_method");

@@ -60,6 +60,8 @@ class RecipeReaderTest {
                     bits: 8
                   - match: '\\.0\\.'
                     group-size: 64
+                activations: static
+                kv-cache: fp8
                 """;
         assertThat(RecipeReader.read(yaml, "x"))
                 .isEqualTo(new Recipe(
@@ -76,7 +78,8 @@ class RecipeReaderTest {
                         List.of(".*down_proj", "model.layers.0.*"),
                         List.of(
                                 new Recipe.LinearOverride("v_proj", 8, Recipe.UNSAID),
-                                new Recipe.LinearOverride("\\.0\\.", Recipe.UNSAID, 64))));
+                                new Recipe.LinearOverride("\\.0\\.", Recipe.UNSAID, 64)),
+                        new FixedScales(true, true)));
     }
 
     @Test

@@ -8,8 +8,12 @@ import java.util.Map;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
+import quern.format.FixedScale;
 import quern.format.KeptModules;
 import quern.format.Settings;
+import quern.scheme.LevelGrid;
+import quern.scheme.Recipe;
+import quern.tensor.DType;
 
 /** The {@code quantization_config} block that all formats of the library share. */
 final class CompressedConfig {
@@ -26,8 +30,12 @@ final class CompressedConfig {
      * @param activations how inputs are when the model runs; null if they are not
      */
     static Map<String, Object> write(
-            String format, Map<String, Object> weights, @Nullable Map<String, Object> activations, List<String> kept) {
-        return write(format, List.of(group(List.of(LINEAR), weights, activations)), kept);
+            Recipe recipe,
+            String format,
+            Map<String, Object> weights,
+            @Nullable Map<String, Object> activations,
+            List<String> kept) {
+        return write(recipe, format, List.of(group(List.of(LINEAR), weights, activations)), kept);
     }
 
     /**
@@ -45,7 +53,8 @@ final class CompressedConfig {
         return group;
     }
 
-    static Map<String, Object> write(String format, List<Map<String, Object>> groups, List<String> kept) {
+    static Map<String, Object> write(
+            Recipe recipe, String format, List<Map<String, Object>> groups, List<String> kept) {
         Map<String, Object> named = new LinkedHashMap<>();
         groups.forEach(group -> named.put("group_" + named.size(), group));
 
@@ -60,9 +69,28 @@ final class CompressedConfig {
         block.put("quantization_status", "compressed");
         block.put("config_groups", named);
         block.put("ignore", ignore);
-        block.put("kv_cache_scheme", null);
+        block.put("kv_cache_scheme", recipe.fixed().cache() ? arguments("float", "tensor", false) : null);
         block.put("global_compression_ratio", null);
         return block;
+    }
+
+    /** Eight bits, symmetric. */
+    static Map<String, Object> arguments(String type, String strategy, boolean dynamic) {
+        Map<String, Object> arguments = new LinkedHashMap<>();
+        arguments.put("num_bits", 8);
+        arguments.put("type", type);
+        arguments.put("symmetric", true);
+        arguments.put("strategy", strategy);
+        arguments.put("dynamic", dynamic);
+        return arguments;
+    }
+
+    /** Of keys and values in E4M3. */
+    static List<FixedScale> cacheScales(DType weights) {
+        DType type = weights == DType.BF16 || weights == DType.F16 ? weights : DType.F32;
+        float reach = LevelGrid.E4M3.reach();
+        return List.of(
+                FixedScale.multiplier(".k_scale", type, reach, 1L), FixedScale.multiplier(".v_scale", type, reach, 1L));
     }
 
     /** A group of a checkpoint's config. */

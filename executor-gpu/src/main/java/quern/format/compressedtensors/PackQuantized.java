@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import quern.format.BitPacking;
+import quern.format.FixedScale;
 import quern.format.Format;
 import quern.format.Joint;
 import quern.format.StoredLinear;
@@ -106,6 +107,11 @@ public final class PackQuantized implements Format {
     }
 
     @Override
+    public List<FixedScale> cacheScales(DType weights) {
+        return CompressedConfig.cacheScales(weights);
+    }
+
+    @Override
     public String codes() {
         return "weight_packed";
     }
@@ -170,7 +176,7 @@ public final class PackQuantized implements Format {
     @Override
     public Map<String, Object> quantizationConfig(
             Recipe recipe, Schemes schemes, List<String> quantized, List<String> kept) {
-        return PackQuantizedConfig.write(schemes, quantized, kept);
+        return PackQuantizedConfig.write(recipe, schemes, quantized, kept);
     }
 
     @Override

@@ -8,6 +8,7 @@ import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.format.Settings;
 import quern.scheme.ColumnOrder;
+import quern.scheme.Recipe;
 import quern.scheme.Scheme;
 import quern.scheme.Schemes;
 import quern.tensor.DType;
@@ -18,12 +19,12 @@ final class PackQuantizedConfig {
 
     private PackQuantizedConfig() {}
 
-    static Map<String, Object> write(Schemes schemes, List<String> quantized, List<String> kept) {
+    static Map<String, Object> write(Recipe recipe, Schemes schemes, List<String> quantized, List<String> kept) {
         List<Map<String, Object>> groups = new ArrayList<>();
         groups.add(CompressedConfig.group(List.of(CompressedConfig.LINEAR), weights(schemes.usual()), null));
         schemes.others(quantized)
                 .forEach((scheme, linears) -> groups.add(CompressedConfig.group(linears, weights(scheme), null)));
-        return CompressedConfig.write(FORMAT, groups, kept);
+        return CompressedConfig.write(recipe, FORMAT, groups, kept);
     }
 
     private static Map<String, Object> weights(Scheme scheme) {

@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
+import quern.format.FixedScale;
 import quern.format.Format;
 import quern.format.Joint;
 import quern.format.Nibbles;
@@ -137,6 +138,11 @@ public final class PackedFp4 implements Format {
     }
 
     @Override
+    public List<FixedScale> cacheScales(DType weights) {
+        return CompressedConfig.cacheScales(weights);
+    }
+
+    @Override
     public String codes() {
         return "weight_packed";
     }
@@ -191,7 +197,7 @@ public final class PackedFp4 implements Format {
         weights.put("group_size", group);
         weights.put("dynamic", false);
         weights.put("scale_dtype", divided() ? "torch.float8_e4m3fn" : "torch.uint8");
-        return CompressedConfig.write(layout, weights, null, kept);
+        return CompressedConfig.write(recipe, layout, weights, null, kept);
     }
 
     @Override

@@ -3,11 +3,11 @@ package quern.format.compressedtensors;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
+import quern.format.FixedScale;
 import quern.format.Float8;
 import quern.format.Format;
 import quern.format.Joint;
@@ -121,6 +121,17 @@ public final class QuantizedBytes implements Format {
     }
 
     @Override
+    public FixedScale inputScale(DType weights) {
+        // Half of the 255 steps from -128 to 127; see the package's description.
+        return FixedScale.multiplier(".input_scale", scaleType(weights), integers() ? 127.5f : grid.reach(), 1L);
+    }
+
+    @Override
+    public List<FixedScale> cacheScales(DType weights) {
+        return CompressedConfig.cacheScales(weights);
+    }
+
+    @Override
     public String codes() {
         return "weight_scale";
     }
@@ -152,17 +163,16 @@ public final class QuantizedBytes implements Format {
     @Override
     public Map<String, Object> quantizationConfig(
             Recipe recipe, Schemes schemes, List<String> quantized, List<String> kept) {
-        return CompressedConfig.write(layout, arguments("channel", false), arguments("token", true), kept);
+        return CompressedConfig.write(
+                recipe,
+                layout,
+                arguments("channel", false),
+                recipe.fixed().inputs() ? arguments("tensor", false) : arguments("token", true),
+                kept);
     }
 
     private Map<String, Object> arguments(String strategy, boolean dynamic) {
-        Map<String, Object> arguments = new LinkedHashMap<>();
-        arguments.put("num_bits", 8);
-        arguments.put("type", integers() ? "int" : "float");
-        arguments.put("symmetric", true);
-        arguments.put("strategy", strategy);
-        arguments.put("dynamic", dynamic);
-        return arguments;
+        return CompressedConfig.arguments(integers() ? "int" : "float", strategy, dynamic);
     }
 
     /** Only what it writes; other granularities are read as sources. */

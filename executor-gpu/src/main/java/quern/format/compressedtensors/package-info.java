@@ -32,7 +32,18 @@
  * W[n, k] = weight[n, k] * weight_scale[n]
  * </pre>
  *
- * When the model runs, inputs are quantized a token at a time, with scales of their own.
+ * When the model runs, inputs are quantized a token at a time, with scales of their own; or, where calibration fixed it, with one scale
+ * for all, {@code P.input_scale}, the model's type [1]: the largest magnitude over 448, or over 127.5 of integers, as llm-compressor
+ * has it.
+ *
+ * <h2>Scales of keys and values</h2>
+ *
+ * <pre>
+ * A.k_scale, A.v_scale  the model's type [1]   of the module A of an attention: the largest magnitude over 448
+ * </pre>
+ *
+ * With {@code kv_cache_scheme} in the configuration, 8-bit floats with one scale. Keys are measured as they are kept, turned by
+ * their positions.
  *
  * <h2>Tensors of 4-bit floats</h2>
  *
