@@ -89,6 +89,72 @@ def with_hqq(folder, tokens, dtype):
                                       (("missing", missing), ("unexpected", unexpected)) if names]
 
 
+def with_quanto(folder, tokens, dtype):
+    """The library's classes hold the weights; what they hold is run dense, since its 8-bit product stops on torch 2.15."""
+    from optimum.quanto import QuantizedModelForCausalLM
+    from optimum.quanto.nn import QModuleMixin
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    held = QuantizedModelForCausalLM.from_pretrained(folder)._wrapped
+    weights = {f"{name}.weight": module.weight.dequantize() for name, module in held.named_modules()
+               if isinstance(module, QModuleMixin) and name != "lm_head"}
+    problems = [] if weights else ["no module holds packed weights"]
+    others = {name: value for name, value in held.state_dict().items()
+              if name.endswith((".weight", ".bias")) and name not in weights}
+    config = AutoConfig.from_pretrained(folder)
+    del config.quantization_config
+    dense = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+    missing, unexpected = dense.load_state_dict(others | weights, strict=False)
+    problems += [f"missing: {missing}"] if set(missing) - {"lm_head.weight"} else []
+    dense.tie_weights()
+    return logits_of(dense, tokens), problems + ([f"unexpected: {unexpected[:4]}"] if unexpected else [])
+
+
+def as_documented(folder, tokens, dtype):
+    """Formats whose loaders need a GPU: what their documentation says that the tensors stand for, in float32."""
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    block = config_of(folder)["quantization_config"]
+    stored = load_file(os.path.join(folder, "model.safetensors"))
+    take = lambda name: stored.pop(name).float()
+    problems = []
+    dense = {}
+    for scale in [name for name in stored if name.endswith(".weight_scale")]:
+        linear = scale.removesuffix(".weight_scale")
+        kind = (block["quant_method"], block.get("quant_algo"))
+        codes = stored.pop(linear + ".weight")
+        if kind == ("modelopt", "NVFP4"):
+            values = torch.tensor([0, .5, 1, 1.5, 2, 3, 4, 6])
+            nibbles = torch.stack((codes & 15, codes >> 4), -1).flatten(1).long()
+            weight = values[nibbles & 7] * torch.where(nibbles > 7, -1., 1.)
+            scales = take(scale) * take(linear + ".weight_scale_2")
+            dense[linear + ".weight"] = weight * scales.repeat_interleave(16, 1)
+        else:
+            shapes = {"fbgemm_fp8": (len(codes), 1), "modelopt": (), "quark": (len(codes),)}
+            if tuple(stored[scale].shape) != shapes[kind[0]] or stored[scale].dtype != torch.float32:
+                problems.append(f"{scale} is {stored[scale].dtype} {tuple(stored[scale].shape)}")
+            factor = take(scale)
+            dense[linear + ".weight"] = codes.float() * (factor.view(-1, 1) if factor.numel() > 1 else factor)
+        # Every input that a server would quantize with a fixed scale has one, and it is a sound number.
+        fixed = stored.pop(linear + ".input_scale", None)
+        said = (block["quant_method"] == "modelopt"
+                or block.get("global_quant_config", {}).get("input_tensors", {}).get("is_dynamic") is False)
+        if said != (fixed is not None) or (said and not (tuple(fixed.shape) == () and 1e-5 < fixed.item() < 1)):
+            problems.append(f"the scale of the inputs of {linear} is {fixed}")
+    kept = [name for name in stored if name.endswith((".k_proj.k_scale", ".v_proj.v_scale"))]
+    if len(kept) != (2 * config_of(folder)["num_hidden_layers"] if block.get("kv_cache_scheme") else 0):
+        problems.append(f"scales of keys and values: {kept[:4]}")
+    problems += [f"{name} is {stored[name]}" for name in kept if not 1e-5 < stored.pop(name).item() < 1]
+    config = AutoConfig.from_pretrained(folder)
+    del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+    missing, unexpected = model.load_state_dict(stored | dense, strict=False)
+    problems += [f"missing: {missing[:4]}"] if set(missing) - {"lm_head.weight"} else []
+    model.tie_weights()
+    return logits_of(model, tokens), problems + ([f"unexpected: {unexpected[:4]}"] if unexpected else [])
+
+
 def with_gptqmodel(folder, tokens, dtype):
     from gptqmodel import BACKEND, GPTQModel
 
@@ -145,7 +211,8 @@ def with_vllm(folder, tokens, dtype):
 
 
 LOADERS = {"transformers": with_transformers, "transformers, dequantized": with_transformers_dequantized,
-           "gptqmodel": with_gptqmodel, "compressed-tensors": with_compressed_tensors, "hqq": with_hqq, "vllm": with_vllm}
+           "gptqmodel": with_gptqmodel, "compressed-tensors": with_compressed_tensors, "hqq": with_hqq, "vllm": with_vllm,
+           "optimum-quanto": with_quanto, "as documented": as_documented}
 
 
 def config_of(folder):
@@ -156,7 +223,8 @@ def config_of(folder):
 def quantized_modules(model):
     return [name for name, module in model.named_modules()
             if hasattr(module, "qweight") or hasattr(module, "weight_packed") or hasattr(module, "weight_scale")
-            or type(module).__name__ in ("Linear4bit", "Linear8bitLt")]
+            or type(module).__name__ in ("Linear4bit", "Linear8bitLt")
+            or type(getattr(module, "weight", None)).__module__.startswith("torchao.")]
 
 
 def log_softmax(logits):

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.core.type.TypeReference;
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -18,6 +19,7 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 import quern.app.Application;
 import quern.interop.LoadCase.Loader;
@@ -95,6 +97,47 @@ class InteropTest {
             quantize(cases, String.join(" ", each.words()), each.programs());
         }
         return LoadCases.tests("other", cases);
+    }
+
+    /** Formats of servers, and scales of activations that calibration fixed. */
+    @TestFactory
+    Stream<DynamicTest> formats_of_servers_load_as_the_weights_that_they_stand_for() throws Exception {
+        List<LoadCase> cases = new ArrayList<>();
+        for (Loads each : Loads.of("server")) {
+            quantize(cases, String.join(" ", each.words()), each.programs());
+        }
+        return LoadCases.tests("servers", cases);
+    }
+
+    /** The reference is transformers, run on the tokens that calibrated. */
+    @Test
+    void fixed_scales_are_of_the_largest_values_that_torch_meets() throws Exception {
+        Path folder = Files.createDirectories(WORK.resolve("scales"));
+        Path text = folder.resolve("line.txt");
+        Path source = PackedDemo.MODEL.toAbsolutePath();
+        Files.writeString(
+                text,
+                Files.readString(source.resolve("evaluation.txt"))
+                        .replace('\n', ' ')
+                        .substring(0, 12_000));
+        Path checkpoint = folder.resolve("checkpoint");
+        List<String> words = new ArrayList<>(List.of("quantize", source.toString(), "--out", checkpoint.toString()));
+        words.addAll(
+                words("--format compressed-tensors-fp8 --activations static --kv-cache fp8 --samples 8 --seqlen 128"));
+        words.addAll(List.of("--calibration", text.toString()));
+        QuantizedDemo.quern(application, checkpoint, words);
+        Path log = folder.resolve("log.txt");
+        Python.environment("main")
+                .run(
+                        Python.program("fixed_scales.py"),
+                        List.of(checkpoint.toString(), source.toString(), text.toString(), "128", "8"),
+                        log);
+        String last = Files.readAllLines(log).stream().reduce("", (a, b) -> b.startsWith("{") ? b : a);
+        JsonNode found = new ObjectMapper().readTree(last);
+        System.out.println("fixed scales: " + last);
+        assertThat(found.get("scales").asInt()).isEqualTo(4 * (7 + 2));
+        assertThat(found.get("others")).isEmpty();
+        assertThat(found.get("worst")).hasSize(3).allMatch(worst -> worst.asDouble() < 0.01); // scales are bfloat16
     }
 
     /** Checkpoints of other tools in another format: the logits are those of the source. */

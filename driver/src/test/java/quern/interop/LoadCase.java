@@ -31,10 +31,14 @@ record LoadCase(String name, Loader loader, Path checkpoint, Reference reference
         /** Inputs of linears are quantized too, when the model runs. */
         TRANSFORMERS_ACTIVATIONS("main", "transformers", "bfloat16", 0.1),
         HQQ("main", "hqq", "float32", 0.002),
+        QUANTO("main", "optimum-quanto", "float32", 0.015),
+        /** No program, but what the format's documentation says of the tensors: its loaders need a GPU. */
+        DOCUMENTED("main", "as documented", "float32", 1e-5),
         GPTQMODEL("main", "gptqmodel", "float16", 0.005),
         GPTQMODEL_EXPERTS("main", "gptqmodel", "float16", 0.06),
         COMPRESSED_TENSORS("main", "compressed-tensors", "float32", 1e-5),
-        VLLM("vllm", "vllm", "bfloat16", 0.02);
+        VLLM("vllm", "vllm", "bfloat16", 0.02),
+        VLLM_ACTIVATIONS("vllm", "vllm", "bfloat16", 0.1);
 
         final String environment;
         final String program;

@@ -69,7 +69,8 @@ final class PackedDemo {
         config.put("dtype", "bfloat16");
         config.put("quantization_config", block);
         store(checkpoint, demo.packed, config);
-        for (Map.Entry<String, Object> file : demo.format.sideFiles(block).entrySet()) {
+        for (Map.Entry<String, Object> file :
+                demo.format.sideFiles(block, List.of()).entrySet()) {
             JSON.writeValue(checkpoint.resolve(file.getKey()).toFile(), file.getValue());
         }
     }

@@ -134,7 +134,7 @@ final class SupportPage {
         List<String> parts = new ArrayList<>();
         loads.stream().filter(l -> l.kind().equals("packed")).forEach(l -> parts.add(scheme(l.words())));
         loads.stream()
-                .filter(l -> l.kind().equals("quantize") || l.kind().equals("other"))
+                .filter(l -> List.of("quantize", "other", "server").contains(l.kind()))
                 .forEach(l -> parts.add(
                         "`quantize demo" + (l.words().isEmpty() ? "" : " ") + String.join(" ", l.words()) + "`"));
         String converted = loads.stream()

@@ -150,8 +150,30 @@ public interface Format {
      */
     Map<String, Object> quantizationConfig(Recipe recipe, Schemes schemes, List<String> quantized, List<String> kept);
 
-    /** Further files that loaders of this format look for: name to content. */
-    default Map<String, Object> sideFiles(Map<String, Object> quantizationConfig) {
+    /**
+     * A linear that is quantized.
+     *
+     * @param name its full name
+     */
+    record LinearSpec(String name, int outputs, int inputs, Scheme scheme) {}
+
+    /**
+     * What stands in the header of every file of the checkpoint, beside the tensors.
+     *
+     * @param linears all that are quantized
+     * @param others names of all other tensors
+     * @param weights the type of the model's weights
+     */
+    default Map<String, String> metadata(List<LinearSpec> linears, List<String> others, DType weights) {
+        return Map.of();
+    }
+
+    /**
+     * Further files that loaders of this format look for: name to content.
+     *
+     * @param quantized full names of the linears that are quantized
+     */
+    default Map<String, Object> sideFiles(Map<String, Object> quantizationConfig, List<String> quantized) {
         return Map.of();
     }
 

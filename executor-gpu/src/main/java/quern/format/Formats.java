@@ -4,15 +4,23 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
 import quern.QuernException;
+import quern.format.autoround.AutoRound;
 import quern.format.awq.AwqFormat;
 import quern.format.bitsandbytes.BlockFormat;
 import quern.format.bitsandbytes.Int8Format;
 import quern.format.compressedtensors.PackQuantized;
 import quern.format.compressedtensors.PackedFp4;
 import quern.format.compressedtensors.QuantizedBytes;
+import quern.format.fbgemm.FbgemmFp8;
 import quern.format.fp8.BlockFp8;
 import quern.format.gptq.GptqFormat;
 import quern.format.hqq.HqqFormat;
+import quern.format.modelopt.ModelOptFp8;
+import quern.format.modelopt.ModelOptNvfp4;
+import quern.format.quanto.QuantoBytes;
+import quern.format.quark.Quark;
+import quern.format.torchao.TorchAoBytes;
+import quern.format.torchao.TorchAoIntx;
 import quern.tensor.DType;
 
 /** The formats by name. */
@@ -27,6 +35,17 @@ public final class Formats {
             PackedFp4.nvfp4(),
             PackedFp4.mxfp4(),
             new BlockFp8(),
+            new FbgemmFp8(),
+            new ModelOptFp8(),
+            new ModelOptNvfp4(),
+            Quark.fp8(),
+            Quark.int8(),
+            new TorchAoIntx(),
+            TorchAoBytes.int8(),
+            TorchAoBytes.fp8(),
+            QuantoBytes.int8(),
+            QuantoBytes.fp8(),
+            new AutoRound(),
             new HqqFormat(),
             BlockFormat.nf4(),
             BlockFormat.nf4Nested(),

@@ -77,9 +77,10 @@ public record StoredLinear(TensorSource tensors, String linear) {
     }
 
     /** Scales of whatever type they were stored in; each is a finite number. */
-    public float[] floats(String suffix, int rows, int cols) throws IOException {
+    public float[] floats(String suffix, long... shape) throws IOException {
         DType type = floatType(suffix);
-        float[] values = HalfFloats.toFloats(read(suffix, type, rows, cols), type, rows * cols);
+        int count = Math.toIntExact(Arrays.stream(shape).reduce(1, Math::multiplyExact));
+        float[] values = HalfFloats.toFloats(read(suffix, type, shape), type, count);
         for (float value : values) {
             if (!Float.isFinite(value)) {
                 throw unreadable(suffix, "it holds " + value);

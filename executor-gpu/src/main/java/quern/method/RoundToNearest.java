@@ -10,6 +10,7 @@ import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
+import quern.tensor.HalfFloats;
 import quern.tensor.Matrix;
 
 /**
@@ -50,6 +51,11 @@ public final class RoundToNearest implements Method {
     }
 
     static Outcome outcome(Matrix weight, Scheme scheme, ScaleRule rule, float largest, List<String> notes) {
+        if (scheme.isWhole()) {
+            QuantizedLinear whole = whole(weight, scheme, Math.max(largest, weight.largest()));
+            Errors errors = Errors.of(weight, whole);
+            return new Outcome(whole, new Losses(errors.squares(), errors.squares(), errors.norm()), notes);
+        }
         float divisor = ScaleSearch.divisor(scheme, weight, largest);
         QuantizedLinear chosen = quantize(weight, scheme, rule, divisor);
         Errors errors = Errors.of(weight, chosen);
@@ -58,6 +64,23 @@ public final class RoundToNearest implements Method {
                 : Errors.of(weight, quantize(weight, scheme, ScaleRule.MAX, divisor))
                         .squares();
         return new Outcome(chosen, new Losses(errors.squares(), plain, errors.norm()), notes);
+    }
+
+    /** With one scale, of the largest magnitude of this weight and of those that share its input. */
+    private static QuantizedLinear whole(Matrix weight, Scheme scheme, float largest) {
+        Scales scales = Scales.of(weight.rows(), 1);
+        float scale = HalfFloats.round(largest / scheme.grid().reach(), scheme.scaleType());
+        Arrays.fill(scales.scales(), scale > 0 ? scale : 1);
+        Arrays.fill(scales.zeros(), scheme.middle());
+        int[] groups = new int[weight.cols()];
+        return new QuantizedLinear(
+                scheme,
+                weight.rows(),
+                weight.cols(),
+                codes(weight, scheme, scales),
+                scales.scales(),
+                scales.zeros(),
+                groups);
     }
 
     static QuantizedLinear quantize(Matrix weight, Scheme scheme, ScaleRule rule, float divisor) {

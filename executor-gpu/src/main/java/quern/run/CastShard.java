@@ -74,7 +74,7 @@ final class CastShard {
             written.clear();
             try (Ahead<Piece> pieces = new Ahead<>(pieces().iterator(), threads)) {
                 Tensors tensors = new Tensors(pieces, written);
-                SafetensorsWriter.write(new DigestOutputStream(out, digest), specs, Map.of(), tensors::write);
+                SafetensorsWriter.write(new DigestOutputStream(out, digest), specs, bench.metadata(), tensors::write);
             }
         });
         String sha = HexFormat.of().formatHex(digest.digest());

@@ -37,7 +37,7 @@ public final class ConversionTasks {
                 shard.tensors().stream().map(Plan.ShardTensor::spec).toList();
         String sha = watch.time(
                 Phase.WRITE,
-                () -> Tasks.write(bench, shard.file(), specs, (spec, out) -> {
+                () -> Tasks.write(bench, shard.file(), specs, bench.metadata(), (spec, out) -> {
                     String name = Objects.requireNonNull(linearOf.get(spec));
                     if (name.isEmpty()) {
                         Tasks.copy(bench.model().tensors(), spec, out);

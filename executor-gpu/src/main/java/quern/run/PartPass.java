@@ -22,7 +22,6 @@ import quern.model.Linear;
 import quern.model.Site;
 import quern.model.Tap;
 import quern.model.Weights;
-import quern.plan.Gathering;
 import quern.plan.Plan;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
@@ -137,11 +136,10 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
     private final class Taps implements Tap, AutoCloseable {
         private final Map<String, Plan.SitePlan> sites = new HashMap<>(); // by name
         private final Map<Integer, Plan.SitePlan> pools = new LinkedHashMap<>(); // by rank
-        private final Map<Plan.SitePlan, Growing> growing = new LinkedHashMap<>();
+        private final Map<Plan.SitePlan, GrowingStatistics> growing = new LinkedHashMap<>();
         private Plan.@Nullable SitePlan cache;
-        private @Nullable DeviceMatrix keys; // 1 x (heads * size), F32: the largest |k| so far
-        private @Nullable DeviceMatrix values;
-        private long cached;
+        private @Nullable GrowingStatistics keys;
+        private @Nullable GrowingStatistics values;
         private long nanos;
 
         Taps() {
@@ -164,7 +162,11 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
             long start = System.nanoTime();
             Plan.SitePlan tapped = sites.get(site.name());
             if (tapped != null) {
-                growing.computeIfAbsent(tapped, s -> new Growing(s.inputs())).add(x);
+                growing.computeIfAbsent(
+                                tapped,
+                                s -> new GrowingStatistics(
+                                        bench.device(), s.inputs(), bench.plan().gathering()))
+                        .add(x);
             }
             nanos += System.nanoTime() - start;
         }
@@ -172,12 +174,16 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
         @Override
         public void cached(int layer, DeviceMatrix k, DeviceMatrix v) {
             if (cache != null) {
-                keys = keys == null ? bench.device().zeros(1, k.cols(), DType.F32) : keys;
-                values = values == null ? bench.device().zeros(1, v.cols(), DType.F32) : values;
-                bench.device().forward().raiseLargest(k, keys);
-                bench.device().forward().raiseLargest(v, values);
-                cached += k.rows();
+                keys = keys == null ? ofCache(k) : keys;
+                values = values == null ? ofCache(v) : values;
+                keys.add(k);
+                values.add(v);
             }
+        }
+
+        private GrowingStatistics ofCache(DeviceMatrix x) {
+            return new GrowingStatistics(
+                    bench.device(), x.cols(), bench.plan().gathering(Objects.requireNonNull(cache)));
         }
 
         /** Those of experts, which no further batch comes to. */
@@ -186,13 +192,18 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
                     growing.keySet().stream().filter(Plan.SitePlan::ofExpert).toList();
             List<OfSite> statistics = new ArrayList<>();
             for (Plan.SitePlan site : done) {
-                try (Growing expert = Objects.requireNonNull(growing.remove(site))) {
+                try (GrowingStatistics expert = Objects.requireNonNull(growing.remove(site))) {
                     Plan.SitePlan pool = pools.get(site.rank());
                     if (pool != null) {
-                        growing.computeIfAbsent(pool, p -> new Growing(p.inputs()))
+                        growing.computeIfAbsent(
+                                        pool,
+                                        p -> new GrowingStatistics(
+                                                bench.device(),
+                                                p.inputs(),
+                                                bench.plan().gathering()))
                                 .add(expert);
                     }
-                    statistics.add(expert.of(site));
+                    statistics.add(new OfSite(layer, site.index(), expert.statistics()));
                 }
             }
             return statistics;
@@ -200,80 +211,21 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
 
         List<OfSite> layerDone() {
             List<OfSite> statistics = new ArrayList<>();
-            growing.forEach((site, all) -> statistics.add(all.of(site)));
+            growing.forEach((site, all) -> statistics.add(new OfSite(layer, site.index(), all.statistics())));
             if (cache != null && keys != null && values != null) {
-                float[] largest = {
-                    bench.device().download(keys).largest(),
-                    bench.device().download(values).largest()
-                };
-                statistics.add(new OfSite(layer, cache.index(), new Statistics(cached, null, largest)));
+                Statistics k = keys.statistics();
+                float[] largest = {k.magnitude(), values.statistics().magnitude()};
+                statistics.add(new OfSite(layer, cache.index(), new Statistics(k.tokens(), null, largest)));
             }
             return statistics;
         }
 
         @Override
         public void close() {
-            growing.values().forEach(Growing::close);
+            growing.values().forEach(GrowingStatistics::close);
             if (keys != null && values != null) {
                 keys.close();
                 values.close();
-            }
-        }
-    }
-
-    /** The statistics of a site while they grow. */
-    private final class Growing implements AutoCloseable {
-        private @Nullable DeviceMatrix gram; // inputs x inputs, F32
-        private final @Nullable DeviceMatrix largest; // 1 x inputs, F32
-        private long tokens;
-
-        Growing(int inputs) {
-            Gathering gathering = bench.plan().gathering();
-            gram = gathering.hessians() ? bench.device().zeros(inputs, inputs, DType.F32) : null;
-            largest = gathering.magnitudes() ? bench.device().zeros(1, inputs, DType.F32) : null;
-        }
-
-        void add(DeviceMatrix x) {
-            if (gram != null) {
-                bench.device().forward().addGram(x, gram);
-            }
-            if (largest != null) {
-                bench.device().forward().raiseLargest(x, largest);
-            }
-            tokens += x.rows();
-        }
-
-        void add(Growing other) {
-            if (gram != null && other.gram != null) {
-                DeviceMatrix before = gram;
-                gram = bench.device().forward().add(before, other.gram);
-                before.close();
-            }
-            if (largest != null && other.largest != null) {
-                bench.device().forward().raiseLargest(other.largest, largest);
-            }
-            tokens += other.tokens;
-        }
-
-        OfSite of(Plan.SitePlan site) {
-            return new OfSite(
-                    layer,
-                    site.index(),
-                    new Statistics(
-                            tokens,
-                            gram == null ? null : bench.device().download(gram),
-                            largest == null
-                                    ? null
-                                    : bench.device().download(largest).values()));
-        }
-
-        @Override
-        public void close() {
-            if (gram != null) {
-                gram.close();
-            }
-            if (largest != null) {
-                largest.close();
             }
         }
     }

@@ -112,7 +112,8 @@ public final class Publication {
                 .map(Plan.LinearPlan::name)
                 .toList();
         Map<String, Object> quantization = format.quantizationConfig(plan.recipe(), plan.schemes(), quantized, kept());
-        for (Map.Entry<String, Object> side : format.sideFiles(quantization).entrySet()) {
+        for (Map.Entry<String, Object> side :
+                format.sideFiles(quantization, quantized).entrySet()) {
             json(side.getKey(), side.getValue());
             written.add(side.getKey());
         }

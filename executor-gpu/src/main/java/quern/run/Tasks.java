@@ -137,7 +137,7 @@ public final class Tasks {
         List<ByteBuffer> buffers = new ArrayList<>();
         List<SiteManifest.LinearManifest> linears = new ArrayList<>();
         FixedScale inputScale = bench.inputScale();
-        float largest = site.linears().stream().anyMatch(l -> l.scheme().dividesScales())
+        float largest = site.linears().stream().anyMatch(l -> l.scheme().isJoint())
                 ? watch.time(Phase.LOAD, () -> largest(bench, site))
                 : 0;
         try (Method.Solver solver = watch.time(
@@ -196,10 +196,11 @@ public final class Tasks {
                         bench,
                         file,
                         specs,
+                        Map.of(),
                         (spec, out) -> SafetensorsWriter.copy(buffers.get(specs.indexOf(spec)), out)));
     }
 
-    /** Of the weights that share an input: loaders join them, and want one divisor for all of their scales. */
+    /** Of the weights that share an input: loaders join them, and want one divisor for all of their scales, or one scale. */
     private static float largest(Workbench bench, Plan.SitePlan site) throws IOException {
         float largest = 0;
         for (Plan.LinearPlan linear : site.linears()) {
@@ -222,7 +223,7 @@ public final class Tasks {
         shard.tensors().forEach(t -> linearOfTensor.put(t.spec().name(), t.linear()));
         String sha = watch.time(
                 Phase.WRITE,
-                () -> write(bench, shard.file(), specs, (spec, out) -> {
+                () -> write(bench, shard.file(), specs, bench.metadata(), (spec, out) -> {
                     String linear = linearOfTensor.getOrDefault(spec.name(), "");
                     if (linear.isEmpty()) {
                         copy(bench.model().tensors(), spec, out);
@@ -247,12 +248,17 @@ public final class Tasks {
     }
 
     /** Writes a safetensors file; returns its checksum. */
-    static String write(Workbench bench, String file, List<TensorSpec> specs, SafetensorsWriter.TensorBytes bytes)
+    static String write(
+            Workbench bench,
+            String file,
+            List<TensorSpec> specs,
+            Map<String, String> metadata,
+            SafetensorsWriter.TensorBytes bytes)
             throws IOException {
         MessageDigest digest = sha256();
         bench.output().write(file, out -> {
             digest.reset();
-            SafetensorsWriter.write(new DigestOutputStream(out, digest), specs, Map.of(), bytes);
+            SafetensorsWriter.write(new DigestOutputStream(out, digest), specs, metadata, bytes);
         });
         return HexFormat.of().formatHex(digest.digest());
     }

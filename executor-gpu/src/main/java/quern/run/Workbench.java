@@ -113,6 +113,20 @@ public final class Workbench {
         return plan.recipe().fixed().inputs() ? format().inputScale(model.weightType()) : null;
     }
 
+    /** What stands in the header of each file beside the tensors. */
+    Map<String, String> metadata() {
+        List<Format.LinearSpec> linears = plan.sites().stream()
+                .flatMap(site -> site.linears().stream())
+                .map(l -> new Format.LinearSpec(l.name(), l.outputs(), l.inputs(), l.scheme()))
+                .toList();
+        List<String> others = plan.shards().stream()
+                .flatMap(shard -> shard.tensors().stream())
+                .filter(tensor -> tensor.linear().isEmpty())
+                .map(tensor -> tensor.spec().name())
+                .toList();
+        return format().metadata(linears, others, model.weightType());
+    }
+
     Method method() {
         return Methods.named(plan.recipe().method());
     }

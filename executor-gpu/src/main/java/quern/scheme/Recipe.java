@@ -136,7 +136,8 @@ public record Recipe(
                 percdamp,
                 trueSequential,
                 skip,
-                overrides);
+                overrides,
+                fixed);
     }
 
     /** What it says of one linear. */

@@ -42,6 +42,16 @@ public record Scheme(Grid grid, int groupSize, int rowsOfScale, ColumnOrder orde
         return scaleType == DType.F8_E4M3;
     }
 
+    /** Whether all rows share a scale. */
+    public boolean isWhole() {
+        return groupSize == -1 && rowsOfScale == -1;
+    }
+
+    /** Whether linears that share an input are to have something in common, since programs join them. */
+    public boolean isJoint() {
+        return dividesScales() || isWhole();
+    }
+
     public int bits() {
         return grid.bits();
     }

@@ -55,12 +55,12 @@ public record Source(
                     packed.description().isEmpty() ? null : packed.description());
         }
         Checkpoint stored = Checkpoint.open(files);
-        if (quantization == null) {
+        Map<String, Object> declared = quantization == null ? QuantoMap.declared(files) : quantization;
+        if (declared == null) {
             Storages.refuseUndeclared(files.location(), stored.names());
             return new Source(files, stored, stored, null);
         }
-        Packed packed =
-                Storages.read(new StoredModel(files.location(), stored, new Settings(quantization), transposed));
+        Packed packed = Storages.read(new StoredModel(files.location(), stored, new Settings(declared), transposed));
         return new Source(files, stored, new DequantizedTensors(stored, packed), packed.description());
     }
 

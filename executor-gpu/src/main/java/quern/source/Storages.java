@@ -55,6 +55,6 @@ final class Storages {
     private static QuernException unread(String location, String reason) {
         return new QuernException(
                 "Cannot read the weights of " + location + ": " + reason
-                        + " (use the original model, or one in gptq, awq, compressed-tensors, fp8, bitsandbytes, mxfp4 or GGUF)");
+                        + " (use the original model, or one in gptq, awq, autoround, compressed-tensors, fp8, bitsandbytes, torchao, quanto of 8 bits, mxfp4 or GGUF)");
     }
 }

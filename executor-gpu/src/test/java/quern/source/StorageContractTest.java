@@ -41,8 +41,11 @@ class StorageContractTest {
                 "gptq-4bit-sym-descact-v1 | gptq, 4 bits in groups of 32",
                 "gptq-3bit-asym-v2        | gptq_v2, 3 bits in groups of 64",
                 "gptq-8bit-sym-v1         | gptq, 8 bits in groups of 128",
-                "ar-gptq-sym              | gptq, 4 bits in groups of 32",
-                "ar-plain-asym            | awq, 4 bits in groups of 32",
+                "ar-gptq-sym              | autoround, 4 bits in groups of 32",
+                "ar-plain-asym            | autoround, 4 bits in groups of 32",
+                "ao-int8wo                | torchao-int8, 8 bits in groups of a whole row",
+                "ao-intx4                 | torchao, 4 bits in groups of 32",
+                "quanto-qint8             | quanto-int8, 8 bits in groups of a whole row",
                 "awq-gemm                 | awq, 4 bits in groups of 32",
                 "ct-w4a16                 | compressed-tensors, 4 bits in groups of 128",
                 "ct-w4a16-asym            | compressed-tensors, 4 bits in groups of 128",
@@ -79,7 +82,7 @@ class StorageContractTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"ao-int8wo", "hqq-4bit-a1", "quanto-qint4"})
+    @ValueSource(strings = {"hqq-4bit-a1", "quanto-qint4"})
     void another_way_of_storing_is_refused(String checkpoint) {
         assertThatThrownBy(() -> open(checkpoint))
                 .isInstanceOf(QuernException.class)

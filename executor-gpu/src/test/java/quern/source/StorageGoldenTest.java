@@ -125,8 +125,9 @@ class StorageGoldenTest {
         MapTensors stored = new MapTensors().put("p.weight", DType.U8, new byte[4], 4, 1);
         assertThatThrownBy(() -> dequantized(stored, Map.of("quant_method", "quanto")))
                 .isInstanceOf(QuernException.class)
-                .hasMessage("Cannot read the weights of here: they are quantized by quanto (use the original model, "
-                        + "or one in gptq, awq, compressed-tensors, fp8, bitsandbytes, mxfp4 or GGUF)");
+                .hasMessage(
+                        "Cannot read the weights of here: they are quantized by quanto (use the original model, "
+                                + "or one in gptq, awq, autoround, compressed-tensors, fp8, bitsandbytes, torchao, quanto of 8 bits, mxfp4 or GGUF)");
         assertThatThrownBy(() -> dequantized(stored, Map.of("quant_method", "awq", "version", "marlin")))
                 .hasMessageContaining("AWQ's layout marlin is not read");
         assertThatThrownBy(() -> dequantized(stored, Map.of("quant_method", "fp8")))

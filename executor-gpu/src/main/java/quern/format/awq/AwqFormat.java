@@ -162,12 +162,11 @@ public final class AwqFormat implements Format {
     public @Nullable Schemes schemes(Map<String, Object> quantizationConfig, DType weights) {
         Settings block = new Settings(quantizationConfig);
         String method = block.text("quant_method");
-        boolean autoRound = "auto-round".equals(method) && "auto_round:auto_awq".equals(block.text("packing_format"));
-        if (!"awq".equals(method) && !autoRound) {
+        if (!"awq".equals(method)) {
             return null;
         }
         String version = block.text(block.has("version") ? "version" : "format");
-        if (!autoRound && version != null && !version.toLowerCase(Locale.ROOT).equals("gemm")) {
+        if (version != null && !version.toLowerCase(Locale.ROOT).equals("gemm")) {
             throw new QuernException("Cannot read this checkpoint: AWQ's layout " + version
                     + " is not read, gemm is (use the original model)");
         }

@@ -148,10 +148,6 @@ final class GptqConfig {
     /** The name of the layout, or null if it is not one of GPTQ's. */
     private static @Nullable String formatOf(Settings block) {
         String method = block.text("quant_method");
-        if ("auto-round".equals(method)) {
-            String packing = block.text("packing_format");
-            return "auto_round:auto_gptq".equals(packing) ? "gptq" : null;
-        }
         if (!"gptq".equals(method)) {
             return null;
         }

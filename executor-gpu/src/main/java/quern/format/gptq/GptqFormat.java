@@ -183,7 +183,7 @@ public final class GptqFormat implements Format {
 
     /** GPTQModel looks here first; the block is the same, without nesting. */
     @Override
-    public Map<String, Object> sideFiles(Map<String, Object> quantizationConfig) {
+    public Map<String, Object> sideFiles(Map<String, Object> quantizationConfig, List<String> quantized) {
         return Map.of("quantize_config.json", quantizationConfig);
     }
 

@@ -1,0 +1,62 @@
+package quern.run;
+
+import org.jspecify.annotations.Nullable;
+import quern.device.Device;
+import quern.device.DeviceMatrix;
+import quern.method.Statistics;
+import quern.plan.Gathering;
+import quern.tensor.DType;
+
+/** Statistics of inputs that come batch by batch. Of the sum of products, the lower triangle. */
+final class GrowingStatistics implements AutoCloseable {
+    private final Device device;
+    private @Nullable DeviceMatrix gram; // inputs x inputs, F32
+    private final @Nullable DeviceMatrix largest; // 1 x inputs, F32
+    private long tokens;
+
+    GrowingStatistics(Device device, int inputs, Gathering gathering) {
+        this.device = device;
+        gram = gathering.hessians() ? device.zeros(inputs, inputs, DType.F32) : null;
+        largest = gathering.magnitudes() ? device.zeros(1, inputs, DType.F32) : null;
+    }
+
+    /** @param x tokens x inputs */
+    void add(DeviceMatrix x) {
+        if (gram != null) {
+            device.forward().addGram(x, gram);
+        }
+        if (largest != null) {
+            device.forward().raiseLargest(x, largest);
+        }
+        tokens += x.rows();
+    }
+
+    void add(GrowingStatistics other) {
+        if (gram != null && other.gram != null) {
+            DeviceMatrix before = gram;
+            gram = device.forward().add(before, other.gram);
+            before.close();
+        }
+        if (largest != null && other.largest != null) {
+            device.forward().raiseLargest(other.largest, largest);
+        }
+        tokens += other.tokens;
+    }
+
+    Statistics statistics() {
+        return new Statistics(
+                tokens,
+                gram == null ? null : device.download(gram),
+                largest == null ? null : device.download(largest).values());
+    }
+
+    @Override
+    public void close() {
+        if (gram != null) {
+            gram.close();
+        }
+        if (largest != null) {
+            largest.close();
+        }
+    }
+}
