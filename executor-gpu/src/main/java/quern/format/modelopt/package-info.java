@@ -1,5 +1,5 @@
 /**
- * The layouts of NVIDIA's ModelOpt, read by vLLM, SGLang and TensorRT-LLM on GPUs: {@code FP8} and {@code NVFP4}.
+ * The layouts of NVIDIA's ModelOpt, {@code FP8} and {@code NVFP4}, as vLLM reads them on GPUs.
  *
  * <h2>FP8</h2>
  *
