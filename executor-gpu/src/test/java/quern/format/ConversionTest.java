@@ -21,7 +21,7 @@ import quern.tensor.HalfFloats;
 /** Weights before and after, each by w = scale * (value - zero), after the target's bytes were written and read. */
 class ConversionTest {
     private static final int OUTPUTS = 64;
-    private static final int INPUTS = 128;
+    private static final int INPUTS = 256;
 
     private final Random random = Seeds.random();
 
@@ -119,6 +119,17 @@ class ConversionTest {
         Scheme target = new Conversion(Formats.named("gptq"), Formats.named("compressed-tensors"))
                 .scheme(full, "p", OUTPUTS, INPUTS);
         assertThat(target.order()).isEqualTo(ColumnOrder.FULL);
+    }
+
+    @Test
+    void columns_that_are_not_in_runs_are_seen_where_the_config_does_not_say_so() {
+        Scheme source = integers(4, 32, true, DType.F16);
+        QuantizedLinear q = linear(source);
+        q.groupOfColumn()[0] = 3;
+        Conversion conversion = new Conversion(Formats.named("gptq"), Formats.named("awq"));
+        assertThatThrownBy(() -> conversion.of("p", q, conversion.scheme(source, "p", OUTPUTS, INPUTS)))
+                .isInstanceOf(QuernException.class)
+                .hasMessageContaining("its columns are in groups by importance");
     }
 
     @Test
