@@ -4,7 +4,8 @@
  * <p>Three pure functions say what is done: {@link quern.run.PassTiles} takes one part of the tokens through a range of layers
  * and gives the tiles of its Hessians; {@link quern.run.Tasks#solve} makes a piece of one site; {@link quern.run.Tasks#shard}
  * streams a final file from pieces. Each depends on the plan and on files that the plan names, and so a retry, in whatever
- * process, writes the same bytes. {@link quern.run.Quantization} knows which pass follows which; a
+ * process, writes the same bytes. Without calibration {@link quern.run.CastShard} makes a final file straight from the source.
+ * {@link quern.run.Quantization} knows which pass follows which; a
  * {@link quern.run.PlanRunner} knows where they run.
  *
  * <h2>Files of a run</h2>
@@ -17,6 +18,7 @@
  * hessians/layer-0012-site-0009-round-0.arrow  of an expert that few tokens reached, or of all experts, until all is solved
  * pieces/layer-0012-site-001.safetensors     the packed tensors of one site
  * manifests/layer-0012-site-001.json         what the piece holds; written after it
+ * shards/model.safetensors.json              without calibration: what the final file holds; written after it
  * </pre>
  *
  * <h2>What must hold</h2>
