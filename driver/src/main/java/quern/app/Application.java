@@ -27,7 +27,7 @@ import quern.evaluate.Score;
 import quern.format.Formats;
 import quern.hadoop.Stores;
 import quern.model.Model;
-import quern.plan.Gathering;
+import quern.plan.Planner;
 import quern.progress.Progress;
 import quern.recommend.Recommendation;
 import quern.report.Report;
@@ -210,8 +210,7 @@ public final class Application implements Commands, AutoCloseable {
         request.recipes()
                 .forEach((name, recipe) ->
                         recipes.put(name, Formats.named(recipe.format()).settled(recipe)));
-        boolean calibrates = recipes.values().stream()
-                .anyMatch(recipe -> Gathering.of(recipe).any());
+        boolean calibrates = recipes.values().stream().anyMatch(Planner::calibrates);
         if (calibrates || demo) {
             try (Tokenizer tokenizer = Tokenizer.read(model.store())) {
                 Calibration text = new Calibration(spark.sql(), tokenizer, new HubDatasets(environment, spark.sight()));

@@ -73,6 +73,12 @@ final class Inspection {
                             .formatted(store.location(), Publication.MARKER));
         }
         JsonNode marker = marker(store);
+        if (source != null && marker.has("transform")) {
+            throw new QuernException(
+                    "Cannot compare the weights of %s with those of its source: transform %s changed them first (leave --against away; quern eval --against compares what both compute)"
+                            .formatted(
+                                    store.location(), marker.path("transform").asText()));
+        }
         Map<String, String> sums = new HashMap<>();
         marker.path("shards")
                 .forEach(s -> sums.put(s.path("file").asText(), s.path("sha256").asText()));

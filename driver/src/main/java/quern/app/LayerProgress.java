@@ -61,6 +61,12 @@ final class LayerProgress implements Quantization.Listener, AutoCloseable {
     }
 
     @Override
+    public void fitting(int begin, int end, int layers) {
+        progress.say(
+                "fitting %s to layers %d to %d of %d".formatted(plan.recipe().transform(), begin, end - 1, layers));
+    }
+
+    @Override
     public void writing(int shards) {
         progress.say("writing " + shards + (shards == 1 ? " file" : " files"));
     }

@@ -43,6 +43,9 @@ final class PlanText {
                                 lower(plan.recipe().actOrder()),
                                 lower(plan.recipe().scales()),
                                 plan.recipe().format()));
+        if (plan.recipe().transforms()) {
+            line(lines, "transform", transform(plan));
+        }
         Map<Scheme, List<String>> others = plan.schemes()
                 .others(plan.sites().stream()
                         .flatMap(s -> s.linears().stream())
@@ -135,6 +138,15 @@ final class PlanText {
     /** What is said of a source that was quantized in this way. */
     static String lossy(String how) {
         return "the source was quantized already: " + how + "; errors add up";
+    }
+
+    private static String transform(Plan plan) {
+        long fitted = plan.sites().stream().filter(Plan.SitePlan::fitted).count();
+        return plan.recipe().transform()
+                + (fitted == 0
+                        ? ", merged into the weights"
+                        : ", fitted to the inputs of " + fitted + " of "
+                                + plan.sites().size() + " sites, in one more pass over the text");
     }
 
     private static void experts(Plan plan, List<String> lines) {

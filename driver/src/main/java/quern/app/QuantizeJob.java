@@ -89,6 +89,15 @@ final class QuantizeJob {
     static List<Plan> plans(JavaSparkContext spark, StoreOpener stores, Settings settings) throws IOException {
         Model model = Model.open(stores.open(settings.source()));
         Planner.Machine machine = Cluster.machine(spark, model.operands());
+        for (Output output : settings.outputs()) {
+            if (output.recipe().transforms() && (settings.outputs().size() > 1 || settings.targetBpw() != null)) {
+                throw new QuernException(
+                        "Cannot use transform %s with %s: what is calibrated together is one model (use one recipe and one width at a time)"
+                                .formatted(
+                                        output.recipe().transform(),
+                                        settings.targetBpw() != null ? "--target-bpw" : "several recipes"));
+            }
+        }
         if (settings.targetBpw() != null) {
             List<Plan> widths = widths(settings, model, machine);
             new MixedWidths(model, widths).require(settings.targetBpw());
@@ -112,7 +121,7 @@ final class QuantizeJob {
     private static Plan plan(Settings settings, Model model, Planner.Machine machine, Output output)
             throws IOException {
         Planner.Tokens tokens =
-                Gathering.of(output.recipe()).any() ? tokens(settings.calibration(), settings.further()) : null;
+                Planner.calibrates(output.recipe()) ? tokens(settings.calibration(), settings.further()) : null;
         return Planner.plan(
                 model,
                 new Planner.Request(
@@ -260,7 +269,7 @@ final class QuantizeJob {
             Plan plan, SparkRunner runner, Model model, Quantization.Result result, MixedWidths.@Nullable Choice choice)
             throws IOException {
         BlobStore output = stores.open(plan.output());
-        return new Publication(plan, model, output)
+        return new Publication(plan, Planner.transformed(model, plan.recipe()), output)
                 .publish(result.shards(), Map.of("quern", Version.NUMBER, "model", settings.name()), files -> {
                     verify(plan, runner, output);
                     Report facts = report(plan, runner, model, result, choice);

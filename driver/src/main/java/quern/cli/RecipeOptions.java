@@ -20,12 +20,16 @@ import quern.scheme.FixedScales;
 import quern.scheme.Recipe;
 import quern.scheme.RecipeReader;
 import quern.scheme.ScaleRule;
+import quern.transform.Transform;
+import quern.transform.Transforms;
 
 /** What to do with the model: a recipe, and plain options that override its values. */
 final class RecipeOptions {
     private static final List<String> METHODS = List.of("gptq", "rtn", "hqq");
     private static final List<String> FORMATS =
             Formats.all().stream().map(Format::name).toList();
+    private static final List<String> TRANSFORMS =
+            Transforms.all().stream().map(Transform::name).toList();
 
     @Option(
             names = "--recipe",
@@ -53,6 +57,14 @@ final class RecipeOptions {
                             + " -nf4-nested, -fp4 or -int8.")
     @Nullable
     String format;
+
+    @Option(
+            names = "--transform",
+            paramLabel = "NAME",
+            description =
+                    "What is done to the model first, without changing what it computes: awq, smoothquant, hadamard, or none (default).")
+    @Nullable
+    String transform;
 
     @Option(names = "--bits", paramLabel = "N", description = "2, 3, 4 or 8. Default: 4, or what the format has.")
     @Nullable
@@ -150,7 +162,10 @@ final class RecipeOptions {
         }
         String chosen = method == null ? base.method() : known("--method", method, METHODS);
         // Round-to-nearest has no Hessian to order columns or weigh errors by; a recipe made for gptq asks for both.
-        boolean hessianLost = chosen.equals("rtn") && !base.method().equals("rtn");
+        String first = transform == null ? base.transform() : known("--transform", transform, TRANSFORMS);
+        boolean hessianLost = chosen.equals("rtn")
+                && !base.method().equals("rtn")
+                && !Transforms.named(first).fitted();
         ColumnOrder order = hessianLost ? ColumnOrder.OFF : base.actOrder();
         ScaleRule scales = hessianLost ? ScaleRule.MAX : base.scales();
         return new Recipe(
@@ -174,7 +189,8 @@ final class RecipeOptions {
                         kvCache == null
                                 ? base.fixed().cache()
                                 : known("--kv-cache", kvCache, List.of("none", "fp8"))
-                                        .equals("fp8")));
+                                        .equals("fp8")),
+                first);
     }
 
     /** The name of a format that there is. */

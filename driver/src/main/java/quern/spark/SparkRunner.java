@@ -101,8 +101,8 @@ public final class SparkRunner implements PlanRunner {
                         SortedTiles reduced = new SortedTiles(sorted);
                         ArrayList<SiteManifest> results = new ArrayList<>();
                         for (Plan.SitePlan site : partitioner.sites(TaskContext.getPartitionId())) {
-                            results.addAll(
-                                    Tasks.reduced(benches, pass, site, reduced.statistics(bench.plan(), site), own));
+                            results.addAll(Tasks.reduced(
+                                    benches, pass, site, reduced.statistics(bench.plan(), pass, site), own));
                         }
                         busy.add(own);
                         return List.of(bytes(results)).iterator();
@@ -219,8 +219,8 @@ public final class SparkRunner implements PlanRunner {
         }
 
         /** The sum of the tiles of the next site; zero if there are none, as for an expert that no token reached. */
-        Statistics statistics(Plan plan, Plan.SitePlan site) {
-            Hessians.Sum sum = Hessians.sum(plan, site);
+        Statistics statistics(Plan plan, Pass pass, Plan.SitePlan site) {
+            Hessians.Sum sum = Hessians.sum(plan, pass, site);
             long key = PassTiles.siteKey(site);
             while (tiles.hasNext() && PassTiles.siteKey(tiles.head()._1()) == key) {
                 sum.add(tiles.next()._2());

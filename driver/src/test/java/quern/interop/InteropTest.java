@@ -171,6 +171,26 @@ class InteropTest {
         return LoadCases.tests("converted", cases);
     }
 
+    /** What was done to the model first must not show: neither beside the weights that are stored nor beside the original. */
+    @TestFactory
+    Stream<DynamicTest> transformed_models_load_as_what_they_were() throws Exception {
+        List<LoadCase> cases = new ArrayList<>();
+        quantize(cases, "--format awq --method rtn --transform awq", Loader.TRANSFORMERS);
+        quantize(cases, "--format compressed-tensors-int8 --transform smoothquant", Loader.TRANSFORMERS_ACTIVATIONS);
+        quantize(cases, "--bits 8 --transform hadamard", Loader.TRANSFORMERS);
+        Path original = WORK.resolve("original");
+        DenseCopy.write(PackedDemo.MODEL, original);
+        var reference = new LoadCase.Reference.Dense(original, TOKENS);
+        for (String options :
+                List.of("--format compressed-tensors-int8 --transform smoothquant", "--bits 8 --transform hadamard")) {
+            Path checkpoint =
+                    WORK.resolve("quantized").resolve(fileName(options)).resolve("checkpoint");
+            cases.add(new LoadCase(
+                    options + ", beside the original", Loader.TRANSFORMERS_ACTIVATIONS, checkpoint, reference, false));
+        }
+        return LoadCases.tests("transformed", cases);
+    }
+
     /** What the report tells people to paste, out of reports of real runs; groups of whole rows need another kernel. */
     @TestFactory
     Stream<DynamicTest> the_code_that_the_report_shows_runs() throws Exception {

@@ -15,6 +15,11 @@ public interface Method {
     /** Whether it needs the Hessian of a linear's inputs, and hence calibration. */
     boolean needsHessian();
 
+    /** The same for this recipe. */
+    default boolean needsHessian(Recipe recipe) {
+        return needsHessian();
+    }
+
     /** Whether its zero points are no whole numbers, which few formats can store. */
     default boolean fractionalZeros() {
         return false;

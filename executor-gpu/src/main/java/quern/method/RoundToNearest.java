@@ -5,17 +5,20 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.device.Device;
+import quern.device.DeviceMatrix;
 import quern.scheme.LevelGrid;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
+import quern.tensor.DType;
 import quern.tensor.HalfFloats;
 import quern.tensor.Matrix;
 
 /**
- * Every weight to the nearest code, each by itself. Needs no calibration; where a rule for the scales asks for the
- * importance of inputs, all weigh the same.
+ * Every weight to the nearest code, each by itself. Needs no calibration: where a rule for the scales asks for the
+ * importance of inputs, all weigh the same. Only where a transform has made calibration necessary anyway, an input weighs the
+ * mean of its square: AWQ's clipping, which is a search of scales.
  */
 public final class RoundToNearest implements Method {
     /** Adding it leaves the nearest whole number in the lowest bits of a float of magnitude below 2^22, half to even. */
@@ -37,7 +40,15 @@ public final class RoundToNearest implements Method {
     }
 
     @Override
+    public boolean needsHessian(Recipe recipe) {
+        return recipe.transforms() && (recipe.scales() == ScaleRule.DIAGONAL || recipe.scales() == ScaleRule.SALIENCY);
+    }
+
+    @Override
     public Solver solver(Recipe recipe, @Nullable Hessian hessian, Device device, float largest) {
+        if (hessian != null && hessian.tokens() > 0) {
+            return new Weighted(recipe.scales(), hessian, device, largest);
+        }
         return new Solver() {
             @Override
             public Outcome quantize(String linear, Matrix weight, Scheme scheme) {
@@ -48,6 +59,50 @@ public final class RoundToNearest implements Method {
             @Override
             public void close() {}
         };
+    }
+
+    /** With errors weighed by the mean squares of inputs, and losses measured by the whole Hessian. */
+    private static final class Weighted implements Solver {
+        private final ScaleRule rule;
+        private final Hessian hessian;
+        private final Device device;
+        private final float largest;
+        private final float[] importance;
+        private final DeviceMatrix uploaded;
+
+        Weighted(ScaleRule rule, Hessian hessian, Device device, float largest) {
+            this.rule = rule;
+            this.hessian = hessian;
+            this.device = device;
+            this.largest = largest;
+            this.importance = hessian.meanSquares();
+            this.uploaded = device.upload(hessian.sum(), DType.F32);
+        }
+
+        @Override
+        public Outcome quantize(String linear, Matrix weight, Scheme scheme) {
+            requireOnGrid(linear, weight, scheme);
+            float divisor = ScaleSearch.divisor(scheme, weight, largest);
+            QuantizedLinear chosen = RoundToNearest.quantize(weight, scheme, rule, divisor, importance);
+            QuantizedLinear plain = RoundToNearest.quantize(weight, scheme, ScaleRule.MAX, divisor);
+            return new Outcome(
+                    chosen,
+                    new Losses(loss(weight, chosen), loss(weight, plain), hessian.loss(weight, uploaded, device)),
+                    List.of());
+        }
+
+        private double loss(Matrix weight, QuantizedLinear quantized) {
+            Matrix error = quantized.dequantize();
+            for (int i = 0; i < error.values().length; i++) {
+                error.values()[i] = weight.values()[i] - error.values()[i];
+            }
+            return hessian.loss(error, uploaded, device);
+        }
+
+        @Override
+        public void close() {
+            uploaded.close();
+        }
     }
 
     static Outcome outcome(Matrix weight, Scheme scheme, ScaleRule rule, float largest, List<String> notes) {
@@ -84,11 +139,19 @@ public final class RoundToNearest implements Method {
     }
 
     static QuantizedLinear quantize(Matrix weight, Scheme scheme, ScaleRule rule, float divisor) {
+        float[] importance = new float[weight.cols()];
+        Arrays.fill(importance, 1);
+        return quantize(weight, scheme, rule, divisor, importance);
+    }
+
+    /** @param importance of each input */
+    private static QuantizedLinear quantize(
+            Matrix weight, Scheme scheme, ScaleRule rule, float divisor, float[] importance) {
         int inputs = weight.cols();
         int length = scheme.groupLength(inputs);
         Scales scales = rule == ScaleRule.MAX
                 ? new Ranges(scheme, divisor).choose(weight, length)
-                : searched(weight, length, new ScaleSearch(scheme, rule, divisor), scheme.groups(inputs));
+                : searched(weight, length, new ScaleSearch(scheme, rule, divisor), scheme.groups(inputs), importance);
         scales.share(scheme.rowsOfScale());
         return new QuantizedLinear(
                 scheme,
@@ -101,11 +164,9 @@ public final class RoundToNearest implements Method {
                 divisor);
     }
 
-    private static Scales searched(Matrix weight, int length, ScaleSearch search, int groups) {
+    private static Scales searched(Matrix weight, int length, ScaleSearch search, int groups, float[] importance) {
         int inputs = weight.cols();
         Scales scales = Scales.of(weight.rows(), groups);
-        float[] importance = new float[inputs];
-        Arrays.fill(importance, 1);
         for (int g = 0; g < groups; g++) {
             int from = g * length;
             search.choose(weight.values(), inputs, from, Math.min(length, inputs - from), importance, scales, g);

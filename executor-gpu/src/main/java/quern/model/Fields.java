@@ -148,12 +148,17 @@ final class Fields {
         return fields;
     }
 
-    /** The same fields where a layer is spoken of: its number, from 0, is the key {@code layer}. */
-    Fields inLayer(int layer) {
+    /** The same fields with this value of a key, whatever the config says of it. */
+    Fields with(String key, JsonNode value) {
         Fields fields = new Fields(location, json, spellings, defaults, sizesLeftOut);
         fields.derived.putAll(derived);
-        fields.derived.put("layer", IntNode.valueOf(layer));
+        fields.derived.put(key, value);
         return fields;
+    }
+
+    /** The same fields where a layer is spoken of: its number, from 0, is the key {@code layer}. */
+    Fields inLayer(int layer) {
+        return with("layer", IntNode.valueOf(layer));
     }
 
     String location() {

@@ -1,5 +1,6 @@
 package quern.model;
 
+import com.fasterxml.jackson.databind.node.BooleanNode;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
@@ -27,6 +28,9 @@ import quern.tensor.TensorSpec;
  * config calls for. No tensor has been read yet.
  */
 public final class Model {
+    /** The key of whether the head is the embedding. */
+    public static final String TIED = "tie_word_embeddings";
+
     private final Source source;
     private final Fields fields;
     private final Architecture architecture;
@@ -37,8 +41,10 @@ public final class Model {
     private final List<Section> layers = new ArrayList<>();
     private final List<Section> experts = new ArrayList<>(); // of each layer the first
     private final Map<Integer, List<Site>> sites = new ConcurrentHashMap<>();
+    private final boolean untied;
 
-    private Model(Source source, Fields fields, Architecture architecture, ModelConfig config) {
+    private Model(Source source, Fields fields, Architecture architecture, ModelConfig config, boolean untied) {
+        this.untied = untied;
         this.source = source;
         this.fields = fields;
         this.architecture = architecture;
@@ -70,9 +76,29 @@ public final class Model {
         Fields fields = given.of(architecture);
         ModelConfig config = ModelConfig.of(fields, architecture);
         Source source = Source.open(files, config.quantization(), architecture.transposed());
-        Model model = new Model(source, fields, architecture, config);
+        Model model = new Model(source, fields, architecture, config, false);
         model.check();
         return model;
+    }
+
+    /**
+     * The same model with other numbers.
+     *
+     * @param tensors of the same names, types and shapes; with a head of its own beside the embedding if it is to be untied
+     * @param untie whether a head that was the embedding is a tensor of its own now
+     */
+    public Model with(TensorSource tensors, boolean untie) {
+        Source edited = new Source(source.store(), source.stored(), tensors, source.lossy());
+        Fields fields = untie ? this.fields.with(TIED, BooleanNode.FALSE) : this.fields;
+        ModelConfig config = untie ? ModelConfig.of(fields, architecture) : this.config;
+        Model model = new Model(edited, fields, architecture, config, untied || untie);
+        model.check();
+        return model;
+    }
+
+    /** Whether its head is a tensor of its own, and the {@code config.json} that it was read from says otherwise. */
+    public boolean untied() {
+        return untied;
     }
 
     private void check() {
@@ -244,6 +270,11 @@ public final class Model {
         return layer(layer).cache();
     }
 
+    /** What makes the inputs of a layer's sites, where that takes factors; in the order of the sites. */
+    public List<Absorber> absorbers(int layer) {
+        return Absorbers.of(this, layer);
+    }
+
     /** How many sites of a layer every token passes. */
     int ownSites(int layer) {
         return layer(layer).program().sites().size();
@@ -388,7 +419,12 @@ public final class Model {
 
     /** The tensor of the head, shaped like the embedding; the embedding itself if tied. */
     public String head() {
-        return config.tied() ? embedding() : stored(architecture.names().head()) + ".weight";
+        return config.tied() ? embedding() : ownHead();
+    }
+
+    /** The name that the tensor of the head has where it is not the embedding. */
+    public String ownHead() {
+        return stored(architecture.names().head()) + ".weight";
     }
 
     /** The tensor of the head's bias, or null where it has none. */

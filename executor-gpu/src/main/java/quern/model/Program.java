@@ -153,6 +153,17 @@ record Program(String file, List<Step> steps, int result) {
                 });
     }
 
+    /** The steps that read a value. */
+    List<Step> readers(int value) {
+        return steps.stream().filter(step -> step.operands().contains(value)).toList();
+    }
+
+    /** The step that makes a value; null for what enters. */
+    @Nullable
+    Step maker(int value) {
+        return steps.stream().filter(step -> step.result() == value).findFirst().orElse(null);
+    }
+
     /** The steps that use this module; several if it is fused. */
     List<Step> of(String module) {
         return steps.stream().filter(step -> step.module().equals(module)).toList();

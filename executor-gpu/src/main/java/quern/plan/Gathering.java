@@ -3,6 +3,8 @@ package quern.plan;
 import java.io.Serializable;
 import quern.method.Methods;
 import quern.scheme.Recipe;
+import quern.transform.Transform;
+import quern.transform.Transforms;
 
 /**
  * Which statistics of the inputs of sites calibration gathers.
@@ -14,7 +16,14 @@ public record Gathering(boolean hessians, boolean magnitudes) implements Seriali
     /** What a recipe needs. */
     public static Gathering of(Recipe recipe) {
         return new Gathering(
-                Methods.named(recipe.method()).needsHessian(), recipe.fixed().any());
+                Methods.named(recipe.method()).needsHessian(recipe),
+                recipe.fixed().any());
+    }
+
+    /** What the recipe's transform is fitted to, in a pass of its own. */
+    public static Gathering fitting(Recipe recipe) {
+        Transform transform = Transforms.named(recipe.transform());
+        return new Gathering(transform.needsHessians(), transform.needsMagnitudes());
     }
 
     /** What either needs. */

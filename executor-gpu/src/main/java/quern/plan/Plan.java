@@ -181,10 +181,23 @@ public record Plan(
      * @param rank its place among the steps of the layer; sites of one rank are taken together
      * @param inputs columns of each of its linears, and size of the Hessian
      * @param linears what shares the input
+     * @param fitted whether the recipe's transform is fitted to the input
      */
     public record SitePlan(
-            int layer, int index, int expert, int rank, String name, int inputs, List<LinearPlan> linears)
+            int layer,
+            int index,
+            int expert,
+            int rank,
+            String name,
+            int inputs,
+            List<LinearPlan> linears,
+            boolean fitted)
             implements Serializable {
+        /** Of what no transform is fitted to. */
+        public SitePlan(int layer, int index, int expert, int rank, String name, int inputs, List<LinearPlan> linears) {
+            this(layer, index, expert, rank, name, inputs, linears, false);
+        }
+
         /** Added to a rank, the index of a pool: more than a layer has sites. */
         private static final int POOLS = 1 << 13;
 
@@ -205,7 +218,7 @@ public record Plan(
         }
 
         private SitePlan pool() {
-            return new SitePlan(layer, POOLS + rank, Site.SHARED, rank, "all experts", inputs, List.of());
+            return new SitePlan(layer, POOLS + rank, Site.SHARED, rank, "all experts", inputs, List.of(), false);
         }
 
         /** With the linears of both. */
@@ -213,7 +226,8 @@ public record Plan(
             Map<String, LinearPlan> both = new LinkedHashMap<>();
             linears.forEach(l -> both.put(l.name(), l));
             other.linears.forEach(l -> both.putIfAbsent(l.name(), l));
-            return new SitePlan(layer, index, expert, rank, name, inputs, List.copyOf(both.values()));
+            return new SitePlan(
+                    layer, index, expert, rank, name, inputs, List.copyOf(both.values()), fitted || other.fitted);
         }
 
         /** Whether it stands for the same site of all experts, see {@link Plan#pools}. */

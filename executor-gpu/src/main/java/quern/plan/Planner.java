@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
@@ -15,12 +16,16 @@ import quern.format.FixedScale;
 import quern.format.Format;
 import quern.format.Formats;
 import quern.method.Methods;
+import quern.model.Absorber;
 import quern.model.Linear;
 import quern.model.Model;
 import quern.model.Site;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;
 import quern.tensor.DType;
+import quern.transform.Transform;
+import quern.transform.Transforms;
+import quern.transform.Vectors;
 
 /** Decides everything about a run from the source's headers, the recipe and the machine. Reads no tensor. */
 public final class Planner {
@@ -48,9 +53,11 @@ public final class Planner {
     private final Request request;
     private final Recipe recipe;
     private final Format format;
+    private final Transform transform;
 
     private Planner(Model model, Request request) {
-        this.model = model;
+        this.transform = Transforms.named(request.recipe().transform());
+        this.model = transform.applied(model, Vectors.NONE);
         this.request = request;
         this.format = Formats.named(request.recipe().format());
         this.recipe = format.settled(request.recipe());
@@ -93,6 +100,16 @@ public final class Planner {
      */
     public record Machine(
             String device, String deviceType, DType computeType, int slots, double gflops, long slotMemory) {}
+
+    /** Whether a recipe needs calibration text. */
+    public static boolean calibrates(Recipe recipe) {
+        return Gathering.of(recipe).any() || Gathering.fitting(recipe).any();
+    }
+
+    /** The model with what the recipe does to it first, as far as headers tell. */
+    public static Model transformed(Model model, Recipe recipe) {
+        return Transforms.named(recipe.transform()).applied(model, Vectors.NONE);
+    }
 
     public static Plan plan(Model model, Request request) throws IOException {
         return new Planner(model, request).plan();
@@ -212,6 +229,7 @@ public final class Planner {
         List<Plan.SitePlan> sites = new ArrayList<>();
         for (int layer = 0; layer < model.layers(); layer++) {
             List<Site> all = model.sites(layer);
+            Set<Integer> fitted = fitted(layer);
             model.kept(layer).forEach(linear -> kept.add(new Plan.Kept(linear.name(), Plan.Kept.ROUTES)));
             for (int i = 0; i < all.size(); i++) {
                 List<Plan.LinearPlan> linears = new ArrayList<>();
@@ -235,9 +253,24 @@ public final class Planner {
                 Site site = all.get(i);
                 if (!linears.isEmpty()) {
                     sites.add(new Plan.SitePlan(
-                            layer, i, site.expert(), site.rank(), site.name(), site.inputs(), linears));
+                            layer,
+                            i,
+                            site.expert(),
+                            site.rank(),
+                            site.name(),
+                            site.inputs(),
+                            linears,
+                            fitted.contains(i)));
                 }
             }
+        }
+        if (transform.fitted() && sites.stream().noneMatch(Plan.SitePlan::fitted)) {
+            throw new QuernException(
+                    "Cannot use transform %s on %s, a %s model: nothing before its linears takes a factor (leave --transform away)"
+                            .formatted(
+                                    transform.name(),
+                                    request.source(),
+                                    model.config().modelType()));
         }
         if (sites.isEmpty()) {
             throw new QuernException("Cannot quantize %s: the recipe skips every linear (shorten its list 'skip')"
@@ -253,6 +286,16 @@ public final class Planner {
             sites.add(Plan.SitePlan.cache(layer, module));
         }
         return sites;
+    }
+
+    /** The sites of a layer, by index, to whose inputs the transform is fitted. */
+    private Set<Integer> fitted(int layer) {
+        return transform.fitted()
+                ? model.absorbers(layer).stream()
+                        .filter(transform::takes)
+                        .map(Absorber::index)
+                        .collect(Collectors.toSet())
+                : Set.of();
     }
 
     private void refuseMixture(List<Plan.SitePlan> sites) {
@@ -383,7 +426,7 @@ public final class Planner {
                 length,
                 batch,
                 parts,
-                stages > 1 ? wave : 1,
+                stages > 1 || transform.fitted() ? wave : 1,
                 new Plan.Further(tokens.furtherSha256(), rounds));
     }
 

@@ -64,9 +64,9 @@ public final class Hessians {
         return tiles;
     }
 
-    /** Of what the plan gathers for a site. */
-    public static Sum sum(Plan plan, Plan.SitePlan site) {
-        Gathering gathering = plan.gathering(site);
+    /** Of what a pass gathers for a site. */
+    public static Sum sum(Plan plan, Pass pass, Plan.SitePlan site) {
+        Gathering gathering = pass.gathering(plan, site);
         return new Sum(site.inputs(), gathering.hessians(), gathering.magnitudes());
     }
 

@@ -50,7 +50,7 @@ public final class LocalRunner implements PlanRunner {
                 plan,
                 sites,
                 (bench, site, w) -> {
-                    Hessians.Sum sum = Hessians.sum(plan, site);
+                    Hessians.Sum sum = Hessians.sum(plan, pass, site);
                     long key = PassTiles.siteKey(site);
                     for (Map<Long, List<Hessians.Tile>> tiles : tilesOfPart) {
                         tiles.getOrDefault(key, List.of()).forEach(sum::add);

@@ -19,6 +19,7 @@ import quern.method.Statistics;
 import quern.model.DecoderLayer;
 import quern.model.LayerRun;
 import quern.model.Linear;
+import quern.model.Model;
 import quern.model.Site;
 import quern.model.Tap;
 import quern.model.Weights;
@@ -41,6 +42,7 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
     private final Pass pass;
     private final Plan.Part part;
     private final Stopwatch watch;
+    private final Model model;
     private final List<DeviceMatrix> hidden; // each (batch sequences * length) x hidden size, F32
     private int layer;
     private @Nullable Running running;
@@ -50,6 +52,7 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
         this.pass = pass;
         this.part = part;
         this.watch = watch;
+        this.model = pass.fits() ? bench.original() : bench.model();
         this.layer = pass.from();
         this.hidden = watch.time(Phase.LOAD, () -> layer == 0 ? embed() : stored());
     }
@@ -96,11 +99,10 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
         private long loading;
 
         Running() throws IOException {
-            QuantizedWeights weights = new QuantizedWeights(bench, pass.quantized(), Weights.stored(bench.model()));
+            QuantizedWeights weights = new QuantizedWeights(bench, pass.quantized(), Weights.stored(model));
             decoder = watch.time(
                     Phase.LOAD,
-                    () -> DecoderLayer.load(
-                            bench.model(), layer, (linear, device) -> timed(weights, linear), bench.device()));
+                    () -> DecoderLayer.load(model, layer, (linear, device) -> timed(weights, linear), bench.device()));
             run = decoder.start(hidden, bench.plan().calibration().length(), taps);
         }
 
@@ -164,8 +166,7 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
             if (tapped != null) {
                 growing.computeIfAbsent(
                                 tapped,
-                                s -> new GrowingStatistics(
-                                        bench.device(), s.inputs(), bench.plan().gathering()))
+                                s -> new GrowingStatistics(bench.device(), s.inputs(), pass.gathering(bench.plan(), s)))
                         .add(x);
             }
             nanos += System.nanoTime() - start;
@@ -183,7 +184,7 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
 
         private GrowingStatistics ofCache(DeviceMatrix x) {
             return new GrowingStatistics(
-                    bench.device(), x.cols(), bench.plan().gathering(Objects.requireNonNull(cache)));
+                    bench.device(), x.cols(), pass.gathering(bench.plan(), Objects.requireNonNull(cache)));
         }
 
         /** Those of experts, which no further batch comes to. */
@@ -198,9 +199,7 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
                         growing.computeIfAbsent(
                                         pool,
                                         p -> new GrowingStatistics(
-                                                bench.device(),
-                                                p.inputs(),
-                                                bench.plan().gathering()))
+                                                bench.device(), p.inputs(), pass.gathering(bench.plan(), p)))
                                 .add(expert);
                     }
                     statistics.add(new OfSite(layer, site.index(), expert.statistics()));

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import quern.plan.Gathering;
 import quern.plan.Plan;
 
 /**
@@ -17,7 +18,9 @@ import quern.plan.Plan;
  * @param stored layers whose inputs are kept as activation files
  * @param quantized sites that are to run with their quantized weights
  * @param round 0 for the plan's parts; else the round, from 1, of further ones
- * @param experts in such a round, the keys of the sites that are tapped, see {@link PassTiles#siteKey}
+ * @param some in such a round, and where the transform is fitted, the keys of the sites that are tapped, see {@link
+ *     PassTiles#siteKey}
+ * @param fits whether it takes the model as it is, to fit the transform to it
  */
 public record Pass(
         int from,
@@ -27,17 +30,18 @@ public record Pass(
         List<Integer> stored,
         List<SiteManifest> quantized,
         int round,
-        Set<Long> experts)
+        Set<Long> some,
+        boolean fits)
         implements Serializable {
     public Pass {
         stored = List.copyOf(stored);
         quantized = List.copyOf(quantized);
-        experts = Set.copyOf(experts);
+        some = Set.copyOf(some);
     }
 
     /** Of the plan's parts. */
     public Pass(int from, int to, int tapFrom, int tapRank, List<Integer> stored, List<SiteManifest> quantized) {
-        this(from, to, tapFrom, tapRank, stored, quantized, 0, Set.of());
+        this(from, to, tapFrom, tapRank, stored, quantized, 0, Set.of(), false);
     }
 
     /** A round of further parts, in full precision. */
@@ -51,7 +55,22 @@ public record Pass(
                 List.of(),
                 List.of(),
                 round,
-                sites.stream().map(PassTiles::siteKey).collect(Collectors.toSet()));
+                sites.stream().map(PassTiles::siteKey).collect(Collectors.toSet()),
+                false);
+    }
+
+    /** Of the plan's parts through the model as it is. */
+    static Pass fitting(int from, int to, List<Integer> stored, List<Plan.SitePlan> sites) {
+        return new Pass(
+                from,
+                to,
+                from,
+                -1,
+                stored,
+                List.of(),
+                0,
+                sites.stream().map(PassTiles::siteKey).collect(Collectors.toSet()),
+                true);
     }
 
     /** The parts that it takes. */
@@ -59,6 +78,11 @@ public record Pass(
         return round == 0
                 ? plan.calibration().parts()
                 : plan.calibration().further().rounds().get(round - 1);
+    }
+
+    /** What it gathers of the inputs of sites. */
+    Gathering gathering(Plan plan, Plan.SitePlan site) {
+        return fits ? Gathering.fitting(plan.recipe()) : plan.gathering(site);
     }
 
     /** The sites whose Hessians it gathers, pools included. */
@@ -70,8 +94,8 @@ public record Pass(
 
     /** Whether this site's input is to be summed into a Hessian. */
     public boolean taps(Plan.SitePlan site) {
-        if (round > 0) {
-            return experts.contains(PassTiles.siteKey(site));
+        if (round > 0 || fits) {
+            return some.contains(PassTiles.siteKey(site));
         }
         return site.layer() >= tapFrom && site.layer() < to && (tapRank == -1 || tapRank == site.rank());
     }

@@ -119,6 +119,9 @@ public final class Publication {
         }
         ObjectNode config = sourceConfig();
         config.remove(List.of("quantization_config", "compression_config"));
+        if (model.untied()) {
+            config.put(Model.TIED, false);
+        }
         config.set("quantization_config", JSON.valueToTree(quantization));
         json("config.json", config);
         written.add("config.json");
@@ -154,6 +157,9 @@ public final class Publication {
             throws IOException {
         Map<String, Object> marker = new TreeMap<>(facts); // an order that does not depend on the process
         marker.put("run", plan.id());
+        if (plan.recipe().transforms()) {
+            marker.put("transform", plan.recipe().transform());
+        }
         marker.put("deviceType", plan.deviceType());
         marker.put("tokens", plan.calibration().sha256());
         marker.put(

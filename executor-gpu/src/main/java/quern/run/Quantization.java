@@ -7,6 +7,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
@@ -61,6 +62,7 @@ public final class Quantization {
 
     /** Quantizes all sites of all plans that calibrate; the others go from file to file when their shards are written. */
     public void solve() throws IOException {
+        fit();
         if (plan.gathering().any()) {
             if (plan.layerParallel() || solved.size() > 1) {
                 layerParallel();
@@ -109,6 +111,41 @@ public final class Quantization {
 
     private RunLog log(Plan one) {
         return Objects.requireNonNull(logs.get(one.id()));
+    }
+
+    /**
+     * Fits the transform to the inputs of sites, in waves of layers through the model as it is. What it finds for a site depends on no
+     * other, since the transformed model computes the same.
+     */
+    private void fit() throws IOException {
+        List<Plan.SitePlan> fitted =
+                plan.sites().stream().filter(Plan.SitePlan::fitted).toList();
+        RunFolder folder = new RunFolder(plan.id());
+        if (fitted.isEmpty() || output.exists(folder.fitted())) {
+            return;
+        }
+        int layers = fitted.get(fitted.size() - 1).layer() + 1;
+        int wave = plan.calibration().wave();
+        Set<String> done = Set.copyOf(output.list(folder.vectors()));
+        for (int from = 0; from < layers; from += wave) {
+            int begin = from;
+            int end = Math.min(from + wave, layers);
+            listener.fitting(begin, end, layers);
+            List<Plan.SitePlan> open = fitted.stream()
+                    .filter(site -> site.layer() >= begin && site.layer() < end)
+                    .filter(site -> !done.contains(folder.vector(site.layer(), site.index())))
+                    .toList();
+            boolean feeds = end < layers;
+            if (!open.isEmpty() || (feeds && !hasActivations(end))) {
+                Pass pass = Pass.fitting(begin, end, feeds ? List.of(end) : List.of(), open);
+                runner.calibrate(plan, List.of(plan), pass, watch, manifest -> {}, () -> {});
+            }
+            if (begin > 0) {
+                forgetActivations(begin);
+            }
+        }
+        output.delete(folder.root() + "activations/");
+        output.write(folder.fitted(), out -> {});
     }
 
     /**
@@ -342,6 +379,9 @@ public final class Quantization {
          * @param lossRatio the layer's loss so far over that of round-to-nearest
          */
         void site(SiteManifest manifest, double lossRatio);
+
+        /** The transform is fitted to layers [begin, end), of so many. */
+        default void fitting(int begin, int end, int layers) {}
 
         /** All sites are done; shards are written. */
         void writing(int shards);

@@ -43,6 +43,20 @@ public record RunFolder(String id) implements Serializable {
         return hessians() + "layer-%04d-site-%04d-round-%d.arrow".formatted(layer, site, round);
     }
 
+    /** What the transform was fitted to: a file for each site, until all is written. */
+    public String vectors() {
+        return root() + "vectors/";
+    }
+
+    public String vector(int layer, int site) {
+        return vectors() + "layer-%04d-site-%04d.safetensors".formatted(layer, site);
+    }
+
+    /** Is there when the transform is fitted to all sites. */
+    public String fitted() {
+        return root() + "fitted";
+    }
+
     public String piece(int layer, int site) {
         return root() + "pieces/layer-%04d-site-%03d.safetensors".formatted(layer, site);
     }

@@ -52,10 +52,13 @@ public final class Tasks {
     /**
      * What becomes of a site's statistics when they are complete: the site is quantized, but for an expert that too few tokens reached.
      * Its own are stored, and so are those of all experts together; {@link #solveUncovered} comes when both are there. A round of further
-     * tokens only adds to what is stored.
+     * tokens only adds to what is stored. Where the pass is one to fit the transform, that is all that is done.
      */
     private static SiteManifest reduced(
             Workbench bench, Pass pass, Plan.SitePlan site, Statistics statistics, Stopwatch watch) throws IOException {
+        if (pass.fits()) {
+            return Fitting.site(bench, site, statistics, watch);
+        }
         if (pass.round() > 0) {
             Statistics sum = stored(bench, site, pass.round() - 1).plus(statistics);
             store(bench, site, pass.round(), sum, watch);

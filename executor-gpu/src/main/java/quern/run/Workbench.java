@@ -21,6 +21,7 @@ import quern.model.Model;
 import quern.plan.Plan;
 import quern.store.BlobStore;
 import quern.store.Checkpoint;
+import quern.transform.Transforms;
 
 /**
  * What the tasks of one run share in one process: the source opened, the output, the device. Made once per process and run.
@@ -29,6 +30,7 @@ public final class Workbench {
     private static final Map<String, Workbench> OPEN = new ConcurrentHashMap<>();
 
     private final Plan plan;
+    private final Model original;
     private final Model model;
     private final BlobStore output;
     private final Device device;
@@ -38,8 +40,9 @@ public final class Workbench {
 
     private Workbench(Plan plan, StoreOpener stores) throws IOException {
         this.plan = plan;
-        this.model = Model.open(stores.open(plan.model()));
+        this.original = Model.open(stores.open(plan.model()));
         this.output = stores.open(plan.output());
+        this.model = Transforms.named(plan.recipe().transform()).applied(original, Fitting.vectors(plan, output));
         this.device = Devices.open(plan.device(), plan.computeType());
         if (!device.type().equals(plan.deviceType())) {
             throw new QuernException(("Cannot carry out plan %s on a device of type %s: it was made for %s, and other "
@@ -79,6 +82,12 @@ public final class Workbench {
         return plan;
     }
 
+    /** The source as it is. */
+    Model original() {
+        return original;
+    }
+
+    /** The source with what the plan does to it first: what is quantized. */
     public Model model() {
         return model;
     }

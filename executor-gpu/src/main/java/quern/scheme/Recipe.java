@@ -23,6 +23,7 @@ import quern.QuernException;
  * @param skip regular expressions over the full names of linears that stay as they are
  * @param overrides what differs for some linears; the first that fits counts
  * @param fixed scales of activations
+ * @param transform a name in {@code Transforms}: what is done to the model first
  */
 public record Recipe(
         String method,
@@ -37,8 +38,12 @@ public record Recipe(
         boolean trueSequential,
         List<String> skip,
         List<LinearOverride> overrides,
-        FixedScales fixed)
+        FixedScales fixed,
+        String transform)
         implements Serializable {
+    /** The transform that is none. */
+    public static final String UNCHANGED = "none";
+
     /** Where a number is left to the format. */
     public static final int UNSAID = Integer.MIN_VALUE;
 
@@ -55,7 +60,8 @@ public record Recipe(
             false,
             List.of(),
             List.of(),
-            FixedScales.NONE);
+            FixedScales.NONE,
+            UNCHANGED);
 
     /** The same with a zero point for each group. */
     public Recipe asymmetric() {
@@ -72,7 +78,8 @@ public record Recipe(
                 trueSequential,
                 skip,
                 overrides,
-                fixed);
+                fixed,
+                transform);
     }
 
     /** With nothing to say of single linears. */
@@ -101,7 +108,8 @@ public record Recipe(
                 trueSequential,
                 skip,
                 List.of(),
-                FixedScales.NONE);
+                FixedScales.NONE,
+                UNCHANGED);
     }
 
     /** The same with these scales of activations fixed. */
@@ -119,7 +127,51 @@ public record Recipe(
                 trueSequential,
                 skip,
                 overrides,
-                fixed);
+                fixed,
+                transform);
+    }
+
+    /** The same of a model to which this is done first. */
+    public Recipe with(String transform) {
+        return new Recipe(
+                method,
+                format,
+                bits,
+                groupSize,
+                symmetric,
+                ternary,
+                actOrder,
+                scales,
+                percdamp,
+                trueSequential,
+                skip,
+                overrides,
+                fixed,
+                transform);
+    }
+
+    /** The same with scales by another rule. */
+    public Recipe with(ScaleRule scales) {
+        return new Recipe(
+                method,
+                format,
+                bits,
+                groupSize,
+                symmetric,
+                ternary,
+                actOrder,
+                scales,
+                percdamp,
+                trueSequential,
+                skip,
+                overrides,
+                fixed,
+                transform);
+    }
+
+    /** Whether something is done to the model first. */
+    public boolean transforms() {
+        return !transform.equals(UNCHANGED);
     }
 
     /** With other widths. */
@@ -137,7 +189,8 @@ public record Recipe(
                 trueSequential,
                 skip,
                 overrides,
-                fixed);
+                fixed,
+                transform);
     }
 
     /** What it says of one linear. */
@@ -157,7 +210,8 @@ public record Recipe(
                         trueSequential,
                         skip,
                         List.of(),
-                        fixed);
+                        fixed,
+                        transform);
             }
         }
         return this;
@@ -193,7 +247,8 @@ public record Recipe(
                 trueSequential,
                 skip,
                 overrides,
-                fixed);
+                fixed,
+                transform);
     }
 
     /** A recipe that says nothing but the most usual format. */
@@ -210,7 +265,8 @@ public record Recipe(
             false,
             List.of(),
             List.of(),
-            FixedScales.NONE);
+            FixedScales.NONE,
+            UNCHANGED);
 
     public Recipe {
         skip = List.copyOf(skip);

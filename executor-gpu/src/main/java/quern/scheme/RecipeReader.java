@@ -51,7 +51,8 @@ public final class RecipeReader {
             "skip",
             "overrides",
             "activations",
-            "kv-cache");
+            "kv-cache",
+            "transform");
 
     private static final List<String> OVERRIDE_KEYS = List.of("match", "bits", "group-size");
 
@@ -140,7 +141,8 @@ public final class RecipeReader {
                     overrides(),
                     new FixedScales(
                             said("activations", "dynamic", "static", d.fixed().inputs()),
-                            said("kv-cache", "none", "fp8", d.fixed().cache())));
+                            said("kv-cache", "none", "fp8", d.fixed().cache())),
+                    text("transform", d.transform()));
         } catch (QuernException e) {
             String sentence = String.valueOf(e.getMessage());
             throw sentence.contains(origin) ? e : new QuernException("Cannot read " + origin + ": " + sentence, e);

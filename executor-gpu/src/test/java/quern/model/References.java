@@ -21,7 +21,7 @@ import quern.tensor.TensorSpec;
 /** A folder with a tiny model and what its forward pass must give: {@code reference.json}, {@code reference.safetensors}. */
 public record References(String name, Path folder, JsonNode facts, Checkpoint tensors) {
     /** Ours, and those of the folder that {@code quern.architectures} names, where it is there. */
-    static List<References> all() {
+    public static List<References> all() {
         Path more = Path.of(System.getProperty("quern.architectures", "../../shared/data/architectures"));
         return Stream.concat(own().stream(), Files.isDirectory(more) ? in(more).stream() : Stream.of())
                 .toList();
@@ -59,11 +59,11 @@ public record References(String name, Path folder, JsonNode facts, Checkpoint te
         }
     }
 
-    String modelType() {
+    public String modelType() {
         return facts.get("model_type").asText();
     }
 
-    List<String> configs() {
+    public List<String> configs() {
         return texts(facts.get("configs"));
     }
 
@@ -74,7 +74,7 @@ public record References(String name, Path folder, JsonNode facts, Checkpoint te
     }
 
     /** The model with this file for its config.json. */
-    MemoryStore model(String config) throws IOException {
+    public MemoryStore model(String config) throws IOException {
         return Models.copy(folder).put("config.json", Files.readAllBytes(folder.resolve(config)));
     }
 
@@ -82,7 +82,7 @@ public record References(String name, Path folder, JsonNode facts, Checkpoint te
         return facts.get("lengths").size();
     }
 
-    int[] tokens(int sequence) throws IOException {
+    public int[] tokens(int sequence) throws IOException {
         String name = sequence + ".input_ids";
         int[] ids = new int[(int) tensors.spec(name).elements()];
         var bytes = tensors.read(name);

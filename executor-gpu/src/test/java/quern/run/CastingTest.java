@@ -31,6 +31,7 @@ import quern.method.Method;
 import quern.method.Methods;
 import quern.model.Linear;
 import quern.model.Model;
+import quern.plan.Gathering;
 import quern.plan.Panels;
 import quern.plan.Plan;
 import quern.plan.Planner;
@@ -54,8 +55,12 @@ class CastingTest {
     @TempDir
     Path folder;
 
+    /** All but those whose activations have fixed scales, for which tokens go through the model. */
     static Stream<String> formats() {
-        return Formats.all().stream().map(Format::name);
+        return Formats.all().stream()
+                .map(Format::name)
+                .filter(name ->
+                        !Gathering.of(Formats.named(name).settled(recipe(name))).any());
     }
 
     private static Recipe recipe(String format) {

@@ -145,7 +145,8 @@ public final class ToyRun {
                 .sum();
         CalibrationTokens.write(output, plan, ToyModel.tokens(sequences, 32, 1));
         Quantization.Result result = new Quantization(List.of(plan), runner, location -> output, listener).run();
-        Publication publication = new Publication(plan, Model.open(STORES.open(plan.model())), output);
+        Publication publication = new Publication(
+                plan, Planner.transformed(Model.open(STORES.open(plan.model())), plan.recipe()), output);
         publication.publish(result.shards(), Map.of(), List::copyOf);
         return result;
     }

@@ -62,6 +62,7 @@ class RecipeReaderTest {
                     group-size: 64
                 activations: static
                 kv-cache: fp8
+                transform: hadamard
                 """;
         assertThat(RecipeReader.read(yaml, "x"))
                 .isEqualTo(new Recipe(
@@ -79,7 +80,8 @@ class RecipeReaderTest {
                         List.of(
                                 new Recipe.LinearOverride("v_proj", 8, Recipe.UNSAID),
                                 new Recipe.LinearOverride("\\.0\\.", Recipe.UNSAID, 64)),
-                        new FixedScales(true, true)));
+                        new FixedScales(true, true),
+                        "hadamard"));
     }
 
     @Test
