@@ -191,6 +191,43 @@ def with_compressed_tensors(folder, tokens, dtype):
                                       (("missing", missing), ("unexpected", unexpected)) if names]
 
 
+def gguf_of(folder):
+    return next(os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(".gguf"))
+
+
+def with_transformers_gguf(folder, tokens, dtype):
+    """transformers' own reader of GGUF, which unpacks all of it."""
+    import transformers
+
+    model, report = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, gguf_file=os.path.basename(gguf_of(folder)), dtype=getattr(torch, dtype), output_loading_info=True)
+    return logits_of(model, tokens), unclean(report)
+
+
+def with_llama_cpp(folder, tokens, dtype):
+    """llama.cpp's server in this process: after each prefix the logarithms of all probabilities, which are logits but for a number."""
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = gguf_of(folder)
+    params.n_ctx, params.n_parallel, params.warmup, params.verbosity = 256, 1, False, 0
+    params.cpuparams.n_threads = 1
+    server = xllamacpp.Server(params)
+    rows = []
+    for row in tokens:
+        for t in range(len(row)):
+            # Only a token that is text brings its probabilities along, so the next one is forced to be; they are those of before.
+            answer = server.handle_completions({
+                "prompt": row[:t + 1], "n_predict": 1, "n_probs": 1 << 20, "temperature": -1.0, "ignore_eos": True,
+                "logit_bias": [[40, 1000.0]]})
+            after = answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+            logits = np.full(len(after), np.nan, np.float32)
+            for entry in after:
+                logits[entry["id"]] = entry["logprob"]
+            rows.append(logits)
+    return np.stack(rows).reshape(len(tokens), len(tokens[0]), -1), []
+
+
 def with_vllm(folder, tokens, dtype):
     from vllm import LLM, SamplingParams
 
@@ -212,7 +249,8 @@ def with_vllm(folder, tokens, dtype):
 
 LOADERS = {"transformers": with_transformers, "transformers, dequantized": with_transformers_dequantized,
            "gptqmodel": with_gptqmodel, "compressed-tensors": with_compressed_tensors, "hqq": with_hqq, "vllm": with_vllm,
-           "optimum-quanto": with_quanto, "as documented": as_documented}
+           "optimum-quanto": with_quanto, "as documented": as_documented,
+           "transformers, gguf": with_transformers_gguf, "llama.cpp": with_llama_cpp}
 
 
 def config_of(folder):
@@ -261,6 +299,8 @@ def run(case, known):
     try:
         tokens, reference = reference_of(case, known)
         logits, problems = LOADERS[case["loader"]](case["checkpoint"], tokens, case["dtype"])
+        if case["loader"] == "llama.cpp":  # a number added to all logits means nothing, and it does not say which
+            reference, logits = (x - x.mean(-1, keepdims=True) for x in (reference, logits))
         outcome = compared(reference, logits) | {"unclean": problems}
     except Exception as error:
         traceback.print_exc()

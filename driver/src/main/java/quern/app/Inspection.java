@@ -93,6 +93,9 @@ final class Inspection {
         }
         Model model = Model.open(store);
         Map<String, Object> quantization = model.config().quantization();
+        if (quantization == null && store.list("").stream().anyMatch(file -> file.endsWith(".gguf"))) {
+            return values(model, source == null ? null : Model.open(source));
+        }
         if (quantization == null) {
             return List.of("config.json has no quantization_config");
         }
@@ -109,6 +112,26 @@ final class Inspection {
                                 linear,
                                 model.source().stored(),
                                 original));
+                    }
+                }
+            }
+        }
+        return findings;
+    }
+
+    /** Of a file that says itself in which types its weights are. */
+    private static List<String> values(Model written, @Nullable Model original) throws IOException {
+        List<String> findings = new ArrayList<>();
+        for (int layer = 0; layer < written.layers(); layer++) {
+            for (Site site : written.sites(layer)) {
+                for (Linear linear : site.linears()) {
+                    if (written.source().isPacked(linear.weight())) {
+                        long stored = 8 * written.source().storedBytes(linear.weight());
+                        findings.addAll(Verification.values(
+                                (int) (stored / ((long) linear.outputs() * linear.inputs())),
+                                written.weight(linear),
+                                linear.name(),
+                                original == null ? null : original.weight(original.linear(layer, linear.name()))));
                     }
                 }
             }

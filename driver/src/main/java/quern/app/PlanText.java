@@ -126,7 +126,7 @@ final class PlanText {
         line(
                 lines,
                 "time",
-                plan.gathering().any()
+                !plan.casts()
                         ? ("about %s on %d tasks at a time (assumes that each multiplies matrices at %.0f GFLOP/s, as measured here, "
                                         + "and elsewhere reaches the shares of this that a 135M model reaches, and that no disk is waited for)")
                                 .formatted(duration(cost.seconds()), cost.slots(), cost.gflops())

@@ -16,6 +16,7 @@ import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.calibration.TokenWindows;
 import quern.evaluate.Score;
+import quern.format.Container;
 import quern.format.Formats;
 import quern.model.Model;
 import quern.plan.Gathering;
@@ -41,6 +42,7 @@ import quern.spark.EvaluationJob;
 import quern.spark.SparkRunner;
 import quern.store.BlobStore;
 import quern.store.Checkpoint;
+import quern.tensor.TensorSource;
 
 /** One {@code quern quantize} from its plan to its report. */
 final class QuantizeJob {
@@ -282,11 +284,15 @@ final class QuantizeJob {
 
     /** Promise 6: nothing is called done before it has been read again. */
     private void verify(Plan plan, SparkRunner runner, BlobStore output) throws IOException {
-        List<String> findings = new ArrayList<>(Verification.names(plan, Checkpoint.open(output)));
+        List<String> findings = new ArrayList<>(Verification.names(plan, written(plan, output)));
         findings.addAll(Verification.linears(plan, runner, output));
         if (!findings.isEmpty()) {
             throw new IllegalStateException("What was written does not hold: " + String.join("; ", findings));
         }
+    }
+
+    private static TensorSource written(Plan plan, BlobStore output) throws IOException {
+        return plan.container() == Container.GGUF ? Model.open(output).source().stored() : Checkpoint.open(output);
     }
 
     private Report report(

@@ -25,7 +25,7 @@ import quern.transform.Transforms;
 
 /** What to do with the model: a recipe, and plain options that override its values. */
 final class RecipeOptions {
-    private static final List<String> METHODS = List.of("gptq", "rtn", "hqq");
+    private static final List<String> METHODS = List.of("gptq", "rtn", "imatrix", "hqq");
     private static final List<String> FORMATS =
             Formats.all().stream().map(Format::name).toList();
     private static final List<String> TRANSFORMS =

@@ -49,6 +49,9 @@ public final class Summary {
     }
 
     private static String recipe(Recipe recipe) {
+        if (recipe.bits() == Recipe.UNSAID) { // the format has widths of its own
+            return recipe.method() + ", " + recipe.format() + " format";
+        }
         return (recipe.ternary() ? "ternary" : recipe.bits() + "-bit") + " " + recipe.method()
                 + (recipe.groupSize() == -1 ? ", one scale a row" : ", groups of " + recipe.groupSize())
                 + (recipe.symmetric() ? ", symmetric" : ", asymmetric") + ", " + recipe.format() + " format";

@@ -65,9 +65,11 @@ const { recipe, size, evaluation, linears } = report;
 const order = { STATIC: 'static act-order', GROUP: 'group-aware order', FULL: 'full act-order', OFF: 'natural order' };
 byId('model').textContent = report.model;
 byId('recipe').textContent = [
-  recipe.ternary ? 'ternary' : recipe.bits + '-bit ' + recipe.method.toUpperCase(),
-  recipe.groupSize === -1 ? 'one scale a row' : 'groups of ' + recipe.groupSize,
-  recipe.symmetric ? 'symmetric' : 'asymmetric',
+  ...(recipe.bits > 0 ? [
+    recipe.ternary ? 'ternary' : recipe.bits + '-bit ' + recipe.method.toUpperCase(),
+    recipe.groupSize === -1 ? 'one scale a row' : 'groups of ' + recipe.groupSize,
+    recipe.symmetric ? 'symmetric' : 'asymmetric',
+  ] : [recipe.method.toUpperCase()]), // the format has widths of its own
   ...(recipe.method === 'rtn' ? [] : [order[recipe.actOrder]]),
   recipe.format + ' format'].join(' · ');
 if (report.lossy) {

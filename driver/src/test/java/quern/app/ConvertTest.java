@@ -89,6 +89,7 @@ class ConvertTest {
     @CsvSource({
         "gptq-4bit-sym-descact-v1, awq, 'no place for the order of full act-order'",
         "gptq-4bit-sym-v1, bitsandbytes-nf4, 'chooses codes anew'",
+        "gptq-4bit-sym-v1, gguf-q4_0, 'codes would have to be chosen anew (use quern quantize)'",
         "bnb-nf4, gptq, 'no codes that stand for the same values'",
         "source, gptq, 'it is not quantized (quern quantize would do)'",
         "quanto-qint8, gptq, 'Cannot '",

@@ -10,6 +10,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import quern.model.Model;
+import quern.source.Source;
+import quern.store.BlobStore;
 import quern.store.LocalStore;
 import quern.store.SafetensorsWriter;
 import quern.tensor.DType;
@@ -26,7 +28,8 @@ final class DenseCopy {
 
     static void write(Path checkpoint, Path dense) throws IOException {
         Files.createDirectories(dense);
-        TensorSource tensors = Model.open(new LocalStore(checkpoint)).tensors();
+        BlobStore files = Source.files(new LocalStore(checkpoint));
+        TensorSource tensors = Model.open(files).tensors();
         Map<TensorSpec, ByteBuffer> copies = new LinkedHashMap<>();
         for (String name : tensors.names()) {
             TensorSpec spec = tensors.spec(name);
@@ -38,10 +41,17 @@ final class DenseCopy {
                         "model.safetensors",
                         out -> SafetensorsWriter.writeBuffers(
                                 out, List.copyOf(copies.keySet()), Map.of(), copies::get));
-        Map<String, Object> config =
-                JSON.readValue(checkpoint.resolve("config.json").toFile(), OBJECT);
+        Map<String, Object> config = JSON.readValue(json(files), OBJECT);
         config.remove("quantization_config");
         config.put("dtype", "float32");
         JSON.writeValue(dense.resolve("config.json").toFile(), config);
+    }
+
+    /** Of a GGUF file what its metadata say. */
+    private static byte[] json(BlobStore files) throws IOException {
+        ByteBuffer bytes = files.read("config.json", 0, Math.toIntExact(files.length("config.json")));
+        byte[] json = new byte[bytes.remaining()];
+        bytes.get(json);
+        return json;
     }
 }

@@ -100,10 +100,16 @@ class FamilyInteropTest {
 
     /** Round-to-nearest: the way is under test, not the choice of codes. */
     private static void quantize(Path source, Path checkpoint, String format, int group) throws IOException {
+        quantize(
+                source,
+                checkpoint,
+                new Recipe(
+                        "rtn", format, 4, group, true, false, ColumnOrder.OFF, ScaleRule.MAX, 0.01, false, List.of()));
+    }
+
+    static void quantize(Path source, Path checkpoint, Recipe recipe) throws IOException {
         LocalStore output = new LocalStore(checkpoint);
         output.delete(""); // of an earlier build
-        Recipe recipe = new Recipe(
-                "rtn", format, 4, group, true, false, ColumnOrder.OFF, ScaleRule.MAX, 0.01, false, List.of());
         Plan plan;
         try (Device device = Devices.open("java")) {
             plan = Planner.plan(

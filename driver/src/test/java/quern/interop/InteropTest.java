@@ -202,7 +202,8 @@ class InteropTest {
                 "--format compressed-tensors",
                 "--format bitsandbytes-nf4",
                 "--format fp8",
-                "--format hqq")) {
+                "--format hqq",
+                "--format gguf-q4_k_m --method rtn")) {
             Path folder = WORK.resolve("pasted").resolve(fileName(options));
             Path checkpoint = folder.resolve("checkpoint");
             QuantizedDemo.write(application, checkpoint, words(options));

@@ -30,6 +30,9 @@ record LoadCase(String name, Loader loader, Path checkpoint, Reference reference
         TRANSFORMERS_BF16("main", "transformers", "bfloat16", 0.015),
         /** Inputs of linears are quantized too, when the model runs. */
         TRANSFORMERS_ACTIVATIONS("main", "transformers", "bfloat16", 0.1),
+        TRANSFORMERS_GGUF("main", "transformers, gguf", "float32", 0.002),
+        /** Inputs of linears are quantized to 8 bits. */
+        LLAMA_CPP("main", "llama.cpp", "float32", 0.04),
         HQQ("main", "hqq", "float32", 0.002),
         QUANTO("main", "optimum-quanto", "float32", 0.015),
         /** No program, but what the format's documentation says of the tensors: its loaders need a GPU. */

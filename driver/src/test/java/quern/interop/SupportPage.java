@@ -12,6 +12,7 @@ import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.junit.jupiter.params.provider.CsvSource;
+import quern.format.Container;
 import quern.format.Format;
 import quern.format.Formats;
 import quern.format.Reader;
@@ -110,7 +111,7 @@ final class SupportPage {
         List<String> words = load.words();
         return switch (load.kind()) {
             case "packed" -> words.get(0);
-            case "convert" -> words.get(1);
+            case "convert", "gguf" -> words.get(1);
             case "family" -> words.get(2);
             default -> words.contains("--format") ? words.get(words.indexOf("--format") + 1) : "gptq";
         };
@@ -143,6 +144,13 @@ final class SupportPage {
                 .collect(Collectors.joining(", "));
         if (!converted.isEmpty()) {
             parts.add("converted from " + converted);
+        }
+        String models = loads.stream()
+                .filter(l -> l.kind().equals("gguf"))
+                .map(l -> l.words().get(0))
+                .collect(Collectors.joining(", "));
+        if (!models.isEmpty()) {
+            parts.add("of models rounded to nearest: " + models);
         }
         String families = loads.stream()
                 .filter(l -> l.kind().equals("family"))
@@ -186,6 +194,10 @@ final class SupportPage {
 
     private static List<String> bytes(Format format) {
         List<String> said = new ArrayList<>();
+        if (format.container() == Container.GGUF) {
+            said.add("each type by itself, without importance of inputs and with it: the bytes of libggml's quantizers"
+                    + " (`GgufQuantizersTest`)");
+        }
         for (String[] row : rows("quern.format.KnownGoodTest")) {
             if (row[1].equals(format.name())) {
                 said.add(

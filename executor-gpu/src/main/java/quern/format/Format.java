@@ -43,6 +43,16 @@ public interface Format {
                 scaleType(weights));
     }
 
+    /** The scheme of one linear; null where it stays as it is, since no scheme of this format fits it. */
+    default @Nullable Scheme scheme(Recipe recipe, DType weights, LinearPlace linear) {
+        return scheme(recipe, weights);
+    }
+
+    /** What its tensors are put in. */
+    default Container container() {
+        return Container.SAFETENSORS;
+    }
+
     /**
      * Why this scheme or shape cannot be stored, as the reason of a <em>Cannot ...</em> sentence; null if it can. Groups divide
      * the inputs: the planner sees to that.

@@ -3,6 +3,7 @@ package quern.format;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import quern.QuernException;
 import quern.format.autoround.AutoRound;
 import quern.format.awq.AwqFormat;
@@ -13,6 +14,7 @@ import quern.format.compressedtensors.PackedFp4;
 import quern.format.compressedtensors.QuantizedBytes;
 import quern.format.fbgemm.FbgemmFp8;
 import quern.format.fp8.BlockFp8;
+import quern.format.gguf.GgufFormat;
 import quern.format.gptq.GptqFormat;
 import quern.format.hqq.HqqFormat;
 import quern.format.modelopt.ModelOptFp8;
@@ -25,32 +27,37 @@ import quern.tensor.DType;
 
 /** The formats by name. */
 public final class Formats {
-    private static final List<Format> ALL = List.of(
-            GptqFormat.v1(),
-            GptqFormat.v2(),
-            new AwqFormat(),
-            new PackQuantized(),
-            QuantizedBytes.int8(),
-            QuantizedBytes.fp8(),
-            PackedFp4.nvfp4(),
-            PackedFp4.mxfp4(),
-            new BlockFp8(),
-            new FbgemmFp8(),
-            new ModelOptFp8(),
-            new ModelOptNvfp4(),
-            Quark.fp8(),
-            Quark.int8(),
-            new TorchAoIntx(),
-            TorchAoBytes.int8(),
-            TorchAoBytes.fp8(),
-            QuantoBytes.int8(),
-            QuantoBytes.fp8(),
-            new AutoRound(),
-            new HqqFormat(),
-            BlockFormat.nf4(),
-            BlockFormat.nf4Nested(),
-            BlockFormat.fp4(),
-            new Int8Format());
+    private static final List<Format> ALL =
+            Stream.concat(tensors().stream(), GgufFormat.all().stream()).toList();
+
+    private static List<Format> tensors() {
+        return List.of(
+                GptqFormat.v1(),
+                GptqFormat.v2(),
+                new AwqFormat(),
+                new PackQuantized(),
+                QuantizedBytes.int8(),
+                QuantizedBytes.fp8(),
+                PackedFp4.nvfp4(),
+                PackedFp4.mxfp4(),
+                new BlockFp8(),
+                new FbgemmFp8(),
+                new ModelOptFp8(),
+                new ModelOptNvfp4(),
+                Quark.fp8(),
+                Quark.int8(),
+                new TorchAoIntx(),
+                TorchAoBytes.int8(),
+                TorchAoBytes.fp8(),
+                QuantoBytes.int8(),
+                QuantoBytes.fp8(),
+                new AutoRound(),
+                new HqqFormat(),
+                BlockFormat.nf4(),
+                BlockFormat.nf4Nested(),
+                BlockFormat.fp4(),
+                new Int8Format());
+    }
 
     private Formats() {}
 

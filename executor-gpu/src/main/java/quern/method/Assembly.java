@@ -26,7 +26,7 @@ final class Assembly {
         this.outputs = outputs;
         n = columns.natural().length;
         codes = new byte[Math.multiplyExact(outputs, n)];
-        scales = Scales.of(outputs, scheme.groups(n));
+        scales = Scales.of(outputs, scheme, n);
     }
 
     /** Takes rows from {@code row} on. */
@@ -39,9 +39,15 @@ final class Assembly {
         int groups = scales.groups();
         System.arraycopy(panel.scales().scales(), 0, scales.scales(), row * groups, panel.rows() * groups);
         System.arraycopy(panel.scales().zeros(), 0, scales.zeros(), row * groups, panel.rows() * groups);
+        copy(panel.scales().units().scales(), scales.units().scales(), row, panel.rows());
+        copy(panel.scales().units().minima(), scales.units().minima(), row, panel.rows());
         loss += Panel.loss(panel.error(), h, device);
         roundToNearest += Panel.loss(plainError(panel), h, device);
         weightNorm += Panel.loss(panel.weights(), h, device);
+    }
+
+    private void copy(float[] units, float[] into, int row, int rows) {
+        System.arraycopy(units, 0, into, row * (units.length / rows), units.length);
     }
 
     /** The errors of the same rows rounded to nearest on grids by max, in natural groups; in the order of groups. */
@@ -65,7 +71,15 @@ final class Assembly {
 
     QuantizedLinear quantized() {
         return new QuantizedLinear(
-                scheme, outputs, n, codes, scales.scales(), scales.zeros(), columns.groupOfColumn(), divisor);
+                scheme,
+                outputs,
+                n,
+                codes,
+                scales.scales(),
+                scales.zeros(),
+                columns.groupOfColumn(),
+                divisor,
+                scales.units());
     }
 
     Method.Losses losses() {

@@ -22,8 +22,9 @@ record Columns(int[] sweep, int[] natural, int length, boolean live) {
         int inputs = diagonal.length;
         int length = scheme.groupLength(inputs);
         int[] identity = IntStream.range(0, inputs).toArray();
-        // With one group for the whole row there is nothing to wait for.
-        boolean live = length < inputs;
+        // With one group for the whole row there is nothing to wait for, and a unit of scales waits for no group of its
+        // block.
+        boolean live = length < inputs && scheme.blocks() == null;
         return switch (scheme.order()) {
             case OFF -> new Columns(identity, identity, length, live);
             case STATIC -> new Columns(falling(0, inputs, diagonal), identity, length, false);

@@ -58,10 +58,8 @@ record GptqSweep(
     private void sweep(Panel panel) {
         int n = importance.length;
         int rows = panel.rows();
-        for (int g = 0; live == null && g < panel.scales().groups(); g++) {
-            int from = g * columns.length();
-            int length = Math.min(columns.length(), n - from);
-            search.choose(panel.weights().values(), n, from, length, importance, panel.scales(), g);
+        if (live == null) {
+            search.choose(panel, importance);
         }
         byte[] codes = new byte[rows * n];
         Matrix weights = panel.sweepOrder(); // rows x n

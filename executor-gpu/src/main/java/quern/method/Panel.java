@@ -26,7 +26,7 @@ record Panel(Scheme scheme, Columns columns, Matrix weights, byte[] codes, Scale
                 values.values()[r * n + i] = dead[column] ? 0 : weight.at(row + r, column);
             }
         }
-        return new Panel(scheme, columns, values, new byte[rows * n], Scales.of(rows, scheme.groups(n)));
+        return new Panel(scheme, columns, values, new byte[rows * n], Scales.of(rows, scheme, n));
     }
 
     int rows() {

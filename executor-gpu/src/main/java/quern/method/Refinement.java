@@ -3,6 +3,7 @@ package quern.method;
 import java.util.Arrays;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
+import quern.scheme.Blocks;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
 
@@ -33,7 +34,9 @@ final class Refinement {
     void apply(Panel panel) {
         int n = panel.n();
         int length = panel.columns().length();
-        boolean fits = length <= WIDEST;
+        // A zero that stands for a minimum would have to move with the scale.
+        Blocks blocks = scales.scheme().blocks();
+        boolean fits = length <= WIDEST && (blocks == null || !blocks.minima());
         try (DeviceMatrix gradient = device.zeros(panel.rows(), n, DType.F32)) { // (W - Q) H, rows x n
             try (DeviceMatrix error = device.upload(panel.error(), DType.F32)) { // rows x n
                 device.solve().addProduct(error, h.hessian(), 0, n, gradient);
@@ -56,7 +59,8 @@ final class Refinement {
         for (int r = 0; fits && r < panel.rows(); r++) {
             int g = r * panel.scales().groups() + group;
             float now = panel.scales().scales()[g];
-            float candidate = fitted[r] > 0 && Float.isFinite(fitted[r]) ? scales.stored(fitted[r]) : now;
+            float candidate =
+                    Float.isFinite(fitted[r]) ? scales.nearest(fitted[r], panel.scales(), r, group) : Float.NaN;
             // The loss is a parabola about the fitted scale; what is stored may lie further off than what there was.
             if (Math.abs(candidate - fitted[r]) < Math.abs(now - fitted[r])) {
                 panel.scales().scales()[g] = candidate;

@@ -138,20 +138,26 @@ public final class RoundToNearest implements Method {
                 groups);
     }
 
-    static QuantizedLinear quantize(Matrix weight, Scheme scheme, ScaleRule rule, float divisor) {
-        float[] importance = new float[weight.cols()];
-        Arrays.fill(importance, 1);
-        return quantize(weight, scheme, rule, divisor, importance);
+    /** A matrix with scales by max, or as is usual for its {@linkplain quern.scheme.Blocks blocks}. */
+    public static QuantizedLinear quantize(Matrix weight, Scheme scheme) {
+        return quantize(weight, scheme, ScaleRule.MAX, 1);
     }
 
-    /** @param importance of each input */
-    private static QuantizedLinear quantize(
-            Matrix weight, Scheme scheme, ScaleRule rule, float divisor, float[] importance) {
+    static QuantizedLinear quantize(Matrix weight, Scheme scheme, ScaleRule rule, float divisor) {
+        return quantize(weight, scheme, rule, divisor, null);
+    }
+
+    /** @param important what an error of each input weighs; null where all weigh the same */
+    static QuantizedLinear quantize(
+            Matrix weight, Scheme scheme, ScaleRule rule, float divisor, float @Nullable [] important) {
+        if (scheme.blocks() != null) {
+            return BlockSearch.quantize(weight, scheme, important);
+        }
         int inputs = weight.cols();
         int length = scheme.groupLength(inputs);
         Scales scales = rule == ScaleRule.MAX
                 ? new Ranges(scheme, divisor).choose(weight, length)
-                : searched(weight, length, new ScaleSearch(scheme, rule, divisor), scheme.groups(inputs), importance);
+                : searched(weight, length, new ScaleSearch(scheme, rule, divisor), important);
         scales.share(scheme.rowsOfScale());
         return new QuantizedLinear(
                 scheme,
@@ -164,10 +170,15 @@ public final class RoundToNearest implements Method {
                 divisor);
     }
 
-    private static Scales searched(Matrix weight, int length, ScaleSearch search, int groups, float[] importance) {
+    private static Scales searched(Matrix weight, int length, ScaleSearch search, float @Nullable [] important) {
         int inputs = weight.cols();
-        Scales scales = Scales.of(weight.rows(), groups);
-        for (int g = 0; g < groups; g++) {
+        Scales scales = Scales.of(weight.rows(), search.scheme().groups(inputs));
+        float[] importance = important;
+        if (importance == null) {
+            importance = new float[inputs];
+            Arrays.fill(importance, 1);
+        }
+        for (int g = 0; g < scales.groups(); g++) {
             int from = g * length;
             search.choose(weight.values(), inputs, from, Math.min(length, inputs - from), importance, scales, g);
         }

@@ -33,6 +33,7 @@ final class ScaleSearch {
     private final ScaleRule rule;
     private final float divisor;
     private final Ranges ranges;
+    private final @Nullable BlockSearch blocks;
     private final @Nullable StepFunction levels;
     private final float[] factors;
 
@@ -56,6 +57,7 @@ final class ScaleSearch {
         this.rule = rule;
         this.divisor = divisor;
         ranges = new Ranges(scheme, divisor);
+        blocks = scheme.blocks() == null ? null : new BlockSearch(scheme);
         levels = scheme.grid() instanceof LevelGrid grid ? grid.steps() : null;
         factors = scheme.scaleType() == DType.F8_E8M0 && rule != ScaleRule.MAX
                 ? new float[] {1, 2, 0.5f}
@@ -86,6 +88,28 @@ final class ScaleSearch {
         }
         float reached = Math.max(largest, weight.largest());
         return reached == 0 ? 1 : scheme.largestScale() * scheme.grid().reach() / reached;
+    }
+
+    /** The grids of all groups of a panel; importance in the order of groups. */
+    void choose(Panel panel, float[] importance) {
+        int n = panel.n();
+        if (blocks != null) {
+            blocks.choose(panel.weights().values(), n, importance, panel.scales(), new byte[panel.rows() * n]);
+            return;
+        }
+        int length = panel.columns().length();
+        for (int g = 0; g < panel.scales().groups(); g++) {
+            int from = g * length;
+            choose(panel.weights().values(), n, from, Math.min(length, n - from), importance, panel.scales(), g);
+        }
+    }
+
+    /** The scale nearest to {@code value} that a group may have; NaN where none is near. */
+    float nearest(float value, Scales scales, int row, int group) {
+        if (blocks != null) {
+            return blocks.nearestScale(value, scales, row, group);
+        }
+        return value > 0 ? stored(value) : Float.NaN;
     }
 
     private static float[] factors(Scheme scheme, ScaleRule rule) {

@@ -1,6 +1,9 @@
 package quern.method;
 
 import java.util.Arrays;
+import quern.scheme.Blocks;
+import quern.scheme.QuantizedLinear.Units;
+import quern.scheme.Scheme;
 
 /**
  * The grids of some rows: scale and zero of each group.
@@ -8,10 +11,22 @@ import java.util.Arrays;
  * @param groups groups of a row
  * @param scales rows x groups
  * @param zeros rows x groups
+ * @param units rows x blocks, where the scheme has nested ones
  */
-record Scales(int groups, float[] scales, float[] zeros) {
+record Scales(int groups, float[] scales, float[] zeros, Units units) {
     static Scales of(int rows, int groups) {
-        return new Scales(groups, new float[rows * groups], new float[rows * groups]);
+        return new Scales(groups, new float[rows * groups], new float[rows * groups], Units.NONE);
+    }
+
+    /** For rows of {@code inputs}. */
+    static Scales of(int rows, Scheme scheme, int inputs) {
+        int groups = scheme.groups(inputs);
+        Blocks blocks = scheme.blocks();
+        return new Scales(
+                groups,
+                new float[rows * groups],
+                new float[rows * groups],
+                blocks == null || !blocks.nested() ? Units.NONE : Units.of(blocks, rows * blocks.count(groups)));
     }
 
     /** Gives every so many rows the largest of their scales; -1 for all. */
@@ -49,6 +64,10 @@ record Scales(int groups, float[] scales, float[] zeros) {
     }
 
     Scales copy() {
-        return new Scales(groups, scales.clone(), zeros.clone());
+        return new Scales(
+                groups,
+                scales.clone(),
+                zeros.clone(),
+                new Units(units.scales().clone(), units.minima().clone()));
     }
 }

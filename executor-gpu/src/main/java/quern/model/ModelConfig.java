@@ -174,6 +174,26 @@ public record ModelConfig(
                         : null);
     }
 
+    /** The epsilon of norms. */
+    public float normEps() {
+        return norm.eps();
+    }
+
+    /** The base of the rotary frequencies of the first layer. */
+    public double ropeTheta() {
+        return ropes.get(0).theta();
+    }
+
+    /** What scaling divides each of those frequencies by, half of {@link #rotaryDim}. */
+    public float[] ropeDivisors() {
+        double[] scaled = ropes.get(0).inverseFrequencies();
+        float[] divisors = new float[scaled.length];
+        for (int i = 0; i < divisors.length; i++) {
+            divisors[i] = (float) (Math.pow(ropeTheta(), -2.0 * i / rotaryDim) / scaled[i]);
+        }
+        return divisors;
+    }
+
     /** Of a family whose programs have experts. */
     Routing experts() {
         return Objects.requireNonNull(routing);

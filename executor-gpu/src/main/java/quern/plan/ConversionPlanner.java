@@ -7,6 +7,7 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import quern.QuernException;
+import quern.format.Container;
 import quern.format.Conversion;
 import quern.format.Formats;
 import quern.model.Linear;
@@ -46,6 +47,11 @@ public final class ConversionPlanner {
             throws IOException {
         PackedLinears packed = PackedLinears.of(model.source(), model.config().quantization());
         Conversion conversion = new Conversion(packed.format(), Formats.named(format));
+        if (conversion.to().container() != Container.SAFETENSORS) {
+            throw new QuernException(
+                    "Cannot convert %s to %s: the scales of its blocks are multiples of a unit, and codes would have to be chosen anew (use quern quantize)"
+                            .formatted(source, format));
+        }
         if (conversion.to().settled(Recipe.OPEN).fixed().inputs()) {
             throw new QuernException(
                     "Cannot convert %s to %s: that format has a scale for the inputs of each linear, which takes calibration text (use quern quantize)"
@@ -79,7 +85,7 @@ public final class ConversionPlanner {
         Recipe recipe = recipe(sites.get(0).linears().get(0).scheme());
         List<Plan.Stage> stages = List.of(new Plan.Stage(0, model.layers()));
         Planner.Request request = new Planner.Request(source, output, recipe, 1, maxShardBytes, null, machine);
-        List<Plan.Shard> shards = ShardLayout.of(model.tensors(), conversion.to(), sites, maxShardBytes);
+        List<Plan.Shard> shards = ShardLayout.of(model, conversion.to(), sites, maxShardBytes);
         Plan plan = new Plan(
                 PlanId.of(model, request, stages, sites, Plan.Calibration.NONE),
                 source,

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.ToLongFunction;
 import java.util.stream.IntStream;
+import quern.format.Container;
 import quern.format.Format;
 import quern.method.Method;
 import quern.model.Model;
@@ -61,7 +62,7 @@ final class Cost {
                 * request.machine().computeType().bytes();
         int slots = request.machine().slots();
         double gflops = request.machine().gflops();
-        if (calibration.parts().isEmpty()) {
+        if (calibration.parts().isEmpty() && format.container() == Container.SAFETENSORS) {
             CastCost cast = new CastCost(sites, method, format);
             return new Plan.Cost(slots, gflops, cast.seconds(slots), cast.memory(), source, result);
         }
@@ -70,7 +71,7 @@ final class Cost {
                 gflops,
                 seconds(),
                 memory(),
-                source * (calibration.parts().size() * forwards() + 1),
+                source * (calibration.tokens() == 0 ? 1 : calibration.parts().size() * forwards() + 1),
                 2 * result + 2 * activations);
     }
 
@@ -155,11 +156,13 @@ final class Cost {
                 .mapToLong(p -> (long) p.count() * calibration.length())
                 .max()
                 .orElse(0);
-        long batchTokens = (long) calibration.batch() * calibration.length();
-        terms.add(new Plan.Term("weights of a layer", layerWeights));
-        terms.add(new Plan.Term("hidden states of a part", partTokens * model.hiddenSize() * DType.F32.bytes()));
-        terms.add(new Plan.Term("activations of a batch", batchTokens * 4 * (3 * widest + 2 * tallest)));
-        terms.add(new Plan.Term("Hessians of a layer", 2 * grams));
+        if (partTokens > 0) {
+            long batchTokens = (long) calibration.batch() * calibration.length();
+            terms.add(new Plan.Term("weights of a layer", layerWeights));
+            terms.add(new Plan.Term("hidden states of a part", partTokens * model.hiddenSize() * DType.F32.bytes()));
+            terms.add(new Plan.Term("activations of a batch", batchTokens * 4 * (3 * widest + 2 * tallest)));
+            terms.add(new Plan.Term("Hessians of a layer", 2 * grams));
+        }
         terms.add(new Plan.Term("solve of a site", 3 * 4 * widest * widest + 3 * largestWeight));
         return terms;
     }

@@ -8,6 +8,8 @@ import java.util.TreeMap;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
+import quern.format.Container;
+import quern.format.Formats;
 import quern.model.Site;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;
@@ -132,6 +134,16 @@ public record Plan(
     /** Of one site. */
     public Gathering gathering(SitePlan site) {
         return site.isCache() ? new Gathering(false, true) : gathering();
+    }
+
+    /** What the output's tensors are put in. */
+    public Container container() {
+        return Formats.named(recipe.format()).container();
+    }
+
+    /** Whether it goes from file to file: nothing has to be gathered, and a file's tensors are those that the format packs. */
+    public boolean casts() {
+        return !gathering.any() && container() == Container.SAFETENSORS;
     }
 
     public int layers() {

@@ -12,16 +12,21 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
+import quern.export.GgufExport;
 import quern.format.FixedScale;
 import quern.format.Format;
 import quern.format.Formats;
+import quern.format.LinearPlace;
+import quern.format.gguf.GgufFormat;
 import quern.method.Methods;
 import quern.model.Absorber;
 import quern.model.Linear;
 import quern.model.Model;
+import quern.model.ModelConfig;
 import quern.model.Site;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;
+import quern.scheme.Schemes;
 import quern.tensor.DType;
 import quern.transform.Transform;
 import quern.transform.Transforms;
@@ -137,7 +142,7 @@ public final class Planner {
     }
 
     private List<Plan.Shard> shards(List<Plan.SitePlan> sites) {
-        return ShardLayout.of(model.tensors(), format, sites, inputScale(), cacheScales(), request.maxShardBytes());
+        return ShardLayout.of(model, format, sites, inputScale(), cacheScales(), request.maxShardBytes());
     }
 
     /** How the scale of a linear's inputs is stored; null where calibration does not fix it. */
@@ -185,9 +190,12 @@ public final class Planner {
     private Plan plan() throws IOException {
         Set<Plan.Kept> kept = new LinkedHashSet<>();
         List<Plan.SitePlan> sites = checkedSites(kept);
-        List<Plan.Stage> stages = stages();
+        List<Plan.Stage> stages = stages(sites);
         Plan.Calibration calibration = calibration(sites, stages.size());
         List<Plan.Shard> shards = shards(sites);
+        if (format instanceof GgufFormat gguf) {
+            GgufExport.of(model, gguf).metadata(); // refuses what cannot be said there before anything is done
+        }
         Cost cost = new Cost(
                 model, request, sites, calibration, stages.size(), shards, Methods.named(recipe.method()), format);
         Plan.Cost figures = cost.figures();
@@ -246,8 +254,12 @@ public final class Planner {
                                                 + "replace nn.Linear only (use format gptq)")
                                         .formatted(linear.name(), format.name()));
                     } else {
-                        linears.add(new Plan.LinearPlan(
-                                linear.name(), linear.outputs(), linear.inputs(), scheme(linear.name())));
+                        Scheme scheme = scheme(linear, layer);
+                        if (scheme == null) {
+                            kept.add(new Plan.Kept(linear.name(), "no type of the format fits its inputs"));
+                        } else {
+                            linears.add(new Plan.LinearPlan(linear.name(), linear.outputs(), linear.inputs(), scheme));
+                        }
                     }
                 }
                 Site site = all.get(i);
@@ -322,8 +334,19 @@ public final class Planner {
     }
 
     /** The scheme of a linear; what the recipe says of it in particular is settled by the format like the rest. */
-    private Scheme scheme(String linear) {
-        return format.scheme(format.settled(request.recipe().of(linear)), model.weightType());
+    private @Nullable Scheme scheme(Linear linear, int layer) {
+        ModelConfig config = model.config();
+        LinearPlace place = new LinearPlace(
+                config.modelType(),
+                linear.name(),
+                linear.outputs(),
+                linear.inputs(),
+                layer,
+                model.layers(),
+                config.heads() / config.kvHeads(),
+                model.experts(layer),
+                Methods.named(recipe.method()).needsHessian(recipe));
+        return format.scheme(format.settled(request.recipe().of(linear.name())), model.weightType(), place);
     }
 
     private void checkShapes(List<Plan.SitePlan> sites) {
@@ -363,12 +386,21 @@ public final class Planner {
         return or + "-1 for whole rows";
     }
 
-    private List<Plan.Stage> stages() {
+    /** The width of most linears. */
+    private static int bits(List<Plan.SitePlan> sites) {
+        return Schemes.of(sites.stream()
+                        .flatMap(s -> s.linears().stream())
+                        .collect(Collectors.toMap(Plan.LinearPlan::name, Plan.LinearPlan::scheme)))
+                .usual()
+                .bits();
+    }
+
+    private List<Plan.Stage> stages(List<Plan.SitePlan> sites) {
         int layers = model.layers();
         Gathering gathering = Gathering.of(recipe);
         int count = gathering.any() ? request.stages() : 1;
         if (count == 0) {
-            count = recipe.bits() >= 4 || !gathering.hessians() ? layers : 1;
+            count = bits(sites) >= 4 || !gathering.hessians() ? layers : 1;
         }
         if (recipe.trueSequential() && count == layers && layers > 1) {
             if (request.stages() != 0) {

@@ -1,12 +1,18 @@
 package quern.plan;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
+import quern.export.GgufExport;
 import quern.format.FixedScale;
 import quern.format.Format;
+import quern.format.gguf.GgufFormat;
+import quern.model.Model;
+import quern.scheme.Scheme;
 import quern.tensor.TensorSource;
 import quern.tensor.TensorSpec;
 
@@ -15,8 +21,8 @@ final class ShardLayout {
     private ShardLayout() {}
 
     /** Without scales of activations. */
-    static List<Plan.Shard> of(TensorSource source, Format format, List<Plan.SitePlan> sites, long maxBytes) {
-        return of(source, format, sites, null, List.of(), maxBytes);
+    static List<Plan.Shard> of(Model model, Format format, List<Plan.SitePlan> sites, long maxBytes) {
+        return of(model, format, sites, null, List.of(), maxBytes);
     }
 
     /**
@@ -25,6 +31,40 @@ final class ShardLayout {
      * @param maxBytes a file is closed before it would grow beyond this
      */
     static List<Plan.Shard> of(
+            Model model,
+            Format format,
+            List<Plan.SitePlan> sites,
+            @Nullable FixedScale inputs,
+            List<FixedScale> cache,
+            long maxBytes) {
+        return format instanceof GgufFormat gguf
+                ? List.of(gguf(model, gguf, sites))
+                : files(model.tensors(), format, sites, inputs, cache, maxBytes);
+    }
+
+    /** One file, which llama.cpp reads whatever its size. */
+    private static Plan.Shard gguf(Model model, GgufFormat format, List<Plan.SitePlan> sites) {
+        Map<String, Scheme> schemes = new HashMap<>();
+        sites.forEach(s -> s.linears().forEach(l -> schemes.put(l.name(), l.scheme())));
+        GgufExport export;
+        try {
+            export = GgufExport.of(model, format);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        return new Plan.Shard(
+                format.file(),
+                export.tensors(names(model.tensors()), schemes).stream()
+                        .map(t -> new Plan.ShardTensor(t.spec(), t.linear()))
+                        .toList());
+    }
+
+    /** The model's tensors in the order of the layers. */
+    private static List<String> names(TensorSource source) {
+        return source.names().stream().sorted(NaturalOrder.OF_NAMES).toList();
+    }
+
+    private static List<Plan.Shard> files(
             TensorSource source,
             Format format,
             List<Plan.SitePlan> sites,
@@ -40,7 +80,7 @@ final class ShardLayout {
         List<List<Plan.ShardTensor>> files = new ArrayList<>();
         List<Plan.ShardTensor> open = new ArrayList<>();
         long bytes = 0;
-        for (String name : source.names().stream().sorted(NaturalOrder.OF_NAMES).toList()) {
+        for (String name : names(source)) {
             Plan.LinearPlan linear = linears.get(name);
             List<Plan.ShardTensor> tensors = new ArrayList<>();
             for (String attention :

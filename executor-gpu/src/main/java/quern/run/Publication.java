@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import quern.format.Container;
 import quern.format.Format;
 import quern.format.Formats;
 import quern.model.Model;
@@ -65,8 +66,8 @@ public final class Publication {
     }
 
     /**
-     * Makes a checkpoint of the shards. If the proof fails, or the marker cannot be written, {@code config.json} goes again:
-     * what is left is no model to any loader.
+     * Makes a checkpoint of the shards. If the proof fails, or the marker cannot be written, {@code config.json} goes again, or the one
+     * file that is the model: what is left is no model to any loader.
      *
      * @param facts for the marker
      */
@@ -81,12 +82,18 @@ public final class Publication {
             return found;
         } finally {
             if (!complete) {
-                output.delete("config.json");
+                output.delete(
+                        plan.container() == Container.GGUF
+                                ? plan.shards().get(0).file()
+                                : "config.json");
             }
         }
     }
 
     private List<String> files() throws IOException {
+        if (plan.container() == Container.GGUF) {
+            return licences();
+        }
         List<String> written = new ArrayList<>();
         if (plan.shards().size() > 1) {
             Map<String, String> fileOfTensor = new TreeMap<>();
@@ -125,6 +132,18 @@ public final class Publication {
         config.set("quantization_config", JSON.valueToTree(quantization));
         json("config.json", config);
         written.add("config.json");
+        return written;
+    }
+
+    /** All that belongs beside a file that holds config and tokenizer. */
+    private List<String> licences() throws IOException {
+        List<String> written = new ArrayList<>();
+        for (String file : model.store().list("")) {
+            if (isAuxiliary(file) && file.matches("(?i)(licen[cs]e|notice|use_policy)(\\..*)?")) {
+                output.copy(model.store(), file, file);
+                written.add(file);
+            }
+        }
         return written;
     }
 

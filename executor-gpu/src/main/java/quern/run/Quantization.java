@@ -11,6 +11,7 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
+import quern.method.Statistics;
 import quern.plan.Plan;
 import quern.store.BlobStore;
 
@@ -60,9 +61,21 @@ public final class Quantization {
         return write(solved.get(0), sites(solved.get(0)));
     }
 
-    /** Quantizes all sites of all plans that calibrate; the others go from file to file when their shards are written. */
+    /** Quantizes all sites of all plans; those that go from file to file do so when their shards are written. */
     public void solve() throws IOException {
         fit();
+        for (Plan each : solved) {
+            if (!each.gathering().any() && !each.casts()) {
+                listener.stage("layers", 0, plan.layers());
+                runner.each(
+                        each,
+                        "quantize",
+                        unfinished(each, 0, plan.layers()),
+                        (bench, site, w) -> Tasks.solve(bench, site, Statistics.NONE, w),
+                        watch,
+                        this::done);
+            }
+        }
         if (plan.gathering().any()) {
             if (plan.layerParallel() || solved.size() > 1) {
                 layerParallel();
@@ -85,7 +98,7 @@ public final class Quantization {
      * @param sites where the pieces of all its linears are
      */
     public Result write(Plan one, List<SiteManifest> sites) throws IOException {
-        if (!one.gathering().any()) {
+        if (one.casts()) {
             return new Casting(one, runner, stores.open(one.output()), listener).run(watch);
         }
         listener.writing(one.shards().size());

@@ -15,11 +15,13 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.stream.Stream;
 import quern.format.FixedScale;
+import quern.format.gguf.GgufFormat;
 import quern.method.Method;
 import quern.method.Shrinkage;
 import quern.method.Statistics;
 import quern.plan.Plan;
 import quern.scheme.QuantizedLinear;
+import quern.store.BlobStore;
 import quern.store.Checkpoint;
 import quern.store.SafetensorsWriter;
 import quern.tensor.Matrix;
@@ -219,28 +221,41 @@ public final class Tasks {
     /** Streams a final shard from the pieces and the tensors that stay as they are. */
     public static ShardManifest shard(
             Workbench bench, Plan.Shard shard, Map<String, String> pieceOfLinear, Stopwatch watch) throws IOException {
-        List<TensorSpec> specs =
-                shard.tensors().stream().map(Plan.ShardTensor::spec).toList();
-        Map<String, TensorSource> opened = new HashMap<>();
-        Map<String, String> linearOfTensor = new HashMap<>();
-        shard.tensors().forEach(t -> linearOfTensor.put(t.spec().name(), t.linear()));
+        Pieces pieces = new Pieces(bench, pieceOfLinear);
         String sha = watch.time(
                 Phase.WRITE,
-                () -> write(bench, shard.file(), specs, bench.metadata(), (spec, out) -> {
-                    String linear = linearOfTensor.getOrDefault(spec.name(), "");
-                    if (linear.isEmpty()) {
-                        copy(bench.model().tensors(), spec, out);
-                    } else {
-                        String piece = Objects.requireNonNull(pieceOfLinear.get(linear), linear);
-                        TensorSource source = opened.get(piece);
-                        if (source == null) {
-                            source = Checkpoint.file(bench.output(), piece);
-                            opened.put(piece, source);
-                        }
-                        copy(source, spec, out);
-                    }
-                }));
+                () -> bench.format() instanceof GgufFormat gguf
+                        ? digested(bench, shard.file(), out -> GgufShard.write(bench, gguf, shard, pieces::of, out))
+                        : shard(bench, shard, pieces));
         return new ShardManifest(shard.file(), bench.output().length(shard.file()), sha);
+    }
+
+    private static String shard(Workbench bench, Plan.Shard shard, Pieces pieces) throws IOException {
+        Map<String, String> linearOfTensor = new HashMap<>();
+        shard.tensors().forEach(t -> linearOfTensor.put(t.spec().name(), t.linear()));
+        List<TensorSpec> specs =
+                shard.tensors().stream().map(Plan.ShardTensor::spec).toList();
+        return write(bench, shard.file(), specs, bench.metadata(), (spec, out) -> {
+            String linear = linearOfTensor.getOrDefault(spec.name(), "");
+            copy(linear.isEmpty() ? bench.model().tensors() : pieces.of(linear), spec, out);
+        });
+    }
+
+    /** The pieces of a run, each opened once. */
+    private record Pieces(Workbench bench, Map<String, String> pieceOfLinear, Map<String, TensorSource> opened) {
+        Pieces(Workbench bench, Map<String, String> pieceOfLinear) {
+            this(bench, pieceOfLinear, new HashMap<>());
+        }
+
+        TensorSource of(String linear) throws IOException {
+            String piece = Objects.requireNonNull(pieceOfLinear.get(linear), linear);
+            TensorSource source = opened.get(piece);
+            if (source == null) {
+                source = Checkpoint.file(bench.output(), piece);
+                opened.put(piece, source);
+            }
+            return source;
+        }
     }
 
     /** Copies a tensor in slices, so that memory does not grow with it. */
@@ -258,10 +273,14 @@ public final class Tasks {
             Map<String, String> metadata,
             SafetensorsWriter.TensorBytes bytes)
             throws IOException {
+        return digested(bench, file, out -> SafetensorsWriter.write(out, specs, metadata, bytes));
+    }
+
+    private static String digested(Workbench bench, String file, BlobStore.Body body) throws IOException {
         MessageDigest digest = sha256();
         bench.output().write(file, out -> {
             digest.reset();
-            SafetensorsWriter.write(new DigestOutputStream(out, digest), specs, metadata, bytes);
+            body.writeTo(new DigestOutputStream(out, digest));
         });
         return HexFormat.of().formatHex(digest.digest());
     }

@@ -13,6 +13,7 @@ import java.util.Optional;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
+import quern.format.Container;
 import quern.format.Format;
 import quern.model.Linear;
 import quern.model.Model;
@@ -20,7 +21,6 @@ import quern.plan.Plan;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Scheme;
 import quern.store.BlobStore;
-import quern.store.Checkpoint;
 import quern.tensor.Matrix;
 import quern.tensor.TensorSource;
 import quern.tensor.TensorSpec;
@@ -33,7 +33,7 @@ public final class Verification {
     private Verification() {}
 
     /** Names, types and shapes of all tensors against what the plan says that loaders expect. */
-    public static List<String> names(Plan plan, Checkpoint written) {
+    public static List<String> names(Plan plan, TensorSource written) {
         List<String> findings = new ArrayList<>();
         Set<String> expected = new HashSet<>();
         for (Plan.Shard shard : plan.shards()) {
@@ -55,7 +55,7 @@ public final class Verification {
 
     /** Looks at all linears of a finished run. */
     public static List<String> linears(Plan plan, PlanRunner runner, BlobStore output) throws IOException {
-        if (!plan.gathering().any()) {
+        if (plan.casts()) {
             return Casting.verify(plan, runner, output);
         }
         List<String> findings = new ArrayList<>();
@@ -73,6 +73,15 @@ public final class Verification {
     public static ArrayList<String> site(Workbench bench, Plan.SitePlan site) throws IOException {
         ArrayList<String> findings = new ArrayList<>();
         for (Plan.LinearPlan linear : site.linears()) {
+            if (bench.plan().container() == Container.GGUF) {
+                Model written = bench.writtenModel();
+                findings.addAll(values(
+                        linear.scheme().bits(),
+                        written.weight(written.linear(site.layer(), linear.name())),
+                        linear.name(),
+                        bench.model().weight(bench.model().linear(site.layer(), linear.name()))));
+                continue;
+            }
             findings.addAll(linear(
                     bench.format(),
                     linear.scheme(),
@@ -102,16 +111,30 @@ public final class Verification {
     /** Whether the codes stand for this weight, within what the scheme can do. */
     private static List<String> compare(String name, QuantizedLinear quantized, Matrix weight) {
         List<String> findings = new ArrayList<>(grid(name, quantized));
-        float[] values = quantized.dequantize().values();
+        findings.addAll(
+                values(quantized.scheme().bits(), bound(quantized.scheme()), quantized.dequantize(), name, weight));
+        return findings;
+    }
+
+    /**
+     * Whether a weight of groups stands for another, within what so many bits can do.
+     *
+     * @param source null to look only whether all are numbers
+     */
+    public static List<String> values(int bits, Matrix written, String name, @Nullable Matrix source) {
+        return values(bits, bound(bits), written, name, source == null ? written : source);
+    }
+
+    private static List<String> values(int bits, double bound, Matrix written, String name, Matrix source) {
+        float[] values = written.values();
         double error = 0;
         double norm = 0;
         for (int i = 0; i < values.length; i++) {
-            double e = values[i] - weight.values()[i];
+            double e = values[i] - source.values()[i];
             error += e * e;
-            norm += (double) weight.values()[i] * weight.values()[i];
+            norm += (double) source.values()[i] * source.values()[i];
         }
-        distance(name, error, norm, quantized.scheme()).ifPresent(findings::add);
-        return findings;
+        return distance(name, error, norm, bits, bound).map(List::of).orElse(List.of());
     }
 
     /**
@@ -121,11 +144,15 @@ public final class Verification {
      * @param norm the sum of squared weights
      */
     static Optional<String> distance(String name, double error, double norm, Scheme scheme) {
+        return distance(name, error, norm, scheme.bits(), bound(scheme));
+    }
+
+    private static Optional<String> distance(String name, double error, double norm, int bits, double bound) {
         double relative = norm == 0 ? Math.sqrt(error) : Math.sqrt(error / norm);
-        return relative <= bound(scheme)
+        return relative <= bound
                 ? Optional.empty()
                 : Optional.of("%s differs from its source by %.3f of its norm; at %d bits at most %.2f is in order"
-                        .formatted(name, relative, scheme.bits(), bound(scheme)));
+                        .formatted(name, relative, bits, bound));
     }
 
     /** Whether scales are numbers that mean something. */
@@ -144,13 +171,18 @@ public final class Verification {
      * much larger than the others. A swapped nibble costs more than 1.
      */
     private static double bound(Scheme scheme) {
-        double groups = switch (scheme.bits()) {
+        return scheme.groupSize() == -1 ? 1.5 * bound(scheme.bits()) : bound(scheme.bits());
+    }
+
+    private static double bound(int bits) {
+        return switch (bits) {
             case 8 -> 0.05;
+            case 6 -> 0.1;
+            case 5 -> 0.2;
             case 4 -> 0.4;
             case 3 -> 0.8;
             default -> 1.5;
         };
-        return scheme.groupSize() == -1 ? 1.5 * groups : groups;
     }
 
     /** Checks the checksums of a finished checkpoint's shards against its marker. */

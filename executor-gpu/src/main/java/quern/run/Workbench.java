@@ -37,6 +37,7 @@ public final class Workbench {
     private final Map<Long, Plan.SitePlan> sites; // pools included
     private @Nullable Entry entry;
     private @Nullable Checkpoint written;
+    private @Nullable Model writtenModel;
 
     private Workbench(Plan plan, StoreOpener stores) throws IOException {
         this.plan = plan;
@@ -102,6 +103,14 @@ public final class Workbench {
             written = Checkpoint.open(output);
         }
         return written;
+    }
+
+    /** The same as a model of its own, for containers whose tensors are not those of the format. */
+    synchronized Model writtenModel() throws IOException {
+        if (writtenModel == null) {
+            writtenModel = Model.open(output);
+        }
+        return writtenModel;
     }
 
     public Device device() {

@@ -5,7 +5,7 @@ import quern.QuernException;
 /**
  * Whole numbers: the value of a code is the code.
  *
- * @param bits 2, 3, 4 or 8
+ * @param bits 2 to 6, or 8
  * @param symmetric the zero point is 2^(bits-1) everywhere
  * @param ternary only the codes zero-1, zero, zero+1 are used (2 bits, symmetric)
  */
@@ -19,14 +19,21 @@ public record IntegerGrid(int bits, boolean symmetric, boolean ternary) implemen
     }
 
     public IntegerGrid {
-        check(bits, symmetric, ternary);
+        if (bits < 2 || bits > 8 || bits == 7) {
+            throw new IllegalArgumentException("No codes have " + bits + " bits");
+        }
+        checkTernary(bits, symmetric, ternary);
     }
 
-    /** Also for a recipe. */
+    /** What a recipe may ask for; 5 and 6 bits belong to formats that have no others. */
     static void check(int bits, boolean symmetric, boolean ternary) {
         if (bits != 2 && bits != 3 && bits != 4 && bits != 8) {
             throw new QuernException("Cannot quantize to " + bits + " bits: the codes have 2, 3, 4 or 8 bits");
         }
+        checkTernary(bits, symmetric, ternary);
+    }
+
+    private static void checkTernary(int bits, boolean symmetric, boolean ternary) {
         if (ternary && (bits != 2 || !symmetric)) {
             throw new QuernException("Cannot use ternary codes here: they need 2 bits and a symmetric grid");
         }

@@ -36,11 +36,15 @@ public enum LevelGrid implements Grid {
     /** Whole numbers from -127 to 127 in parts of 127; halfway to the even one. */
     INT8(8, Ties.EVEN, true, int8()),
 
+    /** The 16 values of ggml's IQ4 types: denser around zero, and without one; halfway to the upper. */
+    IQ4(4, Ties.UP, true, iq4()),
+
     /** E4M3 of the OCP 8-bit floating point specification 1.0, without its NaN; halfway to the even mantissa. */
     E4M3(8, Ties.EVEN, false, e4m3());
 
     private enum Ties {
         DOWN,
+        UP,
         INWARD,
         EVEN
     }
@@ -55,13 +59,15 @@ public enum LevelGrid implements Grid {
         this.bits = bits;
         this.byReciprocal = byReciprocal;
         float[] thresholds = new float[levels.length - 1];
-        int zero = Arrays.binarySearch(levels, 0);
+        int found = Arrays.binarySearch(levels, 0);
+        int zero = found < 0 ? -1 - found : found; // or where it would be
         int negative = zero - (levels[zero - 1] == 0 ? 1 : 0); // the place of a zero with a sign, if there is one
         for (int i = 0; i < thresholds.length; i++) {
             float half = (levels[i] + levels[i + 1]) / 2;
             int magnitude = i + 1 >= zero ? i + 1 - zero : negative - (i + 1); // of the upper neighbour
             boolean up = switch (ties) {
                 case DOWN -> false;
+                case UP -> true;
                 case INWARD -> i < zero;
                 case EVEN -> magnitude % 2 == 0; // counted from zero, whose mantissa is even
             };
@@ -153,6 +159,10 @@ public enum LevelGrid implements Grid {
             0.7229568362236023f,
             1
         };
+    }
+
+    private static float[] iq4() {
+        return new float[] {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
     }
 
     private static float[] int8() {

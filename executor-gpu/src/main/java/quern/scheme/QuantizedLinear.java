@@ -11,10 +11,12 @@ import quern.tensor.Matrix;
  * @param outputs rows of the weight
  * @param inputs columns of the weight
  * @param codes outputs x inputs, row-major, each an unsigned number of {@code scheme.bits()} bits
- * @param scales outputs x groups, positive; their products with the divisor are exact in {@code scheme.scaleType()}
+ * @param scales outputs x groups, positive but in {@link Blocks}; their products with the divisor are exact in
+ *     {@code scheme.scaleType()}
  * @param zeros outputs x groups
  * @param groupOfColumn the group of each input
  * @param divisor what stored scales are divided by: 1 but for types whose range is too small without
+ * @param units what scales and minima are multiples of, where the scheme has nested blocks
  */
 public record QuantizedLinear(
         Scheme scheme,
@@ -24,7 +26,23 @@ public record QuantizedLinear(
         float[] scales,
         float[] zeros,
         int[] groupOfColumn,
-        float divisor) {
+        float divisor,
+        Units units) {
+    /**
+     * Exact in {@code scheme.scaleType()}.
+     *
+     * @param scales outputs x blocks
+     * @param minima outputs x blocks; empty where there are none
+     */
+    public record Units(float[] scales, float[] minima) {
+        public static final Units NONE = new Units(new float[0], new float[0]);
+
+        /** For so many blocks. */
+        public static Units of(Blocks blocks, int count) {
+            return new Units(new float[count], new float[blocks.minima() ? count : 0]);
+        }
+    }
+
     public QuantizedLinear {
         int groups = scheme.groups(inputs);
         if (codes.length != outputs * inputs
@@ -34,6 +52,19 @@ public record QuantizedLinear(
             throw new IllegalArgumentException(
                     "The parts of a quantized linear do not fit " + outputs + " x " + inputs);
         }
+    }
+
+    /** Without blocks. */
+    public QuantizedLinear(
+            Scheme scheme,
+            int outputs,
+            int inputs,
+            byte[] codes,
+            float[] scales,
+            float[] zeros,
+            int[] groupOfColumn,
+            float divisor) {
+        this(scheme, outputs, inputs, codes, scales, zeros, groupOfColumn, divisor, Units.NONE);
     }
 
     /** With scales that are stored as they are. */

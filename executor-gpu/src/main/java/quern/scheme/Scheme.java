@@ -1,6 +1,7 @@
 package quern.scheme;
 
 import java.io.Serializable;
+import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.tensor.DType;
 
@@ -12,11 +13,22 @@ import quern.tensor.DType;
  * @param rowsOfScale rows that share a scale: 1, a number, or -1 for all
  * @param order the order of columns
  * @param scaleType the type that scales are stored in: a method chooses scales that this type represents exactly
+ * @param blocks how groups are joined to blocks whose scales are multiples of one that is stored; null where each is stored
  */
-public record Scheme(Grid grid, int groupSize, int rowsOfScale, ColumnOrder order, DType scaleType)
-        implements Serializable {
+public record Scheme(
+        Grid grid,
+        int groupSize,
+        int rowsOfScale,
+        ColumnOrder order,
+        DType scaleType,
+        @Nullable Blocks blocks) implements Serializable {
     public Scheme {
         checkGroups(groupSize);
+    }
+
+    /** With scales that are stored one by one. */
+    public Scheme(Grid grid, int groupSize, int rowsOfScale, ColumnOrder order, DType scaleType) {
+        this(grid, groupSize, rowsOfScale, order, scaleType, null);
     }
 
     /** Of integers. */
@@ -34,7 +46,12 @@ public record Scheme(Grid grid, int groupSize, int rowsOfScale, ColumnOrder orde
 
     /** The same with scales of another type. */
     public Scheme with(DType scaleType) {
-        return new Scheme(grid, groupSize, rowsOfScale, order, scaleType);
+        return new Scheme(grid, groupSize, rowsOfScale, order, scaleType, blocks);
+    }
+
+    /** The same with its columns in another order. */
+    public Scheme with(ColumnOrder order) {
+        return new Scheme(grid, groupSize, rowsOfScale, order, scaleType, blocks);
     }
 
     /** Whether the scales of a weight have a divisor, since their type's range is too small without. */

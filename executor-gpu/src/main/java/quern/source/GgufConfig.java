@@ -7,6 +7,8 @@ import java.nio.ByteBuffer;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
+import quern.format.gguf.GgufFamily;
+import quern.format.gguf.GgufType;
 import quern.store.BlobStore;
 import quern.store.Gguf;
 import quern.tensor.DType;
@@ -35,7 +37,7 @@ final class GgufConfig {
 
     private ObjectNode config() throws IOException {
         ObjectNode config = JsonNodeFactory.instance.objectNode();
-        config.putArray("architectures").add(model.family().architectures());
+        config.putArray("architectures").add(model.family().classes());
         config.put("model_type", model.family().modelType());
         config.put("hidden_size", model.needed("embedding_length"));
         config.put("intermediate_size", model.needed("feed_forward_length"));

@@ -11,6 +11,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
+import quern.format.gguf.GgufFamily;
 import quern.store.BlobStore;
 import quern.store.Gguf;
 
@@ -70,12 +71,11 @@ record GgufModel(
 
     private static GgufFamily family(Gguf file) {
         Object architecture = file.metadata().get("general.architecture");
-        GgufFamily family = GgufFamily.ALL.get(String.valueOf(architecture));
+        GgufFamily family = GgufFamily.read(String.valueOf(architecture));
         if (family == null) {
             throw new QuernException("Cannot open the model " + file.file() + ": its architecture is "
                     + StoredModel.shown(architecture) + ", and GGUF files are read of "
-                    + String.join(
-                            ", ", GgufFamily.ALL.keySet().stream().sorted().toList())
+                    + String.join(", ", GgufFamily.architectures())
                     + " (use the original model)");
         }
         return family;

@@ -12,6 +12,8 @@ import java.util.Objects;
 import java.util.Set;
 import java.util.stream.Collectors;
 import quern.QuernException;
+import quern.format.gguf.GgufFamily;
+import quern.format.gguf.GgufType;
 import quern.store.BlobStore;
 import quern.store.Gguf;
 import quern.tensor.DType;

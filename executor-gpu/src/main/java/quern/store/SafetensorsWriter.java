@@ -3,7 +3,6 @@ package quern.store;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
 import java.io.ByteArrayOutputStream;
-import java.io.FilterOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
@@ -48,9 +47,9 @@ public final class SafetensorsWriter {
         for (TensorSpec tensor : tensors) {
             Counted counted = new Counted(out);
             bytes.writeTo(tensor, counted);
-            if (counted.written != tensor.bytes()) {
+            if (counted.written() != tensor.bytes()) {
                 throw new IllegalStateException("Tensor '" + tensor.name() + "' has " + tensor.bytes() + " bytes, but "
-                        + counted.written + " were written");
+                        + counted.written() + " were written");
             }
         }
     }
@@ -127,26 +126,6 @@ public final class SafetensorsWriter {
             int n = Math.min(chunk.length, rest.remaining());
             rest.get(chunk, 0, n);
             out.write(chunk, 0, n);
-        }
-    }
-
-    private static final class Counted extends FilterOutputStream {
-        private long written;
-
-        Counted(OutputStream out) {
-            super(out);
-        }
-
-        @Override
-        public void write(int b) throws IOException {
-            out.write(b);
-            written++;
-        }
-
-        @Override
-        public void write(byte[] b, int off, int len) throws IOException {
-            out.write(b, off, len);
-            written += len;
         }
     }
 }

@@ -39,14 +39,15 @@ final class GridTile {
         for (int r = 0; r < rows; r++) {
             // Clamped before it is rounded: the same code, and always in the range where ROUND is exact.
             float clamped = Math.min(Math.max(x[r], lowest - zeros[r]), highest - zeros[r]);
-            x[r] = (clamped + ROUND) - ROUND;
+            float fraction = zeros[r] - ((zeros[r] + ROUND) - ROUND); // 0 but where zeros are no whole numbers
+            x[r] = (clamped + fraction + ROUND) - ROUND - fraction;
         }
     }
 
     /** The code of a value that was {@link #round rounded}. */
     byte code(float value, float zero) {
         StepFunction levels = grid.levels();
-        return (byte) (levels == null ? (int) (value + zero) : levels.place(value));
+        return (byte) (levels == null ? (int) (value + zero + ROUND - ROUND) : levels.place(value));
     }
 
     /** The other way round. */

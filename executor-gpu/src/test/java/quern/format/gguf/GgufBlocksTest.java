@@ -1,4 +1,4 @@
-package quern.source;
+package quern.format.gguf;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;

@@ -1,4 +1,4 @@
-package quern.source;
+package quern.format.gguf;
 
 import java.nio.ByteBuffer;
 import quern.tensor.HalfFloats;
@@ -10,6 +10,8 @@ import quern.tensor.HalfFloats;
 final class GgufBlocks {
     /** The grid of IQ4: denser around zero. */
     private static final int[] IQ4 = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+    private static final float[] E2M1 = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6, -0f, -0.5f, -1, -1.5f, -2, -3, -4, -6};
 
     private GgufBlocks() {}
 
@@ -158,9 +160,9 @@ final class GgufBlocks {
 
     /** u8 e, a power of two; u8 qs[16], E2M1. */
     static void mxfp4(ByteBuffer b, int from, float[] into, int at) {
-        float d = MicroFloats.powerOfTwo(unsigned(b, from));
+        float d = HalfFloats.fromF8E8M0(b.get(from));
         for (int i = 0; i < 32; i++) {
-            into[at + i] = d * MicroFloats.e2m1(nibble(b, from + 1, i));
+            into[at + i] = d * E2M1[nibble(b, from + 1, i)];
         }
     }
 

@@ -1,0 +1,160 @@
+package quern.export;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.ByteBuffer;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import quern.format.gguf.GgufFamily;
+import quern.format.gguf.GgufFormat;
+import quern.format.gguf.GgufLayout;
+import quern.format.gguf.GgufType;
+import quern.method.RoundToNearest;
+import quern.model.Model;
+import quern.scheme.Scheme;
+import quern.store.GgufWriter;
+import quern.store.SafetensorsWriter;
+import quern.tensor.DType;
+import quern.tensor.HalfFloats;
+import quern.tensor.Matrix;
+import quern.tensor.TensorSource;
+import quern.tensor.TensorSpec;
+
+/** A model on its way to a GGUF file. */
+public final class GgufExport {
+    /** Values that are in memory at a time. */
+    private static final int SLICE = 1 << 22;
+
+    private final Model model;
+    private final GgufFormat format;
+    private final GgufMetadata metadata;
+    private final GgufLayout layout;
+
+    private GgufExport(Model model, GgufFormat format, GgufMetadata metadata) {
+        this.model = model;
+        this.format = format;
+        this.metadata = metadata;
+        layout = new GgufLayout(format, metadata.family(), model.embedding(), model.head());
+    }
+
+    public static GgufExport of(Model model, GgufFormat format) throws IOException {
+        ByteBuffer bytes = model.store()
+                .read("config.json", 0, Math.toIntExact(model.store().length("config.json")));
+        byte[] json = new byte[bytes.remaining()];
+        bytes.get(json);
+        JsonNode config = new ObjectMapper().readTree(json);
+        GgufFamily family = GgufFamily.written(model.config().modelType());
+        return new GgufExport(model, format, new GgufMetadata(family, model, config));
+    }
+
+    /**
+     * All tensors, in order. {@link quern.QuernException} where there are some that llama.cpp has no name for.
+     *
+     * @param names of the model's tensors, in order
+     * @param schemes of the linears that are quantized
+     */
+    public List<GgufLayout.Tensor> tensors(List<String> names, Map<String, Scheme> schemes) {
+        return layout.tensors(names, model.tensors(), schemes, metadata.ropeFactors());
+    }
+
+    /** The metadata of the file. {@link quern.QuernException} where llama.cpp could not run what they say. */
+    public Map<String, Object> metadata() throws IOException {
+        Map<String, Object> all = new LinkedHashMap<>();
+        metadata.addTo(all, format.fileType());
+        GgufVocabulary.read(model.store(), metadata.json(), model.vocabulary()).addTo(all);
+        return all;
+    }
+
+    /** Where the packed tensors of quantized linears are. */
+    @FunctionalInterface
+    public interface Pieces {
+        TensorSource of(String linear) throws IOException;
+    }
+
+    /** Writes the file. */
+    public void write(OutputStream out, List<GgufLayout.Tensor> tensors, Pieces pieces) throws IOException {
+        Map<String, GgufLayout.Tensor> byName = new LinkedHashMap<>();
+        tensors.forEach(tensor -> byName.put(tensor.name(), tensor));
+        List<GgufWriter.Tensor> infos = tensors.stream()
+                .map(t -> new GgufWriter.Tensor(t.name(), t.type().number(), t.shape(), t.bytes()))
+                .toList();
+        GgufWriter.write(out, metadata(), infos, (info, to) -> {
+            GgufLayout.Tensor tensor = byName.get(info.name());
+            if (tensor == null) {
+                throw new IllegalStateException(info.name());
+            }
+            if (!tensor.linear().isEmpty()) {
+                packed(tensor, pieces.of(tensor.linear()), to);
+            } else if (tensor.source().isEmpty()) {
+                SafetensorsWriter.copy(HalfFloats.fromFloats(model.config().ropeDivisors(), DType.F32), to);
+            } else {
+                converted(tensor, to);
+            }
+        });
+    }
+
+    /** Rows of blocks out of a piece. */
+    private void packed(GgufLayout.Tensor tensor, TensorSource piece, OutputStream out) throws IOException {
+        String name = tensor.linear() + ".weight";
+        int row = Math.toIntExact(tensor.type().bytes(tensor.cols()));
+        int rows = Math.toIntExact(tensor.shape().get(0));
+        int together = together(tensor, tensor.cols());
+        for (int from = 0; from < rows; from += together) {
+            int count = Math.min(together, rows - from);
+            ByteBuffer bytes = piece.read(name, (long) from * row, count * row);
+            for (int r = 0; r < count; r++) {
+                SafetensorsWriter.copy(bytes.slice(bytes.position() + place(tensor, r) * row, row), out);
+            }
+        }
+    }
+
+    /** Rows of the source in the type of the file. */
+    private void converted(GgufLayout.Tensor tensor, OutputStream out) throws IOException {
+        TensorSpec spec = model.tensors().spec(tensor.source());
+        int cols = spec.shape().size() == 1 ? 1 : tensor.cols();
+        int rows = Math.toIntExact(spec.elements() / cols);
+        int together = together(tensor, cols);
+        int width = spec.dtype().bytes();
+        for (int from = 0; from < rows; from += together) {
+            int count = Math.min(together, rows - from);
+            float[] values = HalfFloats.toFloats(
+                    model.tensors().read(tensor.source(), (long) from * cols * width, count * cols * width),
+                    spec.dtype(),
+                    count * cols);
+            float[] placed = new float[values.length];
+            for (int r = 0; r < count; r++) {
+                System.arraycopy(values, place(tensor, r) * cols, placed, r * cols, cols);
+            }
+            SafetensorsWriter.copy(encoded(tensor.type(), placed, cols), out);
+        }
+    }
+
+    private ByteBuffer encoded(GgufType type, float[] values, int cols) {
+        Scheme scheme = type.scheme();
+        if (scheme == null) {
+            DType plain = type.plain();
+            return HalfFloats.fromFloats(values, plain == null ? DType.F32 : plain);
+        }
+        Matrix rows = new Matrix(values.length / cols, cols, values);
+        return format.pack(RoundToNearest.quantize(rows, scheme)).get(0);
+    }
+
+    /** Rows that are read at a time: whole heads where their rows change places. */
+    private int together(GgufLayout.Tensor tensor, int cols) {
+        int head = model.config().headDim();
+        return Math.max(1, SLICE / cols / head) * head;
+    }
+
+    /** Which row of those read together comes as row {@code r}. */
+    private int place(GgufLayout.Tensor tensor, int r) {
+        if (!metadata.family().permutes(tensor.name())) {
+            return r;
+        }
+        int head = model.config().headDim();
+        int inHead = r % head;
+        return r - inHead + inHead / 2 + inHead % 2 * (head / 2);
+    }
+}

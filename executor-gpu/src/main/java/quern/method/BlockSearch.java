@@ -1,0 +1,340 @@
+package quern.method;
+
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
+import quern.method.BlockFit.Steps;
+import quern.scheme.Blocks;
+import quern.scheme.LevelGrid;
+import quern.scheme.QuantizedLinear;
+import quern.scheme.Scheme;
+import quern.tensor.DType;
+import quern.tensor.HalfFloats;
+import quern.tensor.Matrix;
+
+/**
+ * Chooses scales, minima and codes of weights in {@link Blocks}, as the reference quantizers of ggml do (its {@code ggml-quants.c}): with
+ * the importance of inputs by the weighted searches of its importance matrix, without by the plain ones. So their codes are the same, but
+ * where ggml stores a multiple of 0 for a group: here that is 1, with which nothing is lost. For one thread.
+ */
+final class BlockSearch {
+    private static final float SMALLEST = 0x1p-24f;
+    private static final float LARGEST = 65504f;
+
+    /** A unit is no smaller a part of its minimum's: a zero point stays a number that a float holds. */
+    private static final float FURTHEST_ZERO = 0x1p-20f;
+
+    private final Scheme scheme;
+    private final Blocks blocks;
+    private final int length; // of a group
+    private final int size; // of a block
+    private final int half; // of the codes, or 0 where they have a minimum
+    private final int highest;
+    private final @Nullable LevelGrid levels;
+    private final BlockFit fit = new BlockFit();
+
+    private final float[] x;
+    private final float[] weight;
+    private final int[] code; // less the middle of a grid without minima
+    private final float[] scale; // groups of a block
+    private final float[] minimum;
+    private final float[] weightOfGroup;
+    private final int[] multiple;
+    private final int[] minimumMultiple;
+    private float unit;
+    private float minimumUnit;
+
+    BlockSearch(Scheme scheme) {
+        this.scheme = scheme;
+        blocks = Objects.requireNonNull(scheme.blocks());
+        length = scheme.groupSize();
+        size = length * blocks.groups();
+        levels = scheme.grid() instanceof LevelGrid grid ? grid : null;
+        half = blocks.minima() || levels != null ? 0 : scheme.middle();
+        highest = scheme.highestCode();
+        x = new float[size];
+        weight = new float[size];
+        code = new int[size];
+        scale = new float[blocks.groups()];
+        minimum = new float[blocks.groups()];
+        weightOfGroup = new float[blocks.groups()];
+        multiple = new int[blocks.groups()];
+        minimumMultiple = new int[blocks.groups()];
+    }
+
+    /** Rounds a whole weight to nearest. */
+    static QuantizedLinear quantize(Matrix weight, Scheme scheme, float @Nullable [] importance) {
+        int n = weight.cols();
+        Scales scales = Scales.of(weight.rows(), scheme, n);
+        byte[] codes = new byte[Math.multiplyExact(weight.rows(), n)];
+        new BlockSearch(scheme).choose(weight.values(), n, importance, scales, codes);
+        return new QuantizedLinear(
+                scheme,
+                weight.rows(),
+                n,
+                codes,
+                scales.scales(),
+                scales.zeros(),
+                QuantizedLinear.runs(n, scheme.groupSize()),
+                1,
+                scales.units());
+    }
+
+    /**
+     * @param weights rows x n
+     * @param importance of each column, or null where all weigh the same
+     * @param into takes scales, zeros and units
+     * @param codes takes them, rows x n
+     */
+    void choose(float[] weights, int n, float @Nullable [] importance, Scales into, byte[] codes) {
+        int ofRow = n / size;
+        for (int block = 0; block < weights.length / size; block++) {
+            int from = block % ofRow * size;
+            System.arraycopy(weights, block * size, x, 0, size);
+            if (importance != null) {
+                weigh(weights, block / ofRow * n, n, importance, from);
+            }
+            if (blocks.nested()) {
+                nested(importance != null);
+            } else {
+                single(importance != null);
+            }
+            store(block, into, codes);
+        }
+    }
+
+    /** Errors of large weights count more: of inputs as important as the weight itself makes them. */
+    private void weigh(float[] weights, int row, int n, float[] importance, int from) {
+        boolean wholeRow = !blocks.nested() && levels == null;
+        float squares = 0;
+        for (int i = 0; i < (wholeRow ? n : size); i++) {
+            float value = wholeRow ? weights[row + i] : x[i];
+            squares += value * value;
+        }
+        float variance = squares / (wholeRow ? n : size);
+        boolean asIs = blocks.nested() && half == 32;
+        boolean once = wholeRow || blocks.minima() && highest == 3;
+        for (int i = 0; i < size; i++) {
+            weight[i] = asIs
+                    ? importance[from + i]
+                    : importance[from + i] * (float) Math.sqrt((once ? variance : 2 * variance) + x[i] * x[i]);
+        }
+    }
+
+    /** A scale for each group by itself. */
+    private void single(boolean weighted) {
+        if (levels != null) {
+            plainWeights(weighted);
+            float chosen = fit.levels(x, 0, size, levels, weight);
+            float inverse = chosen == 0 ? 0 : 1 / chosen;
+            for (int i = 0; i < size; i++) {
+                code[i] = levels.place(x[i] * inverse);
+            }
+            scale[0] = stored(chosen);
+        } else if (blocks.minima()) {
+            singleAffine(weighted);
+        } else {
+            singleSymmetric(weighted);
+        }
+    }
+
+    private void singleSymmetric(boolean weighted) {
+        if (half == 128) { // not searched, and without its lowest code
+            float inverse = reciprocal(Math.abs(BlockFit.extreme(x, 0, size)) / 127);
+            for (int i = 0; i < size; i++) {
+                float q = x[i] * inverse;
+                code[i] = (int) (q + Math.copySign(0.5f, q)); // half away from zero
+            }
+            scale[0] = stored(Math.abs(BlockFit.extreme(x, 0, size)) / 127);
+        } else if (weighted) {
+            scale[0] = stored(fit.symmetric(x, 0, size, half, weight, code));
+        } else {
+            float d = BlockFit.extreme(x, 0, size) / -half;
+            float inverse = reciprocal(d);
+            for (int i = 0; i < size; i++) {
+                code[i] = Math.min(highest, (int) (x[i] * inverse + half + 0.5f)) - half;
+            }
+            scale[0] = stored(d);
+        }
+    }
+
+    private void singleAffine(boolean weighted) {
+        float low;
+        if (weighted) {
+            scale[0] = fit.affine(x, 0, size, highest, weight, new Steps(-0.9f, 0.05f, 36, true), code);
+            low = -fit.minimum();
+        } else {
+            low = x[0];
+            float high = x[0];
+            for (int i = 1; i < size; i++) {
+                low = Math.min(low, x[i]);
+                high = Math.max(high, x[i]);
+            }
+            scale[0] = (high - low) / highest;
+            float inverse = reciprocal(scale[0]);
+            for (int i = 0; i < size; i++) {
+                code[i] = Math.min(highest, (int) ((x[i] - low) * inverse + 0.5f));
+            }
+        }
+        low = clamp(HalfFloats.round(low, DType.F16), -LARGEST, LARGEST);
+        scale[0] = stored(Math.max(scale[0], Math.abs(low) * FURTHEST_ZERO));
+        minimum[0] = -low;
+    }
+
+    private void nested(boolean weighted) {
+        if (blocks.minima()) {
+            nestedAffine(weighted);
+        } else {
+            nestedSymmetric(weighted);
+        }
+    }
+
+    private void nestedSymmetric(boolean weighted) {
+        plainWeights(weighted);
+        for (int g = 0; g < scale.length; g++) {
+            if (levels != null) {
+                scale[g] = fit.levels(x, g * length, length, levels, weight);
+            } else if (half == 4 && !weighted) {
+                scale[g] = fit.symmetricByDescent(x, g * length, length, half, weight, code);
+            } else {
+                scale[g] = fit.symmetric(x, g * length, length, half, weight, code);
+            }
+            weightOfGroup[g] = sum(weight, g * length, length);
+        }
+        float exact; // the unit before it was rounded
+        if (half == 4 && weighted) {
+            exact = fit.symmetric(scale, 0, scale.length, -blocks.lowest(), weightOfGroup, multiple);
+            unit = stored(exact);
+        } else {
+            float extreme = BlockFit.extreme(scale, 0, scale.length);
+            float inverse = levels != null ? reciprocal(extreme / blocks.lowest()) : blocks.lowest() / extreme;
+            exact = levels != null ? extreme / blocks.lowest() : 1 / inverse;
+            unit = stored(extreme == 0 ? 0 : exact);
+            for (int g = 0; g < scale.length; g++) {
+                int nearest = extreme == 0 ? 1 : BlockFit.nearest(inverse * scale[g]);
+                multiple[g] = Math.max(blocks.lowest(), Math.min(blocks.highest(), nearest));
+            }
+        }
+        for (int g = 0; g < scale.length; g++) {
+            multiple[g] = multiple[g] == 0 ? 1 : multiple[g];
+            scale[g] = unit * multiple[g];
+            float inverse = reciprocal(exact * multiple[g]);
+            for (int i = g * length; i < (g + 1) * length; i++) {
+                code[i] = levels != null
+                        ? levels.place(x[i] * inverse)
+                        : Math.max(-half, Math.min(half - 1, BlockFit.nearest(x[i] / scale[g])));
+            }
+        }
+    }
+
+    private void nestedAffine(boolean weighted) {
+        Steps steps = weighted
+                ? new Steps(-0.9f, 0.05f, 36, true)
+                : highest == 15 ? new Steps(-1, 0.1f, 20, true) : new Steps(-0.5f, 0.1f, 15, highest == 31);
+        for (int g = 0; g < scale.length; g++) {
+            if (!weighted) {
+                plainWeights(g * length);
+            }
+            scale[g] = fit.affine(x, g * length, length, highest, weight, steps, code);
+            minimum[g] = fit.minimum();
+            weightOfGroup[g] = sum(weight, g * length, length);
+        }
+        unit = weighted
+                ? fit.unit(scale, scale.length, blocks.highest(), weightOfGroup, multiple)
+                : plainUnit(scale, multiple);
+        minimumUnit = weighted
+                ? fit.unit(minimum, scale.length, blocks.highest(), weightOfGroup, minimumMultiple)
+                : plainUnit(minimum, minimumMultiple);
+        minimumUnit = HalfFloats.round(Math.min(minimumUnit, LARGEST), DType.F16);
+        unit = stored(Math.max(unit, minimumUnit * blocks.highest() * FURTHEST_ZERO));
+        for (int g = 0; g < scale.length; g++) {
+            multiple[g] = Math.max(1, multiple[g]);
+            scale[g] = unit * multiple[g];
+            minimum[g] = minimumUnit * minimumMultiple[g];
+            for (int i = g * length; i < (g + 1) * length; i++) {
+                code[i] = Math.max(0, Math.min(highest, BlockFit.nearest((x[i] + minimum[g]) / scale[g])));
+            }
+        }
+    }
+
+    /** Multiples of the largest value's part. */
+    private float plainUnit(float[] values, int[] multiples) {
+        float largest = 0;
+        for (float value : values) {
+            largest = Math.max(largest, value);
+        }
+        float inverse = largest > 0 ? blocks.highest() / largest : 0;
+        for (int g = 0; g < values.length; g++) {
+            multiples[g] = Math.min(blocks.highest(), BlockFit.nearest(inverse * values[g]));
+        }
+        return largest / blocks.highest();
+    }
+
+    private void plainWeights(boolean weighted) {
+        for (int i = 0; !weighted && i < size; i++) {
+            weight[i] = x[i] * x[i];
+        }
+    }
+
+    /** Of a group with a minimum. */
+    private void plainWeights(int at) {
+        float squares = 0;
+        for (int i = at; i < at + length; i++) {
+            squares += x[i] * x[i];
+        }
+        float mean = highest == 3 ? 0 : (float) Math.sqrt(squares / length);
+        for (int i = at; i < at + length; i++) {
+            weight[i] = mean + Math.abs(x[i]);
+        }
+    }
+
+    private void store(int block, Scales into, byte[] codes) {
+        int middle = half; // codes of other grids are as they are
+        for (int i = 0; i < size; i++) {
+            codes[block * size + i] = (byte) (code[i] + middle);
+        }
+        for (int g = 0; g < scale.length; g++) {
+            int at = block * scale.length + g;
+            into.scales()[at] = scale[g];
+            into.zeros()[at] = blocks.minima() ? minimum[g] / scale[g] : middle;
+        }
+        if (blocks.nested()) {
+            into.units().scales()[block] = unit;
+            if (blocks.minima()) {
+                into.units().minima()[block] = minimumUnit;
+            }
+        }
+    }
+
+    /** The scale that a group of some rows may have and that is nearest to {@code value}. */
+    float nearestScale(float value, Scales scales, int row, int group) {
+        if (!blocks.nested()) {
+            return stored(value);
+        }
+        int at = (row * scales.groups() + group) / blocks.groups();
+        float unitOfBlock = scales.units().scales()[at];
+        int nearest = Math.max(blocks.lowest(), Math.min(blocks.highest(), (int) Math.rint(value / unitOfBlock)));
+        return unitOfBlock * (nearest == 0 ? 1 : nearest);
+    }
+
+    /** As F16, never zero. */
+    private static float stored(float value) {
+        float magnitude = Math.min(LARGEST, Math.max(SMALLEST, Math.abs(value)));
+        return Math.copySign(HalfFloats.round(magnitude, DType.F16), value);
+    }
+
+    private static float reciprocal(float value) {
+        return value == 0 ? 0 : 1 / value;
+    }
+
+    private static float sum(float[] values, int at, int n) {
+        float sum = 0;
+        for (int i = at; i < at + n; i++) {
+            sum += values[i];
+        }
+        return sum;
+    }
+
+    private static float clamp(float value, float lowest, float highest) {
+        return Math.max(lowest, Math.min(highest, value));
+    }
+}

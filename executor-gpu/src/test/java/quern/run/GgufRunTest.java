@@ -1,0 +1,230 @@
+package quern.run;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import quern.QuernException;
+import quern.device.Device;
+import quern.device.Devices;
+import quern.evaluate.Evaluation;
+import quern.evaluate.Score;
+import quern.evaluate.Subject;
+import quern.model.Linear;
+import quern.model.Model;
+import quern.model.Site;
+import quern.plan.Plan;
+import quern.scheme.ColumnOrder;
+import quern.scheme.Recipe;
+import quern.scheme.RecipeReader;
+import quern.scheme.ScaleRule;
+import quern.store.Gguf;
+import quern.store.LocalStore;
+import quern.tensor.DType;
+import quern.tensor.HalfFloats;
+
+/** From a folder of safetensors to one GGUF file, read again by our own reader of such files. */
+class GgufRunTest {
+    @TempDir
+    Path folder;
+
+    private Path source;
+    private Path output;
+
+    @BeforeEach
+    void write() throws IOException {
+        source = folder.resolve("source");
+        output = folder.resolve("output");
+        ToyModel.write(new LocalStore(source), 2, 7);
+        tokenizer("{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": true}");
+    }
+
+    private void tokenizer(String cut) throws IOException {
+        StringBuilder vocabulary = new StringBuilder();
+        for (int id = 0; id < ToyModel.VOCABULARY - 2; id++) {
+            vocabulary
+                    .append(id == 0 ? "" : ", ")
+                    .append("\"t")
+                    .append(id)
+                    .append("\": ")
+                    .append(id);
+        }
+        String json = "{\"added_tokens\": [{\"id\": 0, \"content\": \"<s>\", \"special\": true}], \"pre_tokenizer\": "
+                + cut + ", \"model\": {\"type\": \"BPE\", \"vocab\": {" + vocabulary
+                + "}, \"merges\": [[\"a b\", \"c\"]]}}";
+        new LocalStore(source).write("tokenizer.json", out -> out.write(json.getBytes(StandardCharsets.UTF_8)));
+    }
+
+    private static Recipe recipe(String method) {
+        return new Recipe(
+                method,
+                "gguf-q4_0",
+                Recipe.UNSAID,
+                Recipe.UNSAID,
+                true,
+                false,
+                ColumnOrder.STATIC,
+                ScaleRule.SALIENCY,
+                0.01,
+                false,
+                List.of("layers\\.1\\.mlp\\.up_proj"));
+    }
+
+    @Test
+    void the_file_stands_for_the_model() throws Exception {
+        for (String method : List.of("gptq", "imatrix", "rtn")) {
+            new LocalStore(output).delete("");
+            Plan plan = ToyRun.plan(source, output, recipe(method), 0);
+            Quantization.Result result =
+                    ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+            Model original = Model.open(new LocalStore(source));
+            List<String> findings = new Publication(plan, original, new LocalStore(output))
+                    .publish(
+                            result.shards(),
+                            Map.of(),
+                            files -> Verification.names(
+                                    plan,
+                                    Model.open(new LocalStore(output)).source().stored()));
+            assertThat(findings).isEmpty();
+            assertThat(new LocalStore(output).list("").stream().filter(f -> !f.startsWith(RunFolder.ROOT)))
+                    .containsExactly("model-Q4_0.gguf", "quern.json");
+
+            Model written = Model.open(new LocalStore(output));
+            assertThat(written.config().modelType()).isEqualTo("llama");
+            assertThat(written.config().headDim()).isEqualTo(original.config().headDim());
+            assertThat(written.config().ropeTheta()).isEqualTo(original.config().ropeTheta());
+            assertThat(written.tensors().names()).containsAll(original.tensors().names());
+            for (int layer = 0; layer < 2; layer++) {
+                for (Site site : original.sites(layer)) {
+                    for (Linear linear : site.linears()) {
+                        double error = difference(
+                                original.weight(linear).values(),
+                                written.weight(written.linear(layer, linear.name()))
+                                        .values());
+                        boolean kept = linear.name().endsWith("1.mlp.up_proj");
+                        assertThat(error).as(linear.name()).isLessThan(kept ? 1e-6 : 0.2);
+                        assertThat(error > 0.01).as(linear.name()).isNotEqualTo(kept);
+                    }
+                }
+            }
+            String norm = "model.layers.1.input_layernorm.weight";
+            assertThat(floats(written, norm)).isEqualTo(floats(original, norm));
+            assertThat(difference(floats(original, original.embedding()), floats(written, written.embedding())))
+                    .isLessThan(0.02);
+            Workbench.release(plan);
+        }
+    }
+
+    /** Its head is a tensor of its own after a rotation; a weight that is not its neighbours' would cost far more. */
+    @ParameterizedTest
+    @CsvSource({"hadamard, rtn", "hadamard, gptq", "awq, rtn", "awq, imatrix"})
+    void a_transformed_model_computes_the_same(String transform, String method) throws Exception {
+        String recipe = "{format: gguf-q8_0, method: %s, transform: %s}".formatted(method, transform);
+        Plan plan = ToyRun.plan(source, output, RecipeReader.read(recipe, "test"), 0);
+        ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+
+        Model written = Model.open(new LocalStore(output));
+        assertThat(written.tied()).isEqualTo(!transform.equals("hadamard"));
+        Score sum = Score.NONE;
+        try (Device device = Devices.open("java", DType.F32)) {
+            for (Score score : Evaluation.scores(
+                    Subject.stored(written),
+                    Subject.stored(Model.open(new LocalStore(source))),
+                    ToyModel.tokens(4, 32, 3),
+                    device)) {
+                sum = sum.plus(score);
+            }
+        }
+        assertThat(sum.meanKl()).isBetween(1e-12, 1e-3);
+        Workbench.release(plan);
+    }
+
+    @Test
+    void the_tokenizer_stands_in_the_file() throws Exception {
+        Plan plan = ToyRun.plan(source, output, recipe("rtn"), 0);
+        ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 1), Quantization.Listener.SILENT);
+        Map<String, Object> metadata =
+                Gguf.read(new LocalStore(output), "model-Q4_0.gguf").metadata();
+
+        assertThat(list(metadata, "tokenizer.ggml.tokens"))
+                .hasSize(ToyModel.VOCABULARY)
+                .startsWith("<s>", "t1")
+                .endsWith("[PAD" + (ToyModel.VOCABULARY - 1) + "]");
+        assertThat(list(metadata, "tokenizer.ggml.token_type"))
+                .startsWith(3L, 1L)
+                .endsWith(5L);
+        assertThat(metadata)
+                .containsEntry("tokenizer.ggml.model", "gpt2")
+                .containsEntry("tokenizer.ggml.pre", "gpt-2")
+                .containsEntry("tokenizer.ggml.merges", List.of("a\u0120b c"))
+                .containsEntry("general.file_type", 2L);
+        Workbench.release(plan);
+    }
+
+    @Test
+    void what_is_no_proof_leaves_no_model() throws Exception {
+        Plan plan = ToyRun.plan(source, output, recipe("rtn"), 0);
+        Quantization.Result result = ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 1), Quantization.Listener.SILENT);
+        Publication publication = new Publication(plan, Model.open(new LocalStore(source)), new LocalStore(output));
+
+        assertThatThrownBy(() -> publication.publish(result.shards(), Map.of(), files -> {
+                    throw new IOException("no");
+                }))
+                .hasMessage("no");
+        assertThat(new LocalStore(output).list("")).noneMatch(file -> file.endsWith(".gguf"));
+        Workbench.release(plan);
+    }
+
+    @Test
+    void what_llama_cpp_could_not_run_is_refused_before_anything_is_done() throws Exception {
+        tokenizer("{\"type\": \"Whitespace\"}");
+        assertThatThrownBy(() -> ToyRun.plan(source, output, recipe("rtn"), 0))
+                .isInstanceOf(QuernException.class)
+                .hasMessageContaining("its tokenizer is neither byte-level BPE nor that of SentencePiece");
+        tokenizer("{\"type\": \"ByteLevel\", \"add_prefix_space\": true}");
+        assertThatThrownBy(() -> ToyRun.plan(source, output, recipe("rtn"), 0))
+                .isInstanceOf(QuernException.class)
+                .hasMessageContaining("its tokenizer cuts text by [a space before it]");
+        new LocalStore(source).delete("tokenizer.json");
+        assertThatThrownBy(() -> ToyRun.plan(source, output, recipe("rtn"), 0))
+                .isInstanceOf(QuernException.class)
+                .hasMessageContaining("it has no tokenizer.json");
+        ToyModel.writeExperts(new LocalStore(source), 2, 7);
+        assertThatThrownBy(() -> ToyRun.plan(source, output, recipe("rtn"), 0))
+                .isInstanceOf(QuernException.class)
+                .hasMessage(
+                        "Cannot write a model of type qwen3_moe as GGUF: that is written of llama, mistral, qwen2, qwen3"
+                                + " (use another format)");
+    }
+
+    private static List<Object> list(Map<String, Object> metadata, String key) {
+        return new ArrayList<>((List<?>) metadata.get(key));
+    }
+
+    private static float[] floats(Model model, String tensor) throws IOException {
+        DType type = model.tensors().spec(tensor).dtype();
+        return HalfFloats.toFloats(model.tensors().read(tensor), type, (int)
+                model.tensors().spec(tensor).elements());
+    }
+
+    /** Of the norm of the first. */
+    private static double difference(float[] a, float[] b) {
+        double error = 0;
+        double norm = 0;
+        for (int i = 0; i < a.length; i++) {
+            error += (a[i] - b[i]) * (a[i] - b[i]);
+            norm += a[i] * a[i];
+        }
+        return Math.sqrt(error / norm);
+    }
+}
