@@ -68,20 +68,24 @@ public final class Demo {
                     Files.copy(in, unpacked.resolve(file));
                 }
             }
-            if (Files.isDirectory(model)) {
-                delete(model); // incomplete or of another version
-            }
-            move(unpacked, model);
-        } catch (FileSystemException e) {
-            if (!isComplete(model)) { // else another process was faster, with the same bytes
-                throw e;
-            }
+            place(unpacked, model);
         } finally {
             if (Files.exists(unpacked)) {
                 delete(unpacked);
             }
         }
         return model;
+    }
+
+    private static void place(Path unpacked, Path model) throws IOException {
+        try {
+            move(unpacked, model);
+        } catch (FileSystemException e) {
+            if (!isComplete(model)) { // else another process was faster, with the same bytes: nobody takes those away
+                delete(model); // cut off, or of another version
+                move(unpacked, model);
+            }
+        }
     }
 
     private static void move(Path from, Path to) throws IOException {
