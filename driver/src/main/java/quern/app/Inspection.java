@@ -139,7 +139,7 @@ final class Inspection {
         return findings;
     }
 
-    private static JsonNode marker(BlobStore store) throws IOException {
+    static JsonNode marker(BlobStore store) throws IOException {
         ByteBuffer bytes = store.read(Publication.MARKER, 0, Math.toIntExact(store.length(Publication.MARKER)));
         byte[] json = new byte[bytes.remaining()];
         bytes.get(json);

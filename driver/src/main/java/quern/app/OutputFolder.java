@@ -52,6 +52,12 @@ final class OutputFolder {
         }
     }
 
+    /** Whether it holds what this very plan makes, finished. */
+    static boolean isFinished(BlobStore output, Plan plan) throws IOException {
+        return output.exists(Publication.MARKER)
+                && plan.id().equals(Inspection.marker(output).path("run").asText());
+    }
+
     /** Begins to write: what is wrong with the folder shows here, before any work is done. */
     static void begin(BlobStore output, Plan plan) throws IOException {
         byte[] text = String.join("\n", PlanText.lines(plan)).getBytes(StandardCharsets.UTF_8);

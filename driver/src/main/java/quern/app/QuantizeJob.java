@@ -174,7 +174,8 @@ final class QuantizeJob {
     }
 
     List<Report> run() throws IOException {
-        List<Plan> plans = plans(spark, stores, settings);
+        List<Plan> asked = plans(spark, stores, settings);
+        List<Plan> plans = settings.resume() ? unfinished(asked) : asked;
         Plan gathering = Quantization.gathering(plans);
         for (Plan plan : plans) {
             OutputFolder.claim(stores.open(plan.output()), plan, settings.resume());
@@ -200,6 +201,21 @@ final class QuantizeJob {
             }
             throw e;
         }
+    }
+
+    /** Of several outputs those that a run which was cut off had not finished; all where there is nothing to leave out. */
+    private List<Plan> unfinished(List<Plan> asked) throws IOException {
+        List<Plan> plans = new ArrayList<>();
+        for (Plan plan : asked) {
+            BlobStore output = stores.open(plan.output());
+            if (!OutputFolder.isFinished(output, plan)) {
+                plans.add(plan);
+            } else if (asked.size() > 1) {
+                progress.say("finished before: " + plan.output());
+                output.delete(RunFolder.ROOT);
+            }
+        }
+        return plans.isEmpty() ? asked : plans;
     }
 
     private List<Report> run(List<Plan> plans) throws IOException {

@@ -15,6 +15,8 @@ import picocli.CommandLine.Option;
 import quern.QuernException;
 import quern.format.Format;
 import quern.format.Formats;
+import quern.method.Method;
+import quern.method.Methods;
 import quern.scheme.ColumnOrder;
 import quern.scheme.FixedScales;
 import quern.scheme.Recipe;
@@ -25,7 +27,8 @@ import quern.transform.Transforms;
 
 /** What to do with the model: a recipe, and plain options that override its values. */
 final class RecipeOptions {
-    private static final List<String> METHODS = List.of("gptq", "rtn", "imatrix", "hqq");
+    private static final List<String> METHODS =
+            Methods.all().stream().map(Method::name).toList();
     private static final List<String> FORMATS =
             Formats.all().stream().map(Format::name).toList();
     private static final List<String> TRANSFORMS =
@@ -43,7 +46,8 @@ final class RecipeOptions {
             names = "--method",
             paramLabel = "NAME",
             description =
-                    "How codes are chosen: gptq, rtn, or hqq (for format hqq). Default: what is usual for the format.")
+                    "How codes are chosen: gptq, rtn, imatrix (rtn with scales for the inputs that matter, as llama.cpp has it), or hqq"
+                            + " (for format hqq). Default: what is usual for the format.")
     @Nullable
     String method;
 

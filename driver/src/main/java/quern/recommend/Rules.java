@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
+import org.apache.commons.text.similarity.LevenshteinDistance;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.scheme.Recipe;
@@ -88,7 +89,8 @@ record Rules(List<Gpu> gpus, List<Server> servers, Measured measured, List<Choic
                                         name,
                                         gpus.stream()
                                                 .min(Comparator.comparingInt(
-                                                        g -> distance(plain(g.name()), plain(name))))
+                                                        g -> LevenshteinDistance.getDefaultInstance()
+                                                                .apply(plain(g.name()), plain(name))))
                                                 .orElseThrow()
                                                 .name(),
                                         gpus.stream().map(Gpu::name).collect(Collectors.joining(", ")))));
@@ -105,23 +107,5 @@ record Rules(List<Gpu> gpus, List<Server> servers, Measured measured, List<Choic
     /** {@code NVIDIA GeForce RTX 4090} and {@code rtx-4090} are one. */
     private static String plain(String name) {
         return name.toLowerCase(Locale.ROOT).replaceAll("nvidia|geforce|tesla|[^a-z0-9]", "");
-    }
-
-    /** Levenshtein's: letters put in, left out or changed. */
-    private static int distance(String a, String b) {
-        int[] row = new int[b.length() + 1];
-        for (int j = 0; j <= b.length(); j++) {
-            row[j] = j;
-        }
-        for (int i = 1; i <= a.length(); i++) {
-            int diagonal = row[0];
-            row[0] = i;
-            for (int j = 1; j <= b.length(); j++) {
-                int change = diagonal + (a.charAt(i - 1) == b.charAt(j - 1) ? 0 : 1);
-                diagonal = row[j];
-                row[j] = Math.min(change, 1 + Math.min(row[j], row[j - 1]));
-            }
-        }
-        return row[b.length()];
     }
 }

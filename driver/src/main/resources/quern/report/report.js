@@ -182,6 +182,8 @@ for (const p of programs) {
   byId('programs').append(box);
 }
 byId('plan').textContent = report.plan.join('\n');
+const said = v => Array.isArray(v) ? '[' + v.map(said).join('; ') + ']'
+  : v instanceof Object ? Object.entries(v).map(([k, of]) => k + ' ' + said(of)).join(', ') : v;
 const facts = [
   ['Source', report.source],
   ['Checkpoint', report.output],
@@ -191,7 +193,7 @@ const facts = [
       + ' = ' + count(report.calibration.tokens) + ' tokens'],
     ['Hash of the tokens', report.calibration.sha256]] : [['Calibration', 'none: ' + recipe.method + ' needs no tokens']]),
   ...(evaluation ? [['Evaluation', evaluation.text + ', ' + count(evaluation.windows) + ' windows of ' + count(evaluation.window)]] : []),
-  ['Recipe', Object.entries(recipe).map(([k, v]) => k + ' ' + (Array.isArray(v) ? '[' + v.join(', ') + ']' : v)).join(', ')],
+  ['Recipe', said(recipe)],
   ['Device type', report.machine.deviceType],
   ['Spark master', report.machine.master],
   ['Versions', Object.entries(report.versions).map(([k, v]) => k + ' ' + v).join(', ')]];

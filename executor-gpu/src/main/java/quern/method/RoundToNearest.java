@@ -5,13 +5,11 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.device.Device;
-import quern.device.DeviceMatrix;
 import quern.scheme.LevelGrid;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
-import quern.tensor.DType;
 import quern.tensor.HalfFloats;
 import quern.tensor.Matrix;
 
@@ -46,8 +44,8 @@ public final class RoundToNearest implements Method {
 
     @Override
     public Solver solver(Recipe recipe, @Nullable Hessian hessian, Device device, float largest) {
-        if (hessian != null && hessian.tokens() > 0) {
-            return new Weighted(recipe.scales(), hessian, device, largest);
+        if (hessian != null) {
+            return new WeightedRounding(recipe.scales(), hessian, device, largest);
         }
         return new Solver() {
             @Override
@@ -59,50 +57,6 @@ public final class RoundToNearest implements Method {
             @Override
             public void close() {}
         };
-    }
-
-    /** With errors weighed by the mean squares of inputs, and losses measured by the whole Hessian. */
-    private static final class Weighted implements Solver {
-        private final ScaleRule rule;
-        private final Hessian hessian;
-        private final Device device;
-        private final float largest;
-        private final float[] importance;
-        private final DeviceMatrix uploaded;
-
-        Weighted(ScaleRule rule, Hessian hessian, Device device, float largest) {
-            this.rule = rule;
-            this.hessian = hessian;
-            this.device = device;
-            this.largest = largest;
-            this.importance = hessian.meanSquares();
-            this.uploaded = device.upload(hessian.sum(), DType.F32);
-        }
-
-        @Override
-        public Outcome quantize(String linear, Matrix weight, Scheme scheme) {
-            requireOnGrid(linear, weight, scheme);
-            float divisor = ScaleSearch.divisor(scheme, weight, largest);
-            QuantizedLinear chosen = RoundToNearest.quantize(weight, scheme, rule, divisor, importance);
-            QuantizedLinear plain = RoundToNearest.quantize(weight, scheme, ScaleRule.MAX, divisor);
-            return new Outcome(
-                    chosen,
-                    new Losses(loss(weight, chosen), loss(weight, plain), hessian.loss(weight, uploaded, device)),
-                    List.of());
-        }
-
-        private double loss(Matrix weight, QuantizedLinear quantized) {
-            Matrix error = quantized.dequantize();
-            for (int i = 0; i < error.values().length; i++) {
-                error.values()[i] = weight.values()[i] - error.values()[i];
-            }
-            return hessian.loss(error, uploaded, device);
-        }
-
-        @Override
-        public void close() {
-            uploaded.close();
-        }
     }
 
     static Outcome outcome(Matrix weight, Scheme scheme, ScaleRule rule, float largest, List<String> notes) {

@@ -174,7 +174,7 @@ public final class Quantization {
         for (int from = 0; from < layers; from += wave) {
             int to = Math.min(from + wave, layers);
             boolean feeds = to < layers;
-            if (isFinished(from, to) && (!feeds || hasActivations(to))) {
+            if (isFinished(from, to) && (!feeds || isFinished(to, layers) || hasActivations(to))) {
                 continue;
             }
             Pass pass = new Pass(from, to, from, -1, feeds ? List.of(to) : List.of(), List.of());

@@ -65,21 +65,7 @@ public record Recipe(
 
     /** The same with a zero point for each group. */
     public Recipe asymmetric() {
-        return new Recipe(
-                method,
-                format,
-                bits,
-                groupSize,
-                false,
-                ternary,
-                actOrder,
-                scales,
-                percdamp,
-                trueSequential,
-                skip,
-                overrides,
-                fixed,
-                transform);
+        return changed(method, bits, groupSize, false, scales, overrides, fixed, transform);
     }
 
     /** With nothing to say of single linears. */
@@ -114,59 +100,17 @@ public record Recipe(
 
     /** The same with these scales of activations fixed. */
     public Recipe with(FixedScales fixed) {
-        return new Recipe(
-                method,
-                format,
-                bits,
-                groupSize,
-                symmetric,
-                ternary,
-                actOrder,
-                scales,
-                percdamp,
-                trueSequential,
-                skip,
-                overrides,
-                fixed,
-                transform);
+        return changed(method, bits, groupSize, symmetric, scales, overrides, fixed, transform);
     }
 
     /** The same of a model to which this is done first. */
     public Recipe with(String transform) {
-        return new Recipe(
-                method,
-                format,
-                bits,
-                groupSize,
-                symmetric,
-                ternary,
-                actOrder,
-                scales,
-                percdamp,
-                trueSequential,
-                skip,
-                overrides,
-                fixed,
-                transform);
+        return changed(method, bits, groupSize, symmetric, scales, overrides, fixed, transform);
     }
 
     /** The same with scales by another rule. */
     public Recipe with(ScaleRule scales) {
-        return new Recipe(
-                method,
-                format,
-                bits,
-                groupSize,
-                symmetric,
-                ternary,
-                actOrder,
-                scales,
-                percdamp,
-                trueSequential,
-                skip,
-                overrides,
-                fixed,
-                transform);
+        return changed(method, bits, groupSize, symmetric, scales, overrides, fixed, transform);
     }
 
     /** Whether something is done to the model first. */
@@ -176,42 +120,15 @@ public record Recipe(
 
     /** With other widths. */
     public Recipe with(int bits, List<LinearOverride> overrides) {
-        return new Recipe(
-                method,
-                format,
-                bits,
-                groupSize,
-                symmetric,
-                ternary,
-                actOrder,
-                scales,
-                percdamp,
-                trueSequential,
-                skip,
-                overrides,
-                fixed,
-                transform);
+        return changed(method, bits, groupSize, symmetric, scales, overrides, fixed, transform);
     }
 
     /** What it says of one linear. */
     public Recipe of(String linear) {
         for (LinearOverride override : overrides) {
             if (Pattern.compile(override.match()).matcher(linear).find()) {
-                return new Recipe(
-                        method,
-                        format,
-                        override.bits() == UNSAID ? bits : override.bits(),
-                        override.groupSize() == UNSAID ? groupSize : override.groupSize(),
-                        symmetric,
-                        ternary,
-                        actOrder,
-                        scales,
-                        percdamp,
-                        trueSequential,
-                        skip,
-                        List.of(),
-                        fixed,
-                        transform);
+                LinearOverride whole = override.orElse(bits, groupSize);
+                return changed(method, whole.bits(), whole.groupSize(), symmetric, scales, List.of(), fixed, transform);
             }
         }
         return this;
@@ -230,19 +147,48 @@ public record Recipe(
             Scheme.checkGroups(groupSize == UNSAID ? -1 : groupSize);
             checkPattern("override", match);
         }
+
+        private LinearOverride orElse(int bits, int groupSize) {
+            return new LinearOverride(
+                    match,
+                    this.bits == UNSAID ? bits : this.bits,
+                    this.groupSize == UNSAID ? groupSize : this.groupSize);
+        }
     }
 
     /** With these where it leaves something open. */
     public Recipe orElse(String method, int bits, int groupSize, ScaleRule scales) {
-        return new Recipe(
+        int allBits = this.bits == UNSAID ? bits : this.bits;
+        int allGroups = this.groupSize == UNSAID ? groupSize : this.groupSize;
+        return changed(
                 this.method.isEmpty() ? method : this.method,
+                allBits,
+                allGroups,
+                symmetric,
+                this.scales == ScaleRule.OPEN ? scales : this.scales,
+                overrides.stream().map(o -> o.orElse(allBits, allGroups)).toList(),
+                fixed,
+                transform);
+    }
+
+    private Recipe changed(
+            String method,
+            int bits,
+            int groupSize,
+            boolean symmetric,
+            ScaleRule scales,
+            List<LinearOverride> overrides,
+            FixedScales fixed,
+            String transform) {
+        return new Recipe(
+                method,
                 format,
-                this.bits == UNSAID ? bits : this.bits,
-                this.groupSize == UNSAID ? groupSize : this.groupSize,
+                bits,
+                groupSize,
                 symmetric,
                 ternary,
                 actOrder,
-                this.scales == ScaleRule.OPEN ? scales : this.scales,
+                scales,
                 percdamp,
                 trueSequential,
                 skip,
