@@ -48,7 +48,7 @@ public final class Application implements Commands, AutoCloseable {
     public int quantize(QuantizeRequest request) {
         return run(progress -> {
             Session spark = session();
-            QuantizeJob.Settings settings = settings(spark, request, progress);
+            QuantizeSettings settings = settings(spark, request, progress);
             List<Report> reports = new QuantizeJob(spark.context(), spark.stores(), settings, progress).run();
             progress.close();
             reports.forEach(report -> System.out.println(Summary.of(report)));
@@ -60,8 +60,8 @@ public final class Application implements Commands, AutoCloseable {
     public int plan(QuantizeRequest request) {
         return run(progress -> {
             Session spark = session();
-            QuantizeJob.Settings settings = settings(spark, request, progress);
-            PlanText.lines(QuantizeJob.plans(spark.context(), spark.stores(), settings))
+            QuantizeSettings settings = settings(spark, request, progress);
+            PlanText.lines(QuantizePlans.of(spark.context(), spark.stores(), settings))
                     .forEach(System.out::println);
             return 0;
         });
@@ -198,8 +198,7 @@ public final class Application implements Commands, AutoCloseable {
         });
     }
 
-    private QuantizeJob.Settings settings(Session spark, QuantizeRequest request, Progress progress)
-            throws IOException {
+    private QuantizeSettings settings(Session spark, QuantizeRequest request, Progress progress) throws IOException {
         String source = new Sources(environment, progress).locate(request.model());
         Model model = Model.open(spark.stores().open(source));
         boolean demo = request.model().name().equals(Demo.NAME);
@@ -245,7 +244,7 @@ public final class Application implements Commands, AutoCloseable {
                 }
             }
         }
-        return new QuantizeJob.Settings(
+        return new QuantizeSettings(
                 request.model().name(),
                 source,
                 outputs(absolute(request.out().orElse(request.model().name() + "-quantized")), recipes),
@@ -259,9 +258,9 @@ public final class Application implements Commands, AutoCloseable {
     }
 
     /** One recipe is written to the folder itself, several to folders of their names. */
-    private static List<QuantizeJob.Output> outputs(String out, Map<String, Recipe> recipes) {
+    private static List<QuantizeSettings.Output> outputs(String out, Map<String, Recipe> recipes) {
         return recipes.entrySet().stream()
-                .map(named -> new QuantizeJob.Output(
+                .map(named -> new QuantizeSettings.Output(
                         recipes.size() == 1 ? out : out + "/" + named.getKey(), named.getValue()))
                 .toList();
     }
