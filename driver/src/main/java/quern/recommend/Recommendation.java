@@ -37,7 +37,7 @@ public final class Recommendation {
     /**
      * A choice, weighed.
      *
-     * @param bytes of its weights; 0 where it cannot be written
+     * @param bytes of its weights as the server holds them; 0 where it cannot be written
      * @param bitsOfWeight of quantized ones, on average
      * @param reader who would read it
      * @param refusal why it is out of the question, apart from its size; null where it is not
@@ -154,7 +154,10 @@ public final class Recommendation {
             refusal = "%s needs compute capability %s for this format, this GPU has %s."
                     .formatted(server.program(), needed, compute);
         }
-        return new Weighed(choice, recipe, layout.bytes(), bits, reader.get(), refusal);
+        long held = Boolean.TRUE.equals(reader.get().unpacks())
+                ? Footprint.of(model, request.context()).unquantized()
+                : layout.bytes();
+        return new Weighed(choice, recipe, held, bits, reader.get(), refusal);
     }
 
     /** @param room for weights */

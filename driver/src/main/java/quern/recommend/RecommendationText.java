@@ -33,15 +33,17 @@ record RecommendationText(
                 : String.format(Locale.ROOT, "%.2f MB", bytes / 1e6);
     }
 
-    /** {@code gptq, 4 bits in groups of 128}. */
+    /** {@code gptq, 4 bits in groups of 128}; the name alone says it of a format that has widths of its own. */
     static String label(Weighed weighed) {
         Recipe recipe = weighed.recipe();
-        return "%s, %d bits%s%s"
-                .formatted(
-                        recipe.format(),
-                        recipe.bits(),
-                        recipe.groupSize() == -1 ? "" : " in groups of " + recipe.groupSize(),
-                        recipe.symmetric() ? "" : ", zero points");
+        String method = weighed.choice().asRecipe().method();
+        return recipe.format()
+                + (recipe.bits() == Recipe.UNSAID ? "" : ", %d bits".formatted(recipe.bits()))
+                + (recipe.groupSize() == Recipe.UNSAID || recipe.groupSize() == -1
+                        ? ""
+                        : " in groups of " + recipe.groupSize())
+                + (recipe.symmetric() ? "" : ", zero points")
+                + (method.isEmpty() ? "" : ", by " + method);
     }
 
     private long beside() {
@@ -150,7 +152,9 @@ record RecommendationText(
         Reader reader = Objects.requireNonNull(taken.reader());
         String out = request.name().replaceAll("/+$", "").replaceFirst(".*/", "") + "-"
                 + taken.recipe().format()
-                + (taken.recipe().bits() == 4 ? "" : "-w" + taken.recipe().bits());
+                + (taken.recipe().bits() == 4 || taken.recipe().bits() == Recipe.UNSAID
+                        ? ""
+                        : "-w" + taken.recipe().bits());
         List<String> lines = new ArrayList<>();
         if (Formats.named(taken.recipe().format()).quantizesActivations()) {
             lines.add("");

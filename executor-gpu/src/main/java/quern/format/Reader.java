@@ -16,6 +16,7 @@ import org.jspecify.annotations.Nullable;
  * @param source the test, or the address of the documentation
  * @param gpu the least compute capability of a GPU of NVIDIA that it needs for this format; null where nothing says so
  * @param gpuSource where that stands, if not in {@code source}
+ * @param unpacks whether it unpacks weights when it loads them, and then holds two bytes for each; null where it does not
  * @param install what to install
  * @param code a file of {@code conf/formats/programs} by name, to be pasted; {@code {path}} and {@code {bits}} in it are replaced
  * @param remark what to know
@@ -28,6 +29,7 @@ public record Reader(
         @Nullable String source,
         @Nullable Double gpu,
         @JsonProperty("gpu-source") @Nullable String gpuSource,
+        @Nullable Boolean unpacks,
         @Nullable String install,
         @Nullable String code,
         @Nullable String remark,
