@@ -46,8 +46,7 @@ static std::vector<char> compile(const std::string& source, const Target& target
         "nvrtcCreateProgram");
   // Every operation is IEEE's: divisions and square roots rounded correctly, subnormals kept, nothing contracted that the source
   // doesn't say.
-  std::vector<std::string> options = {target.option, "-std=c++17", "-prec-div=true", "-prec-sqrt=true", "-ftz=false", "-fmad=false",
-                                      "-lineinfo"};
+  std::vector<std::string> options = {target.option, "-std=c++17", "-prec-div=true", "-prec-sqrt=true", "-ftz=false", "-fmad=false"};
   if (!target.ptx) options.push_back("--ptxas-options=-v");
   std::vector<const char*> given;
   for (const std::string& option : options) given.push_back(option.c_str());
