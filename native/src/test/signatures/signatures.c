@@ -1,79 +1,57 @@
-/* Compiles only where NVIDIA's headers agree with what the layer declares itself: each parameter list, with enums as ints and
-   handles as pointers, and each number. signatures.sh says which headers. */
+/* Compiles only where NVIDIA's headers agree with entries.h and layer.h: each parameter list, each number, and that what are ints
+   and pointers there are enums of that size and pointers here. signatures.sh finds the headers. */
 #include <cublas_v2.h>
 #include <cusolverDn.h>
 
+#define TYPES_OF_NVIDIA
 #include "entries.h"
 #include "layer.h"
 
-#define SAME_SIZE(type) _Static_assert(sizeof(type) == sizeof(int), #type)
-SAME_SIZE(cublasStatus_t);
-SAME_SIZE(cusolverStatus_t);
-SAME_SIZE(cublasOperation_t);
-SAME_SIZE(cublasFillMode_t);
-SAME_SIZE(cublasDiagType_t);
-SAME_SIZE(cublasMath_t);
-SAME_SIZE(cublasComputeType_t);
-SAME_SIZE(cublasGemmAlgo_t);
-SAME_SIZE(cudaDataType);
-SAME_SIZE(libraryPropertyType);
-SAME_SIZE(cusolverDeterministicMode_t);
+#define SAME(result, name, parameters) \
+  _Static_assert(__builtin_types_compatible_p(__typeof__(&name), result(*) parameters), #name);
+CUBLAS_ENTRIES(SAME)
+CUSOLVER_ENTRIES(SAME)
 
-#define SAME_VALUE(ours, theirs) _Static_assert((int)(ours) == (int)(theirs), #theirs)
-SAME_VALUE(F32, CUDA_R_32F);
-SAME_VALUE(BF16, CUDA_R_16BF);
-SAME_VALUE(SUMS_F32, CUBLAS_COMPUTE_32F);
-SAME_VALUE(SUMS_F32_PEDANTIC, CUBLAS_COMPUTE_32F_PEDANTIC);
-SAME_VALUE(MAJOR_VERSION_, MAJOR_VERSION);
-SAME_VALUE(MINOR_VERSION_, MINOR_VERSION);
-SAME_VALUE(PATCH_LEVEL_, PATCH_LEVEL);
-SAME_VALUE(OP_N, CUBLAS_OP_N);
-SAME_VALUE(OP_T, CUBLAS_OP_T);
-SAME_VALUE(FILL_UPPER, CUBLAS_FILL_MODE_UPPER);
-SAME_VALUE(DIAGONAL_NON_UNIT, CUBLAS_DIAG_NON_UNIT);
-SAME_VALUE(GEMM_DEFAULT, CUBLAS_GEMM_DEFAULT);
-SAME_VALUE(DISALLOW_REDUCED_PRECISION_REDUCTION, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION);
-SAME_VALUE(DETERMINISTIC_RESULTS, CUSOLVER_DETERMINISTIC_RESULTS);
+#define SIZE(type, as) _Static_assert(sizeof(type) == sizeof(as), #type);
+SIZE(cublasStatus_t, int)
+SIZE(cusolverStatus_t, int)
+SIZE(cublasOperation_t, int)
+SIZE(cublasFillMode_t, int)
+SIZE(cublasDiagType_t, int)
+SIZE(cublasMath_t, int)
+SIZE(cublasComputeType_t, int)
+SIZE(cublasGemmAlgo_t, int)
+SIZE(cudaDataType, int)
+SIZE(libraryPropertyType, int)
+SIZE(cusolverDeterministicMode_t, int)
+SIZE(cublasHandle_t, void*)
+SIZE(cusolverDnHandle_t, void*)
+SIZE(cusolverDnParams_t, void*)
+SIZE(cudaStream_t, void*)
 
-/* The texts of cusolver_status, in order. */
-SAME_VALUE(1, CUSOLVER_STATUS_NOT_INITIALIZED);
-SAME_VALUE(2, CUSOLVER_STATUS_ALLOC_FAILED);
-SAME_VALUE(3, CUSOLVER_STATUS_INVALID_VALUE);
-SAME_VALUE(4, CUSOLVER_STATUS_ARCH_MISMATCH);
-SAME_VALUE(5, CUSOLVER_STATUS_MAPPING_ERROR);
-SAME_VALUE(6, CUSOLVER_STATUS_EXECUTION_FAILED);
-SAME_VALUE(7, CUSOLVER_STATUS_INTERNAL_ERROR);
-SAME_VALUE(8, CUSOLVER_STATUS_MATRIX_TYPE_NOT_SUPPORTED);
-SAME_VALUE(9, CUSOLVER_STATUS_NOT_SUPPORTED);
+#define VALUE(theirs, ours) _Static_assert((int)(theirs) == (ours), #theirs);
+VALUE(MAJOR_VERSION, 0)
+VALUE(MINOR_VERSION, 1)
+VALUE(PATCH_LEVEL, 2)
+VALUE(CUDA_R_32F, 0)
+VALUE(CUDA_R_16BF, 14)
+VALUE(CUBLAS_COMPUTE_32F, 68)
+VALUE(CUBLAS_COMPUTE_32F_PEDANTIC, 69)
+VALUE(CUBLAS_OP_N, 0)
+VALUE(CUBLAS_OP_T, 1)
+VALUE(CUBLAS_FILL_MODE_UPPER, 1)
+VALUE(CUBLAS_DIAG_NON_UNIT, 0)
+VALUE(CUBLAS_GEMM_DEFAULT, -1)
+VALUE(CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION, 16)
+VALUE(CUSOLVER_DETERMINISTIC_RESULTS, 1)
 
-/* Each function of entries.h, called with NVIDIA's own types in the places of ours. */
-#define SAME(name, type) _Static_assert(__builtin_types_compatible_p(__typeof__(&name), type), #name)
-typedef cublasStatus_t B;
-typedef cusolverStatus_t S;
-SAME(cublasGetProperty, B (*)(libraryPropertyType, int*));
-SAME(cublasGetStatusString, const char* (*)(B));
-SAME(cublasCreate_v2, B (*)(cublasHandle_t*));
-SAME(cublasDestroy_v2, B (*)(cublasHandle_t));
-SAME(cublasSetStream_v2, B (*)(cublasHandle_t, cudaStream_t));
-SAME(cublasSetWorkspace_v2, B (*)(cublasHandle_t, void*, size_t));
-SAME(cublasSetMathMode, B (*)(cublasHandle_t, cublasMath_t));
-SAME(cublasGemmEx, B (*)(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int, const void*, const void*, cudaDataType,
-     int, const void*, cudaDataType, int, const void*, void*, cudaDataType, int, cublasComputeType_t, cublasGemmAlgo_t));
-SAME(cublasGemmStridedBatchedEx, B (*)(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int, const void*, const void*,
-     cudaDataType, int, long long int, const void*, cudaDataType, int, long long int, const void*, void*, cudaDataType, int,
-     long long int, int, cublasComputeType_t, cublasGemmAlgo_t));
-SAME(cusolverGetProperty, S (*)(libraryPropertyType, int*));
-SAME(cusolverDnCreate, S (*)(cusolverDnHandle_t*));
-SAME(cusolverDnDestroy, S (*)(cusolverDnHandle_t));
-SAME(cusolverDnSetStream, S (*)(cusolverDnHandle_t, cudaStream_t));
-SAME(cusolverDnSetDeterministicMode, S (*)(cusolverDnHandle_t, cusolverDeterministicMode_t));
-SAME(cusolverDnCreateParams, S (*)(cusolverDnParams_t*));
-SAME(cusolverDnDestroyParams, S (*)(cusolverDnParams_t));
-SAME(cusolverDnXpotrf_bufferSize, S (*)(cusolverDnHandle_t, cusolverDnParams_t, cublasFillMode_t, int64_t, cudaDataType, const void*,
-     int64_t, cudaDataType, size_t*, size_t*));
-SAME(cusolverDnXpotrf, S (*)(cusolverDnHandle_t, cusolverDnParams_t, cublasFillMode_t, int64_t, cudaDataType, void*, int64_t,
-     cudaDataType, void*, size_t, void*, size_t, int*));
-SAME(cusolverDnXtrtri_bufferSize, S (*)(cusolverDnHandle_t, cublasFillMode_t, cublasDiagType_t, int64_t, cudaDataType, void*, int64_t,
-     size_t*, size_t*));
-SAME(cusolverDnXtrtri, S (*)(cusolverDnHandle_t, cublasFillMode_t, cublasDiagType_t, int64_t, cudaDataType, void*, int64_t, void*,
-     size_t, void*, size_t, int*));
+/* The order of the texts in layer.c. */
+VALUE(CUSOLVER_STATUS_NOT_INITIALIZED, 1)
+VALUE(CUSOLVER_STATUS_ALLOC_FAILED, 2)
+VALUE(CUSOLVER_STATUS_INVALID_VALUE, 3)
+VALUE(CUSOLVER_STATUS_ARCH_MISMATCH, 4)
+VALUE(CUSOLVER_STATUS_MAPPING_ERROR, 5)
+VALUE(CUSOLVER_STATUS_EXECUTION_FAILED, 6)
+VALUE(CUSOLVER_STATUS_INTERNAL_ERROR, 7)
+VALUE(CUSOLVER_STATUS_MATRIX_TYPE_NOT_SUPPORTED, 8)
+VALUE(CUSOLVER_STATUS_NOT_SUPPORTED, 9)
