@@ -176,8 +176,9 @@ struct GridShape {
 // How the scale of a group is searched: quern.method.ScaleSearch. Candidates are all factors with the implied zero point, then all with
 // the one below, then all with the one above (zeros = 3); the first with the smallest error wins.
 struct SearchShape {
-  int rule;        // 0: the first candidate; 1: errors squared, weighted by importance; 2: |error|^2.4 by the table of powers
-  int factors;     // number of factors, at most 80
+  int rule;        // 0: the first candidate; 1: errors squared, weighted by importance; 2: |error|^2.4 by the table of powers, and on grids
+                   // of levels squared errors (importance is then null)
+  int factors;     // number of factors: at most 80, with three zeros 48
   int zeros;       // 1 or 3
   int scale_type;  // 0 F32, 1 F16, 2 BF16, 3 E4M3, 4 E8M0: candidates are rounded to it
   float divisor;   // stored = round(clamp(value * divisor, smallest, largest)) / divisor
@@ -205,20 +206,20 @@ extern "C" __global__ void search_scales(const float* w, int rows, int n, int le
 extern "C" __global__ void share_scales(float* scales, int rows, int groups, int together);
 
 // The sweep of the columns [from, from + width), width <= 128, over all rows: quern.device.cpu.Sweep, bit for bit but for the loss's sum over rows.
-//   original, working: rows x stride, of which only these columns are read. What the block changes in `working` stays inside of the kernel:
-//     nobody reads finished columns
+//   original, working: rows x stride, of which only these columns are touched. working gets the block's updates, the sign of a zero aside
 //   update: R[i, j] / R[j, j] of the block, its first element at [from, from]; update_stride elements a row (see `updates`)
 //   diagonal: width, R[i, i] of the block
 //   codes: rows x stride, written at the block's columns; error: rows x width, original - quantized; loss: rows, += sum over the
-//   block of ((working - quantized) R[i, i])^2 in fp64 and column order; may be null
+//     block of ((working - quantized) R[i, i])^2 in fp64; may be null. Each of a row's 8 threads adds its columns, 32 k + 4 thread + t,
+//     in order, then by pairs at distance 4, 2, 1
 // LANES(rows), shared memory 4 * (128 * 128 + 128) + 4 * 256 * 3 = 69120.
-extern "C" __global__ void sweep_given(const float* original, const float* working, long long stride, int rows, int from, int width, const float* update, long long update_stride, const float* diagonal, GridShape grid, const float* values, const float* thresholds, const int* group_of_column, int groups, const float* scales, const float* zeros, unsigned char* codes, float* error, double* loss);
+extern "C" __global__ void sweep_given(const float* original, float* working, long long stride, int rows, int from, int width, const float* update, long long update_stride, const float* diagonal, GridShape grid, const float* values, const float* thresholds, const int* group_of_column, int groups, const float* scales, const float* zeros, unsigned char* codes, float* error, double* loss);
 
 // The same with the scales of groups chosen when the sweep reaches them: quern.method.LiveScales with spans of one group. The block is whole
-// groups, each a run of `length` <= 128 columns of the sweep (the last may be shorter); group_of_column says their numbers. importance, of
-// width, belongs to the block's columns. scales and zeros are written.
+// groups, each a run of `length` <= 128 columns of the sweep, a multiple of 4 (the last may be shorter); group_of_column says their numbers.
+// importance, of width, belongs to the block's columns. scales and zeros are written.
 // LANES(rows), shared memory 69120 + 4 * 33 * 132 = 86544.
-extern "C" __global__ void sweep_live(const float* original, const float* working, long long stride, int rows, int from, int width, const float* update, long long update_stride, const float* diagonal, GridShape grid, const float* values, const float* thresholds, const int* group_of_column, int groups, float* scales, float* zeros, unsigned char* codes, float* error, double* loss, int length, SearchShape search, const float* importance, const float* factors, const float* powers);
+extern "C" __global__ void sweep_live(const float* original, float* working, long long stride, int rows, int from, int width, const float* update, long long update_stride, const float* diagonal, GridShape grid, const float* values, const float* thresholds, const int* group_of_column, int groups, float* scales, float* zeros, unsigned char* codes, float* error, double* loss, int length, SearchShape search, const float* importance, const float* factors, const float* powers);
 
 // What the columns [from, from + width) would be if they were free, given those before: LiveScales for groups longer than a sweep's block and
 // for the classic tool's spans. free[:, j] = working[:, j] + sum over r in [0, j) of (original[:, r] - free[:, r]) update[r, j], one
@@ -251,7 +252,7 @@ extern "C" __global__ void quantization_error(const float* weights, const unsign
 //   by_reciprocal: weights are multiplied by 1 / scale, not divided (grids of levels only)
 //   signed_zero: a negative zero gets the code before that of zero (E4M3)
 // ROWS(rows).
-extern "C" __global__ void nearest_codes(const float* w, int n, GridShape grid, const float* values, const float* thresholds, const int* group_of_column, int groups, const float* scales, const float* zeros, int by_reciprocal, int signed_zero, unsigned char* codes);
+extern "C" __global__ void nearest_codes(const float* w, int n, GridShape grid, const float* thresholds, const int* group_of_column, int groups, const float* scales, const float* zeros, int by_reciprocal, int signed_zero, unsigned char* codes);
 
 // partial[b] = sum of a[i] * b[i] over i in [16384 b, + 16384), in fp64. Thread t adds elements [4 (t + 256 m), + 4) of the run in order, m =
 // 0, 1, ..; then as rms_norm. 256 x ceil(count / 16384).
