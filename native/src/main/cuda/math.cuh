@@ -20,7 +20,7 @@ DEVICE float power_of_two(float x) {
 
 // e^x; 0 below -87, infinite above 88. Relative error below 2e-7.
 DEVICE float exponential(float x) {
-  float bounded = fminf(fmaxf(x, -88.0f), 89.0f);
+  float bounded = fminf(fmaxf(x, -87.0f), 88.0f);
   float whole = (bounded * 1.4426950216293335f + ROUND) - ROUND;
   float rest = __fmaf_rn(whole, -0.693359375f, bounded);  // minus whole * log(2), in two parts, of which this one is exact
   rest = __fmaf_rn(whole, 2.1219444170128554e-4f, rest);
@@ -31,8 +31,7 @@ DEVICE float exponential(float x) {
   p = __fmaf_rn(p, rest, 0.1666666716337204f);
   p = __fmaf_rn(p, rest, 0.5f);
   p = __fmaf_rn(p * rest, rest, rest) + 1.0f;
-  // In two steps, since 2^128 is no float.
-  float result = __uint_as_float(__float_as_uint(p) + ((unsigned)((int)whole - 1) << 23)) * 2.0f;
+  float result = __uint_as_float(__float_as_uint(p) + ((unsigned)(int)whole << 23));
   return x < -87.0f ? 0.0f : x > 88.0f ? positive_infinity() : x != x ? x : result;
 }
 
