@@ -1,11 +1,20 @@
 package quern.device;
 
-import quern.tensor.DType;
+import static org.assertj.core.api.Assertions.assertThat;
 
-/** The CUDA device in BF16, on the fake GPU. */
+import org.junit.jupiter.api.BeforeAll;
+
+/** The CUDA device on libraries that play a GPU. */
 class FakeGpuBf16DeviceTest extends DeviceContractTest {
+    @BeforeAll
+    static void fakes() {
+        FakeGpu.assumeBuilt();
+    }
+
     @Override
     Device open() {
-        return Devices.open("cuda", DType.BF16);
+        Device device = Devices.open("cuda");
+        assertThat(device.type()).startsWith("cuda/bf16/Fake GPU");
+        return device;
     }
 }

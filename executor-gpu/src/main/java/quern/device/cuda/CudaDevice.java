@@ -24,6 +24,7 @@ final class CudaDevice implements Device {
     private final Gpu gpu;
     private final DType computeType;
     private final String type;
+    private final Resources opened;
     private final Arena arena;
     private final Stream stream;
     private final Kernels kernels;
@@ -32,14 +33,26 @@ final class CudaDevice implements Device {
     private final ForwardKernels forward;
 
     /** @param computeType BF16 or F32 */
-    CudaDevice(Gpu gpu, DType computeType) {
+    static CudaDevice open(Gpu gpu, DType computeType) {
+        Resources opened = new Resources();
+        try {
+            return new CudaDevice(gpu, computeType, opened);
+        } catch (RuntimeException e) {
+            opened.close();
+            throw e;
+        }
+    }
+
+    private CudaDevice(Gpu gpu, DType computeType, Resources opened) {
         this.gpu = gpu;
         this.computeType = computeType;
-        arena = gpu.memory().arena();
-        stream = new Stream(gpu);
+        this.opened = opened;
+        gpu.enter();
+        arena = opened.own(gpu.memory().arena(), gpu.memory()::close);
+        stream = opened.own(new Stream(gpu), Stream::close);
         kernels = new Kernels(gpu.launcher(), stream);
-        products = new Products(gpu, stream, arena);
-        transfers = new Transfers(gpu, stream, kernels, arena);
+        products = opened.own(new Products(gpu, stream, arena), Products::close);
+        transfers = new Transfers(gpu, stream, kernels, arena, opened);
         forward = new CudaForward(this);
         type = String.join(
                 "/",
@@ -183,9 +196,6 @@ final class CudaDevice implements Device {
         if (!gpu.isLost()) {
             stream.settle();
         }
-        products.close();
-        transfers.close();
-        stream.close();
-        gpu.memory().close(arena);
+        opened.close();
     }
 }

@@ -28,7 +28,7 @@ public final class CudaDevices {
             throw new QuernException("Cannot compute on 'cuda': " + absence);
         }
         try {
-            return new CudaDevice(Gpu.of(ordinal()), type);
+            return CudaDevice.open(Gpu.of(ordinal()), type);
         } catch (DeviceException e) {
             throw new QuernException(
                     "Cannot compute on 'cuda': " + e.getMessage() + " (mend that, or use --device cpu)", e);

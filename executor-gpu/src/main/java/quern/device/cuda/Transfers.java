@@ -20,7 +20,7 @@ import quern.tensor.HalfFloats;
  * there converted into its matrix as part of the stream of computations. So the copy itself waits for nothing that is being computed:
  * the weights of the next layer arrive while this one is at work.
  */
-final class Transfers implements AutoCloseable {
+final class Transfers {
     /** Bytes of a slot: some hundred times what it costs to begin a copy. */
     private static final int BYTES = 8 << 20;
 
@@ -34,14 +34,14 @@ final class Transfers implements AutoCloseable {
         /** The last copy from or to it is done. */
         final Event copied;
 
-        Pinned() {
+        Pinned(Resources owner) {
             gpu.check(cuMemHostAlloc(pointer, BYTES, 0), "cuMemHostAlloc");
+            owner.own(this, Pinned::free);
             bytes = pointer.getByteBuffer(0, BYTES).order(ByteOrder.LITTLE_ENDIAN);
-            copied = new Event(gpu);
+            copied = owner.own(new Event(gpu), Event::close);
         }
 
-        void close() {
-            copied.close();
+        private void free() {
             if (!gpu.isLost()) {
                 cuMemFreeHost(pointer);
             }
@@ -50,13 +50,15 @@ final class Transfers implements AutoCloseable {
 
     /** A place of the host and its counterpart on the GPU. */
     private final class Slot {
-        final Pinned host = new Pinned();
+        final Pinned host;
         final Arena.Block device;
         /** What came last has been taken out of the counterpart. */
-        final Event taken = new Event(gpu);
+        final Event taken;
 
-        Slot(Arena arena) {
+        Slot(Arena arena, Resources owner) {
+            host = new Pinned(owner);
             device = arena.allocate(BYTES);
+            taken = owner.own(new Event(gpu), Event::close);
         }
     }
 
@@ -80,19 +82,23 @@ final class Transfers implements AutoCloseable {
     private final Event computed;
     private int next;
 
-    /** @param compute the stream that all matrices are used on */
-    Transfers(Gpu gpu, Stream compute, Kernels kernels, Arena arena) {
+    /**
+     * @param compute the stream that all matrices are used on
+     * @param arena whose end is that of the slots' counterparts
+     * @param owner closes all else
+     */
+    Transfers(Gpu gpu, Stream compute, Kernels kernels, Arena arena, Resources owner) {
         this.gpu = gpu;
         this.compute = compute;
         this.kernels = kernels;
-        in = new Stream(gpu);
-        out = new Stream(gpu);
-        computed = new Event(gpu);
+        in = owner.own(new Stream(gpu), Stream::close);
+        out = owner.own(new Stream(gpu), Stream::close);
+        computed = owner.own(new Event(gpu), Event::close);
         for (int i = 0; i < INCOMING; i++) {
-            slots.add(new Slot(arena));
+            slots.add(new Slot(arena, owner));
         }
         for (int i = 0; i < OUTGOING; i++) {
-            places.add(new Pinned());
+            places.add(new Pinned(owner));
         }
     }
 
@@ -209,25 +215,6 @@ final class Transfers implements AutoCloseable {
                     sink.write(place.bytes, first, (int) Math.min(most, from.elements() - first));
                 }
             }
-        }
-    }
-
-    /** The blocks of the slots go with the arena. */
-    @Override
-    public void close() {
-        synchronized (slots) {
-            slots.forEach(slot -> {
-                slot.host.close();
-                slot.taken.close();
-            });
-            slots.clear();
-            in.close();
-        }
-        synchronized (places) {
-            places.forEach(Pinned::close);
-            places.clear();
-            computed.close();
-            out.close();
         }
     }
 }
