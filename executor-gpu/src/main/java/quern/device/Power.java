@@ -1,4 +1,4 @@
-package quern.method;
+package quern.device;
 
 /**
  * x^2.4 for the error norm of the classic tool's search, about ten times faster than {@link Math#pow}: the power of the
