@@ -1,10 +1,13 @@
 package quern.device.cuda;
 
+import static jcuda.driver.JCudaDriver.cuMemcpy2DAsync;
 import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
 
 import java.nio.ByteBuffer;
 import java.util.Locale;
 import java.util.function.Consumer;
+import jcuda.driver.CUDA_MEMCPY2D;
+import jcuda.driver.CUmemorytype;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import quern.device.Device;
@@ -31,6 +34,7 @@ final class CudaDevice implements Device {
     private final Transfers transfers;
     private final Products products;
     private final ForwardKernels forward;
+    private final SolveKernels solve;
 
     /** @param computeType BF16 or F32 */
     static CudaDevice open(Gpu gpu, DType computeType) {
@@ -54,6 +58,7 @@ final class CudaDevice implements Device {
         products = opened.own(new Products(gpu, stream, arena), Products::close);
         transfers = new Transfers(gpu, stream, kernels, arena, opened);
         forward = new CudaForward(this);
+        solve = new CudaSolve(this, new GridKernels(gpu.launcher(), stream));
         type = String.join(
                 "/",
                 "cuda",
@@ -117,14 +122,43 @@ final class CudaDevice implements Device {
 
     @Override
     public DeviceMatrix zeros(int rows, int cols, DType dtype) {
-        return filled(rows, cols, dtype, zeros -> {
+        return filled(rows, cols, dtype, zeros -> clear(zeros.address(), zeros.bytes()));
+    }
+
+    private void clear(long address, long bytes) {
+        gpu.enter();
+        if (bytes > 0) {
+            gpu.check(cuMemsetD8Async(new Address(address), (byte) 0, bytes, stream.handle()), "cuMemsetD8Async");
+        }
+    }
+
+    /**
+     * Copies runs of bytes, in the order of the computations.
+     *
+     * @param bytes of a run
+     * @param fromPitch bytes from one run to the next
+     */
+    void copyRuns(long from, long fromPitch, long to, long toPitch, long bytes, int runs) {
+        CUDA_MEMCPY2D copy = new CUDA_MEMCPY2D();
+        copy.srcMemoryType = CUmemorytype.CU_MEMORYTYPE_DEVICE;
+        copy.srcDevice = new Address(from);
+        copy.srcPitch = fromPitch;
+        copy.dstMemoryType = CUmemorytype.CU_MEMORYTYPE_DEVICE;
+        copy.dstDevice = new Address(to);
+        copy.dstPitch = toPitch;
+        copy.WidthInBytes = bytes;
+        copy.Height = runs;
+        if (bytes > 0 && runs > 0) {
             gpu.enter();
-            if (zeros.elements() > 0) {
-                gpu.check(
-                        cuMemsetD8Async(new Address(zeros.address()), (byte) 0, zeros.bytes(), stream.handle()),
-                        "cuMemsetD8Async");
-            }
-        });
+            gpu.check(cuMemcpy2DAsync(copy, stream.handle()), "cuMemcpy2DAsync");
+        }
+    }
+
+    /** Bytes of zeros for what kernels count; whoever asks closes them. */
+    Arena.Block cleared(int bytes) {
+        Arena.Block block = arena.allocate(bytes);
+        clear(block.address(), bytes);
+        return block;
     }
 
     @Override
@@ -140,6 +174,25 @@ final class CudaDevice implements Device {
     @Override
     public DeviceMatrix upload(Matrix values, DType to) {
         return filled(values.rows(), values.cols(), to, matrix -> transfers.upload(values.values(), matrix));
+    }
+
+    @Override
+    public DeviceMatrix upload(byte[] codes, int rows, int cols) {
+        if (codes.length != (long) rows * cols) {
+            throw new IllegalArgumentException(rows + " x " + cols + " codes are not " + codes.length);
+        }
+        return filled(rows, cols, DType.U8, matrix -> transfers.upload(codes, matrix));
+    }
+
+    @Override
+    public byte[] codes(DeviceMatrix matrix) {
+        CudaMatrix from = own(matrix);
+        if (from.dtype() != DType.U8) {
+            throw new IllegalArgumentException("A matrix of " + from.dtype() + " holds no codes");
+        }
+        return transfers
+                .download(from.address(), Math.toIntExact(from.elements()))
+                .array();
     }
 
     @Override
@@ -175,7 +228,7 @@ final class CudaDevice implements Device {
 
     @Override
     public SolveKernels solve() {
-        throw new UnsupportedOperationException("The solve on a GPU is not written yet");
+        return solve;
     }
 
     CudaMatrix own(DeviceMatrix matrix) {
@@ -186,8 +239,8 @@ final class CudaDevice implements Device {
     }
 
     private void checked(DType type) {
-        if (type != DType.F32 && type != computeType) {
-            throw new IllegalArgumentException("A matrix here is F32 or " + computeType + ", not " + type);
+        if (type != DType.F32 && type != computeType && type != DType.U8) {
+            throw new IllegalArgumentException("A matrix here is F32, " + computeType + " or U8, not " + type);
         }
     }
 

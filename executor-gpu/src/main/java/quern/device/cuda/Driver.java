@@ -15,6 +15,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import jcuda.driver.CUresult;
 import org.jspecify.annotations.Nullable;
+import quern.device.DeviceException;
 
 /**
  * The NVIDIA driver of this machine. Looked for once in a process: a second attempt to load would fail with a less telling error.
@@ -22,7 +23,8 @@ import org.jspecify.annotations.Nullable;
  * <p>All that Quern calls of it: cuInit, cuDriverGetVersion, cuGetErrorName, cuGetErrorString; cuDeviceGet, -GetCount, -GetName,
  * -GetAttribute, cuDevicePrimaryCtxRetain; cuCtxSetCurrent, cuCtxSynchronize; cuModuleLoadData, -GetFunction, cuFuncSetAttribute,
  * cuLaunchKernel; cuStreamCreate, -Destroy, -Synchronize, -WaitEvent; cuEventCreate, -Record, -Synchronize, -Destroy; cuMemAlloc,
- * cuMemFree, cuMemGetInfo, cuMemHostAlloc, cuMemFreeHost, cuMemcpyHtoDAsync, -DtoHAsync, -DtoDAsync, cuMemsetD8Async.
+ * cuMemFree, cuMemGetInfo, cuMemHostAlloc, cuMemFreeHost, cuMemcpyHtoDAsync, -DtoHAsync, -DtoDAsync, cuMemcpy2DAsync,
+ * cuMemsetD8Async.
  */
 final class Driver {
     private static final Pattern MISSING = Pattern.compile("(libcuda[^\\n]*)");
@@ -50,7 +52,7 @@ final class Driver {
 
     private static void check(int status, String call) {
         if (status != CUresult.CUDA_SUCCESS) {
-            throw new quern.device.DeviceException(failure(status, call));
+            throw new DeviceException(failure(status, call));
         }
     }
 

@@ -4,7 +4,7 @@ import quern.device.DeviceException;
 import quern.tensor.DType;
 
 /**
- * Matrix products of one device, by cuBLAS, on its stream. The libraries' handle is one thread's at a time, and has one stream and
+ * Matrix products of one device by cuBLAS, and factorizations by cuSOLVER, on its stream. The libraries' handle is one thread's at a time, and has one stream and
  * a workspace of its own, so a product's bits depend on nothing beside it.
  */
 final class Products implements AutoCloseable {
@@ -12,10 +12,14 @@ final class Products implements AutoCloseable {
     private static final long WORKSPACE = 32L << 20;
 
     private final Gpu gpu;
+    private final Stream stream;
+    private final Arena arena;
     private final long libraries;
 
     Products(Gpu gpu, Stream stream, Arena arena) {
         this.gpu = gpu;
+        this.stream = stream;
+        this.arena = arena;
         Libraries.load();
         gpu.enter();
         libraries = Libraries.open(0, stream.number(), arena.allocate(WORKSPACE).address(), WORKSPACE);
@@ -64,6 +68,49 @@ final class Products implements AutoCloseable {
                         libraries, transposeA, transposeB, m, n, k, 1, a, lda, b, ldb, beta, c, ldc);
             }
         });
+    }
+
+    /**
+     * A = L L^T in place, of a symmetric A by its lower triangle, which becomes L; waits until it is done.
+     *
+     * @param a n x n, F32
+     * @param info address of an int: 0, or the order of the leading minor that is not positive definite
+     */
+    synchronized void cholesky(CudaMatrix a, long info) {
+        long n = a.rows();
+        long[] bytes = {0, 0};
+        call(() -> System.arraycopy(Libraries.choleskyBytes(libraries, n, a.address(), n), 0, bytes, 0, 2));
+        withBuffers(
+                bytes,
+                (device, host) -> Libraries.cholesky(
+                        libraries, n, a.address(), n, device, bytes[0], host, bytes[1], info));
+    }
+
+    /**
+     * A = inv(A) in place for a lower triangular A; waits until it is done.
+     *
+     * @param info address of an int: 0, or the place of a zero on the diagonal
+     */
+    synchronized void invertTriangle(CudaMatrix a, long info) {
+        long n = a.rows();
+        long[] bytes = {0, 0};
+        call(() -> System.arraycopy(Libraries.invertTriangleBytes(libraries, n, a.address(), n), 0, bytes, 0, 2));
+        withBuffers(
+                bytes,
+                (device, host) -> Libraries.invertTriangle(
+                        libraries, n, a.address(), n, device, bytes[0], host, bytes[1], info));
+    }
+
+    private interface Buffered {
+        void call(long device, long host);
+    }
+
+    private void withBuffers(long[] bytes, Buffered library) {
+        try (Arena.Block device = arena.allocate(bytes[0]);
+                HostMemory host = new HostMemory(gpu, bytes[1])) {
+            call(() -> library.call(device.address(), host.address()));
+            stream.settle();
+        }
     }
 
     private void call(Runnable library) {

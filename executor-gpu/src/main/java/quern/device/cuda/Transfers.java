@@ -1,7 +1,5 @@
 package quern.device.cuda;
 
-import static jcuda.driver.JCudaDriver.cuMemFreeHost;
-import static jcuda.driver.JCudaDriver.cuMemHostAlloc;
 import static jcuda.driver.JCudaDriver.cuMemcpyDtoDAsync;
 import static jcuda.driver.JCudaDriver.cuMemcpyDtoHAsync;
 import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
@@ -27,24 +25,17 @@ final class Transfers {
     private static final int INCOMING = 3;
     private static final int OUTGOING = 2;
 
-    /** Memory of the host that stays where it is. */
+    /** A place of the host that copies go from or to. */
     private final class Pinned {
-        final Pointer pointer = new Pointer();
+        final Pointer pointer;
         final ByteBuffer bytes;
         /** The last copy from or to it is done. */
         final Event copied;
 
         Pinned(Resources owner) {
-            gpu.check(cuMemHostAlloc(pointer, BYTES, 0), "cuMemHostAlloc");
-            owner.own(this, Pinned::free);
+            pointer = owner.own(new HostMemory(gpu, BYTES), HostMemory::close).pointer();
             bytes = pointer.getByteBuffer(0, BYTES).order(ByteOrder.LITTLE_ENDIAN);
             copied = owner.own(new Event(gpu), Event::close);
-        }
-
-        private void free() {
-            if (!gpu.isLost()) {
-                cuMemFreeHost(pointer);
-            }
         }
     }
 
@@ -123,6 +114,10 @@ final class Transfers {
                 (first, count, into) -> into.asFloatBuffer().put(0, values, Math.toIntExact(first), count));
     }
 
+    void upload(byte[] codes, CudaMatrix to) {
+        upload(ByteBuffer.wrap(codes), DType.U8, to);
+    }
+
     /** @param to an address */
     void upload(int[] values, long to) {
         upload(
@@ -172,16 +167,19 @@ final class Transfers {
         }
     }
 
-    /** Elements as they are, little-endian; waits for them. */
-    void download(CudaMatrix from, ByteBuffer to) {
-        int each = from.dtype().bytes();
-        download(from, (bytes, first, count) -> to.put(Math.toIntExact(first * each), bytes, 0, count * each));
+    /** Bytes from an address on; waits for them. */
+    ByteBuffer download(long from, int bytes) {
+        ByteBuffer to = ByteBuffer.allocate(bytes).order(ByteOrder.LITTLE_ENDIAN);
+        download(from, 1, bytes, (some, first, count) -> to.put((int) first, some, 0, count));
+        return to;
     }
 
     /** Elements as floats; waits for them. */
     void download(CudaMatrix from, float[] to) {
         download(
-                from,
+                from.address(),
+                from.dtype().bytes(),
+                from.elements(),
                 (bytes, first, count) -> HalfFloats.toFloats(
                         bytes.duplicate().order(ByteOrder.LITTLE_ENDIAN),
                         from.dtype(),
@@ -190,11 +188,9 @@ final class Transfers {
                         count));
     }
 
-    private void download(CudaMatrix from, Sink sink) {
-        long at = from.address();
-        int each = from.dtype().bytes();
+    private void download(long from, int each, long elements, Sink sink) {
         int most = BYTES / each;
-        long steps = (from.elements() + most - 1) / most;
+        long steps = (elements + most - 1) / most;
         synchronized (places) {
             gpu.enter();
             compute.record(computed);
@@ -202,9 +198,9 @@ final class Transfers {
             for (long step = 0; step <= steps; step++) {
                 if (step < steps) { // this copy goes on while the one before is read
                     Pinned place = places.get((int) (step % OUTGOING));
-                    long bytes = Math.min(most, from.elements() - step * most) * each;
+                    long bytes = Math.min(most, elements - step * most) * each;
                     gpu.check(
-                            cuMemcpyDtoHAsync(place.pointer, new Address(at + step * most * each), bytes, out.handle()),
+                            cuMemcpyDtoHAsync(place.pointer, new Address(from + step * most * each), bytes, out.handle()),
                             "cuMemcpyDtoHAsync");
                     out.record(place.copied);
                 }
@@ -212,7 +208,7 @@ final class Transfers {
                     Pinned place = places.get((int) ((step - 1) % OUTGOING));
                     place.copied.await();
                     long first = (step - 1) * most;
-                    sink.write(place.bytes, first, (int) Math.min(most, from.elements() - first));
+                    sink.write(place.bytes, first, (int) Math.min(most, elements - first));
                 }
             }
         }
