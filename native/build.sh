@@ -1,5 +1,5 @@
 #!/bin/sh
-# build.sh build: the C layer and, where a CUDA compiler is, the kernels, into target/resources/quern/native
+# build.sh build: the C layer and, where a CUDA compiler is, the kernels, into target/classes/quern/native
 # build.sh test:  the fakes, and what is tested on them and on the emulator
 #
 # How things are built stands in CMakeLists.txt alone. Here stands what happens where they cannot be: native.properties says
@@ -10,7 +10,7 @@
 #   QUERN_NATIVE=require   what cannot be built is a failure
 set -eu
 cd "$(dirname "$0")"
-out=$PWD/target/resources/quern/native
+out=$PWD/target/classes/quern/native
 lacking=
 [ "$(uname -sm)" = "Linux x86_64" ] || lacking="the cuda device is for Linux on x86_64"
 for program in cmake c++ make; do

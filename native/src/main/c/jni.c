@@ -1,6 +1,7 @@
 /* Java's side of the layer: quern.device.cuda.Libraries, whose header javac -h writes from the Java source. */
 #include <stdint.h>
 
+#include "entries.h"
 #include "layer.h"
 #include "quern_device_cuda_Libraries.h"
 
@@ -43,19 +44,19 @@ METHOD(jstring, versions)(JNIEnv* env, jclass type, jlong libraries) {
 
 METHOD(void, multiplyBf16)(OPERANDS, jlong b, jlong ldb, jfloat beta, jlong c, jlong ldc) {
   (void)type;
-  layer_product product = {PRODUCT, .count = 1, .operands = BF16, .result = F32, .sums = SUMS_F32};
+  layer_product product = {PRODUCT, .count = 1, .operands = CUDA_R_16BF, .result = CUDA_R_32F, .sums = CUBLAS_COMPUTE_32F};
   check(env, layer_multiply(ADDRESS(libraries), &product));
 }
 
 METHOD(void, multiplyBf16ToBf16)(OPERANDS, jlong b, jlong ldb, jfloat beta, jlong c, jlong ldc) {
   (void)type;
-  layer_product product = {PRODUCT, .count = 1, .operands = BF16, .result = BF16, .sums = SUMS_F32};
+  layer_product product = {PRODUCT, .count = 1, .operands = CUDA_R_16BF, .result = CUDA_R_16BF, .sums = CUBLAS_COMPUTE_32F};
   check(env, layer_multiply(ADDRESS(libraries), &product));
 }
 
 METHOD(void, multiplyF32)(OPERANDS, jlong b, jlong ldb, jfloat beta, jlong c, jlong ldc) {
   (void)type;
-  layer_product product = {PRODUCT, .count = 1, .operands = F32, .result = F32, .sums = SUMS_F32_PEDANTIC};
+  layer_product product = {PRODUCT, .count = 1, .operands = CUDA_R_32F, .result = CUDA_R_32F, .sums = CUBLAS_COMPUTE_32F_PEDANTIC};
   check(env, layer_multiply(ADDRESS(libraries), &product));
 }
 
@@ -63,7 +64,7 @@ METHOD(void, multiplyF32Batched)(OPERANDS, jlong strideA, jlong b, jlong ldb, jl
                                  jlong strideC, jlong count) {
   (void)type;
   layer_product product = {PRODUCT, .stride_a = strideA, .stride_b = strideB, .stride_c = strideC, .count = count,
-                           .operands = F32, .result = F32, .sums = SUMS_F32_PEDANTIC};
+                           .operands = CUDA_R_32F, .result = CUDA_R_32F, .sums = CUBLAS_COMPUTE_32F_PEDANTIC};
   check(env, layer_multiply(ADDRESS(libraries), &product));
 }
 

@@ -128,9 +128,9 @@ int layer_open(int major, void* stream, void* workspace, size_t workspace_bytes,
   if (CUBLAS(use, cublasCreate_v2, &l->cublas) || CUBLAS(use, cublasSetStream_v2, l->cublas, stream) ||
       CUBLAS(use, cublasSetWorkspace_v2, l->cublas, workspace, workspace_bytes) ||
       /* Parts of a sum that was split over multiprocessors are added in fp32, also where C is bf16. */
-      CUBLAS(use, cublasSetMathMode, l->cublas, DISALLOW_REDUCED_PRECISION_REDUCTION) ||
+      CUBLAS(use, cublasSetMathMode, l->cublas, CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION) ||
       CUSOLVER(use, cusolverDnCreate, &l->cusolver) || CUSOLVER(use, cusolverDnSetStream, l->cusolver, stream) ||
-      CUSOLVER(use, cusolverDnSetDeterministicMode, l->cusolver, DETERMINISTIC_RESULTS) ||
+      CUSOLVER(use, cusolverDnSetDeterministicMode, l->cusolver, CUSOLVER_DETERMINISTIC_RESULTS) ||
       CUSOLVER(use, cusolverDnCreateParams, &l->params)) {
     destroy(l);
     return -1;
@@ -150,7 +150,7 @@ int layer_close(layer* l) {
 
 int layer_versions(layer* l, char* text, size_t bytes) {
   int cublas[3], cusolver[3];
-  for (int i = MAJOR_VERSION_; i <= PATCH_LEVEL_; i++) {
+  for (int i = MAJOR_VERSION; i <= PATCH_LEVEL; i++) {
     if (CUBLAS(l->use, cublasGetProperty, i, &cublas[i]) || CUSOLVER(l->use, cusolverGetProperty, i, &cusolver[i])) return -1;
   }
   snprintf(text, bytes, "cublas-%d.%d.%d/cusolver-%d.%d.%d", cublas[0], cublas[1], cublas[2], cusolver[0], cusolver[1],
@@ -168,34 +168,34 @@ int layer_multiply(layer* l, const layer_product* p) {
   }
   const pair* use = l->use;
   /* A row-major matrix is a column-major one, transposed: C^T = op(B)^T op(A)^T. */
-  int first = p->transpose_b ? OP_T : OP_N, second = p->transpose_a ? OP_T : OP_N;
+  int first = p->transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, second = p->transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
   if (p->count == 1) {
     return CUBLAS(use, cublasGemmEx, l->cublas, first, second, (int)p->n, (int)p->m, (int)p->k, &p->alpha, p->b, p->operands,
-                  (int)p->ldb, p->a, p->operands, (int)p->lda, &p->beta, p->c, p->result, (int)p->ldc, p->sums, GEMM_DEFAULT);
+                  (int)p->ldb, p->a, p->operands, (int)p->lda, &p->beta, p->c, p->result, (int)p->ldc, p->sums, CUBLAS_GEMM_DEFAULT);
   }
   return CUBLAS(use, cublasGemmStridedBatchedEx, l->cublas, first, second, (int)p->n, (int)p->m, (int)p->k, &p->alpha, p->b,
                 p->operands, (int)p->ldb, p->stride_b, p->a, p->operands, (int)p->lda, p->stride_a, &p->beta, p->c, p->result,
-                (int)p->ldc, p->stride_c, (int)p->count, p->sums, GEMM_DEFAULT);
+                (int)p->ldc, p->stride_c, (int)p->count, p->sums, CUBLAS_GEMM_DEFAULT);
 }
 
 /* The lower triangle of a row-major matrix is the upper one of a column-major one: L L^T there is U^T U here. */
 
 int layer_cholesky_bytes(layer* l, long long n, const void* a, long long lda, layer_buffers* needed) {
-  return CUSOLVER(l->use, cusolverDnXpotrf_bufferSize, l->cusolver, l->params, FILL_UPPER, n, F32, a, lda, F32,
+  return CUSOLVER(l->use, cusolverDnXpotrf_bufferSize, l->cusolver, l->params, CUBLAS_FILL_MODE_UPPER, n, CUDA_R_32F, a, lda, CUDA_R_32F,
                   &needed->device_bytes, &needed->host_bytes);
 }
 
 int layer_cholesky(layer* l, long long n, void* a, long long lda, const layer_buffers* given, int* info) {
-  return CUSOLVER(l->use, cusolverDnXpotrf, l->cusolver, l->params, FILL_UPPER, n, F32, a, lda, F32, given->device,
+  return CUSOLVER(l->use, cusolverDnXpotrf, l->cusolver, l->params, CUBLAS_FILL_MODE_UPPER, n, CUDA_R_32F, a, lda, CUDA_R_32F, given->device,
                   given->device_bytes, given->host, given->host_bytes, info);
 }
 
 int layer_invert_triangle_bytes(layer* l, long long n, void* a, long long lda, layer_buffers* needed) {
-  return CUSOLVER(l->use, cusolverDnXtrtri_bufferSize, l->cusolver, FILL_UPPER, DIAGONAL_NON_UNIT, n, F32, a, lda,
+  return CUSOLVER(l->use, cusolverDnXtrtri_bufferSize, l->cusolver, CUBLAS_FILL_MODE_UPPER, CUBLAS_DIAG_NON_UNIT, n, CUDA_R_32F, a, lda,
                   &needed->device_bytes, &needed->host_bytes);
 }
 
 int layer_invert_triangle(layer* l, long long n, void* a, long long lda, const layer_buffers* given, int* info) {
-  return CUSOLVER(l->use, cusolverDnXtrtri, l->cusolver, FILL_UPPER, DIAGONAL_NON_UNIT, n, F32, a, lda, given->device,
+  return CUSOLVER(l->use, cusolverDnXtrtri, l->cusolver, CUBLAS_FILL_MODE_UPPER, CUBLAS_DIAG_NON_UNIT, n, CUDA_R_32F, a, lda, given->device,
                   given->device_bytes, given->host, given->host_bytes, info);
 }

@@ -6,9 +6,6 @@
 #pragma once
 #include <stddef.h>
 
-enum { F32 = 0, BF16 = 14 };                        /* cudaDataType */
-enum { SUMS_F32 = 68, SUMS_F32_PEDANTIC = 69 };     /* cublasComputeType_t */
-
 typedef struct layer layer;
 
 /* C = alpha op(A) op(B) + beta C, count times, strides apart. */
@@ -19,7 +16,8 @@ typedef struct {
   const void *a, *b;
   void* c;
   long long lda, ldb, ldc, stride_a, stride_b, stride_c, count;
-  int operands, result, sums;
+  int operands, result; /* cudaDataType: CUDA_R_16BF, CUDA_R_32F */
+  int sums;             /* cublasComputeType_t */
 } layer_product;
 
 /* Scratch memory of a factorization. */

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <future>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -46,8 +47,7 @@ static std::vector<char> compile(const std::string& source, const Target& target
         "nvrtcCreateProgram");
   // Every operation is IEEE's: divisions and square roots rounded correctly, subnormals kept, nothing contracted that the source
   // doesn't say.
-  std::vector<std::string> options = {target.option, "-std=c++17", "-prec-div=true", "-prec-sqrt=true", "-ftz=false", "-fmad=false",
-                                      "-lineinfo"};
+  std::vector<std::string> options = {target.option, "-std=c++17", "-prec-div=true", "-prec-sqrt=true", "-ftz=false", "-fmad=false"};
   if (!target.ptx) options.push_back("--ptxas-options=-v");
   std::vector<const char*> given;
   for (const std::string& option : options) given.push_back(option.c_str());
@@ -77,11 +77,17 @@ int main(int count, char** arguments) {
     names.push_back(slash ? slash + 1 : arguments[i]);
   }
 
+  const Target targets[] = {{"-arch=sm_80", "80", false}, {"-arch=sm_90", "90", false}, {"-arch=sm_100", "100", false},
+                            {"-arch=compute_80", "80", true}};
+  std::string source = text(arguments[2]);
+  std::vector<std::future<std::vector<char>>> codes; // side by side
+  for (const Target& t : targets) codes.push_back(std::async(std::launch::async, [&] { return compile(source, t, texts, names); }));
+
   nvFatbinHandle fat;
   check(nvFatbinCreate(&fat, nullptr, 0), "nvFatbinCreate");
-  for (const Target& t : {Target{"-arch=sm_80", "80", false}, {"-arch=sm_90", "90", false}, {"-arch=sm_100", "100", false},
-                          {"-arch=compute_80", "80", true}}) {
-    std::vector<char> code = compile(text(arguments[2]), t, texts, names);
+  for (size_t i = 0; i < codes.size(); i++) {
+    const Target& t = targets[i];
+    std::vector<char> code = codes[i].get();
     check(t.ptx ? nvFatbinAddPTX(fat, code.data(), code.size(), t.architecture, "kernels.cu", nullptr)
                 : nvFatbinAddCubin(fat, code.data(), code.size(), t.architecture, "kernels.cu"), "nvFatbinAdd");
     printf("%s: %zu bytes\n", t.option, code.size());

@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "driver.h"
+#include "kernels.h"
 
 namespace {
 
@@ -45,6 +46,11 @@ void kernels_run() {
   CHECK_EQUAL(cuStreamSynchronize(stream), 0);
   CHECK_EQUAL(cuMemcpyDtoH_v2(y.data(), b, 1200), 0);
   for (float f : y) CHECK(f == 4.0f);
+}
+
+void every_kernel_is_there() { // in the image, where one was compiled, and in the emulator
+#define FIND(name) function(#name);
+  QUERN_KERNELS(FIND)
 }
 
 void fresh_memory_is_not_zero() {
@@ -190,7 +196,7 @@ void a_thread_needs_a_context() {
 
 // driver_test CASE IMAGE
 int main(int count, char** arguments) {
-  std::map<std::string, void (*)()> cases = {{"kernels_run", kernels_run}, {"fresh_memory_is_not_zero", fresh_memory_is_not_zero},
+  std::map<std::string, void (*)()> cases = {{"kernels_run", kernels_run}, {"every_kernel_is_there", every_kernel_is_there}, {"fresh_memory_is_not_zero", fresh_memory_is_not_zero},
       {"work_waits_for_whoever_waits", work_waits_for_whoever_waits}, {"events_order_streams", events_order_streams},
       {"copies_stay_inside", copies_stay_inside}, {"memory_ends", memory_ends}, {"launches_have_limits", launches_have_limits},
       {"a_kernel_wants_device_memory", a_kernel_wants_device_memory}, {"freed_memory_is_gone", freed_memory_is_gone},

@@ -11,6 +11,7 @@
 #include "check.h"
 #include "driver.h"
 extern "C" {
+#include "entries.h"
 #include "layer.h"
 }
 
@@ -168,11 +169,11 @@ void products() {
         for (float beta : {0.0f, 1.0f, -0.5f}) {
           layer_product p = {};
           p.transpose_a = ta, p.transpose_b = tb, p.m = 5, p.n = 7, p.k = 33, p.alpha = 0.75f, p.beta = beta, p.count = 1;
-          p.operands = BF16, p.result = F32, p.sums = SUMS_F32;
+          p.operands = CUDA_R_16BF, p.result = CUDA_R_32F, p.sums = CUBLAS_COMPUTE_32F;
           product<uint16_t, float>(l, p, 1e-5, random);
-          p.result = BF16;
+          p.result = CUDA_R_16BF;
           product<uint16_t, uint16_t>(l, p, 1.0 / 256 + 1e-5, random);
-          p.operands = p.result = F32, p.sums = SUMS_F32_PEDANTIC;
+          p.operands = p.result = CUDA_R_32F, p.sums = CUBLAS_COMPUTE_32F_PEDANTIC;
           product<float, float>(l, p, 1e-5, random);
           p.count = 3, p.stride_a = p.stride_b = 1;
           product<float, float>(l, p, 1e-5, random);
@@ -187,7 +188,7 @@ void sizes_beyond_32_bits() {
   for (int which = 0; which < 7; which++) {
     layer_product p = {};
     p.m = p.n = p.k = p.lda = p.ldb = p.ldc = p.count = 1;
-    p.sums = SUMS_F32_PEDANTIC;
+    p.sums = CUBLAS_COMPUTE_32F_PEDANTIC;
     long long* sizes[] = {&p.m, &p.n, &p.k, &p.lda, &p.ldb, &p.ldc, &p.count};
     *sizes[which] = 1ll << 31;
     CHECK(layer_multiply(l.get(), &p));
@@ -298,7 +299,7 @@ void every_call_can_fail() {
   layer_product p = {};
   p.m = p.n = p.k = p.lda = p.ldb = p.ldc = p.count = 1;
   p.a = p.b = p.c = m.at;
-  p.sums = SUMS_F32_PEDANTIC;
+  p.sums = CUBLAS_COMPUTE_32F_PEDANTIC;
   layer_buffers buffers = {};
   char text[100];
   set("FAKE_CUDA_FAIL=cublasGemmEx:13,cublasGemmStridedBatchedEx:14,cusolverDnXpotrf_bufferSize:6,cusolverDnXtrtri_bufferSize:7,"
@@ -337,7 +338,7 @@ void wrong_memory(const std::string& what) {
   Memory a(std::vector<float>(64, 1.0f)), fresh(256), c(256);
   std::vector<float> host(64, 1.0f);
   layer_product p = {};
-  p.m = p.n = p.k = p.lda = p.ldb = p.ldc = 8, p.alpha = 1, p.count = 1, p.sums = SUMS_F32_PEDANTIC;
+  p.m = p.n = p.k = p.lda = p.ldb = p.ldc = 8, p.alpha = 1, p.count = 1, p.sums = CUBLAS_COMPUTE_32F_PEDANTIC;
   p.a = what == "an address of the host" ? host.data() : a.at;
   p.b = what == "memory that nobody wrote" ? fresh.at : a.at;
   p.c = c.at;

@@ -21,7 +21,7 @@ struct Handle {
   unsigned magic = 0xB1A5;
   void* stream = nullptr;
   void* workspace = nullptr;
-  size_t workspace_bytes = 0;
+  int math_mode = 0;
 };
 bool bad(const Handle* h) { return !h || h->magic != 0xB1A5; }
 
@@ -95,6 +95,10 @@ int check(const Handle* h, const Product& p, int compute) {
   bool known = (p.operands == BF16 && (p.result == F32 || p.result == BF16) && compute == COMPUTE_32F) ||
                (p.operands == F32 && p.result == F32 && compute == COMPUTE_32F_PEDANTIC);
   if (!known) return NOT_SUPPORTED;
+  if (p.operands == BF16 && h->math_mode != 16) {
+    fprintf(stderr, "fake cuBLAS: parts of a sum may be rounded to bf16 before they are added\n");
+    return NOT_SUPPORTED;
+  }
   if (!h->workspace) {
     fprintf(stderr, "fake cuBLAS: the handle has no workspace of its own, so its results could depend on other streams\n");
     return NOT_SUPPORTED;
@@ -147,13 +151,13 @@ int cublasSetWorkspace_v2(Handle* h, void* workspace, size_t bytes) {
   if (bad(h)) return NOT_INITIALIZED;
   if ((uint64_t)workspace % 256 || !fake::device(workspace, bytes, __func__)) return INVALID_VALUE;
   h->workspace = workspace;
-  h->workspace_bytes = bytes;
   return SUCCESS;
 }
 int cublasSetMathMode(Handle* h, int mode) {
   MAY_FAIL;
   if (bad(h)) return NOT_INITIALIZED;
-  return mode == 16 ? SUCCESS : NOT_SUPPORTED; // sums are not rounded on the way
+  h->math_mode = mode;
+  return SUCCESS;
 }
 
 #ifndef FAKE_LACKS_GEMM

@@ -36,7 +36,7 @@
 #include <utility>
 #include <vector>
 
-#include "all_kernels.cu" // every .cu file, in one
+#include "kernels.cu"
 
 // A kernel that is declared and not yet written is one that the emulator does not have.
 #define WEAK(name) extern "C" __attribute__((weak)) decltype(name) name;

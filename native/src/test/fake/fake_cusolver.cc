@@ -18,10 +18,10 @@ struct Handle { unsigned magic = 0x50E7; void* stream = nullptr; bool determinis
 struct Params { unsigned magic = 0x9A4A; };
 bool bad(const Handle* h) { return !h || h->magic != 0x50E7; }
 
-// Other for each function and size, so that one is not taken for the other.
-size_t potrf_bytes(int64_t n) { return 4096 + 64 * n; }
+// Other for each function, size and triangle, so that one is not taken for the other.
+size_t potrf_bytes(int64_t n, int uplo) { return 4096 + 64 * n + 256 * uplo; }
 size_t potrf_host_bytes(int64_t n) { return 512 + n; }
-size_t trtri_bytes(int64_t n) { return 8192 + 128 * n; }
+size_t trtri_bytes(int64_t n, int uplo) { return 8192 + 128 * n + 256 * uplo; }
 
 struct Matrix { // the lower triangle, whichever way it is stored
   float* p;
@@ -149,7 +149,7 @@ int cusolverDnXpotrf_bufferSize(Handle* h, Params* params, int uplo, int64_t n, 
   if (bad(h)) return NOT_INITIALIZED;
   if (!params || n < 1 || ld < n || (uplo != LOWER && uplo != UPPER)) return INVALID_VALUE;
   if (type != F32 || compute != F32) return NOT_SUPPORTED;
-  *device_bytes = potrf_bytes(n);
+  *device_bytes = potrf_bytes(n, uplo);
   *host_bytes = potrf_host_bytes(n);
   return SUCCESS;
 }
@@ -159,7 +159,7 @@ int cusolverDnXpotrf(Handle* h, Params* params, int uplo, int64_t n, int type, v
   if (!params) return INVALID_VALUE;
   if (type != F32 || compute != F32) return NOT_SUPPORTED;
   Call c{__func__, uplo, n, ld, a, buffer, buffer_bytes, host, host_bytes, info};
-  if (int status = check(h, c, potrf_bytes(n), potrf_host_bytes(n))) return status;
+  if (int status = check(h, c, potrf_bytes(n, uplo), potrf_host_bytes(n))) return status;
   return fake::enqueue(h->stream, [c] { potrf(c); }) ? SUCCESS : EXECUTION_FAILED;
 }
 int cusolverDnXtrtri_bufferSize(Handle* h, int uplo, int diagonal, int64_t n, int type, void*, int64_t ld, size_t* device_bytes,
@@ -168,7 +168,7 @@ int cusolverDnXtrtri_bufferSize(Handle* h, int uplo, int diagonal, int64_t n, in
   if (bad(h)) return NOT_INITIALIZED;
   if (n < 1 || ld < n || (uplo != LOWER && uplo != UPPER)) return INVALID_VALUE;
   if (type != F32 || diagonal != 0) return NOT_SUPPORTED;
-  *device_bytes = trtri_bytes(n);
+  *device_bytes = trtri_bytes(n, uplo);
   *host_bytes = 0;
   return SUCCESS;
 }
@@ -177,7 +177,7 @@ int cusolverDnXtrtri(Handle* h, int uplo, int diagonal, int64_t n, int type, voi
   MAY_FAIL;
   if (type != F32 || diagonal != 0) return NOT_SUPPORTED;
   Call c{__func__, uplo, n, ld, a, buffer, buffer_bytes, host, host_bytes, info};
-  if (int status = check(h, c, trtri_bytes(n), 0)) return status;
+  if (int status = check(h, c, trtri_bytes(n, uplo), 0)) return status;
   return fake::enqueue(h->stream, [c] { trtri(c); }) ? SUCCESS : EXECUTION_FAILED;
 }
 
