@@ -11,6 +11,7 @@ extern __shared__ __align__(16) unsigned char dynamic_shared[];
 #endif
 
 #define DEVICE static __device__ __forceinline__
+#define DEVICE_MEMBER __device__ __forceinline__
 #define ALL_LANES 0xffffffffu
 
 // Adding and subtracting it rounds a float of magnitude below 2^22 to an integer, half to even; the same bits as in Java.

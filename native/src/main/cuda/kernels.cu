@@ -3,6 +3,7 @@
 #include "norm.cu"
 #include "rotary.cu"
 #include "attention.cu"
+#include "attention_tensor.cu"
 #include "elementwise.cu"
 #include "triangle.cu"
 #include "scales.cu"

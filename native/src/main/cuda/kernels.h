@@ -78,6 +78,15 @@ extern "C" __global__ void attention_f32_bf16(const float* q, const float* k, co
 extern "C" __global__ void attention_bf16_f32(const bf16* q, const bf16* k, const bf16* v, const float* bias, const float* sinks, int length, int heads, int kv_heads, int head_dim, int value_dim, float scale, int window, float cap, float* y);
 extern "C" __global__ void attention_bf16_bf16(const bf16* q, const bf16* k, const bf16* v, const float* bias, const float* sinks, int length, int heads, int kv_heads, int head_dim, int value_dim, float scale, int window, float cap, bf16* y);
 
+// The same on the matrix units, for bf16 in and out, head_dim and value_dim multiples of 8, value_dim at most 64, 128 or 256: take the
+// smallest that holds it. Products of bf16 with sums in fp32, weights of values rounded to bf16; the matrix units' rounding is not specified,
+// so the emulator's bits are not the GPU's. Online softmax over tiles of 64 keys.
+// Block 128 x (ceil(length / 64), heads, sequences), shared memory 2 * (128 * (K + 8) + 64 * (V + 8)) with K and V head_dim and value_dim
+// rounded up to multiples of 16: 52224 for 128 and 128.
+extern "C" __global__ void attention_tensor_64(const bf16* q, const bf16* k, const bf16* v, const float* bias, const float* sinks, int length, int heads, int kv_heads, int head_dim, int value_dim, float scale, int window, float cap, bf16* y);
+extern "C" __global__ void attention_tensor_128(const bf16* q, const bf16* k, const bf16* v, const float* bias, const float* sinks, int length, int heads, int kv_heads, int head_dim, int value_dim, float scale, int window, float cap, bf16* y);
+extern "C" __global__ void attention_tensor_256(const bf16* q, const bf16* k, const bf16* v, const float* bias, const float* sinks, int length, int heads, int kv_heads, int head_dim, int value_dim, float scale, int window, float cap, bf16* y);
+
 // activation(gate) * up, element by element; up may be null. kind: 0 SiLU, 1 GELU by erf, 2 GELU by tanh, 3 ReLU. FLAT(count).
 extern "C" __global__ void activate_f32_f32(int kind, const float* gate, const float* up, float* y, long long count);
 extern "C" __global__ void activate_f32_bf16(int kind, const float* gate, const float* up, bf16* y, long long count);
@@ -282,6 +291,7 @@ extern "C" __global__ void transpose_bf16(const bf16* from, int rows, int cols, 
   X(layer_norm_f32_f32) X(layer_norm_f32_bf16) X(layer_norm_bf16_f32) X(layer_norm_bf16_bf16)                                  \
   X(rotary_f32_f32) X(rotary_f32_bf16) X(rotary_bf16_f32) X(rotary_bf16_bf16)                                                  \
   X(attention_f32_f32) X(attention_f32_bf16) X(attention_bf16_f32) X(attention_bf16_bf16)                                      \
+  X(attention_tensor_64) X(attention_tensor_128) X(attention_tensor_256)                                                       \
   X(activate_f32_f32) X(activate_f32_bf16) X(activate_bf16_f32) X(activate_bf16_bf16)                                          \
   X(clamped_gate_f32_f32) X(clamped_gate_f32_bf16) X(clamped_gate_bf16_f32) X(clamped_gate_bf16_bf16)                          \
   X(add_f32) X(scale_f32_f32) X(scale_f32_bf16) X(scale_bf16_f32) X(scale_bf16_bf16) X(add_bias_f32_f32) X(add_bias_f32_bf16)  \

@@ -61,7 +61,7 @@ struct Candidates {
   float scale[SLOTS], inverse[SLOTS], zero[ZEROS], lowest[ZEROS], highest[ZEROS], error[ZEROS][SLOTS];
   int slots;  // that hold a factor
 
-  __device__ __forceinline__ void begin(const GridShape& grid, const SearchShape& search, const float* factors, Range range, int lane) {
+  DEVICE_MEMBER void begin(const GridShape& grid, const SearchShape& search, const float* factors, Range range, int lane) {
     float full = full_scale(grid, range), middle = middle_zero(grid, range, full);
     slots = (search.factors - lane + LANES - 1) / LANES;
 #pragma unroll
@@ -81,7 +81,7 @@ struct Candidates {
 
   // f(candidate's scale, inverse, lowest, highest): the error that one column adds.
   template <class F>
-  __device__ __forceinline__ void column(F f) {
+  DEVICE_MEMBER void column(F f) {
 #pragma unroll
     for (int s = 0; s < SLOTS; s++) {
       if (s >= slots) break;
@@ -91,7 +91,7 @@ struct Candidates {
   }
 
   // One piece of a row; importance of its columns in shared memory.
-  __device__ __forceinline__ void measure(const GridShape& grid, const SearchShape& search, const Levels& levels, const float* powers,
+  DEVICE_MEMBER void measure(const GridShape& grid, const SearchShape& search, const Levels& levels, const float* powers,
                                           const float* piece, const float* importance, int count) {
     if (grid.levels) {
 #pragma unroll 1
@@ -125,7 +125,7 @@ struct Candidates {
   }
 
   // The first candidate with the smallest error, the same in all lanes of the row.
-  __device__ __forceinline__ Chosen best(const SearchShape& search, int lane) const {
+  DEVICE_MEMBER Chosen best(const SearchShape& search, int lane) const {
     float least = positive_infinity(), best_scale = scale[0], best_zero = zero[0];
     int number = slots > 0 ? lane : 0x7fffffff;
 #pragma unroll

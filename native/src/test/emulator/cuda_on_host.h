@@ -50,6 +50,13 @@ const int WARP = 32;
 // What a waiting thread wants: to read a lane's value, the votes of all, or only to meet the others.
 const int MEET = -1, VOTE = 32;
 
+// An asynchronous copy: nothing arrives before its thread waits for it.
+struct Copy {
+  void* to;
+  const void* from;  // null: zeros
+  size_t bytes;
+};
+
 struct Fiber {
 #if defined(__x86_64__)
   void* context = nullptr;  // its stack pointer
@@ -65,6 +72,7 @@ struct Fiber {
   uint64_t offered = 0, received = 0;
   const void* payload = nullptr;
   void* fake_stack = nullptr;
+  std::vector<std::vector<Copy>> copies;  // groups; the last one is open
 };
 
 struct SharedArray {
@@ -337,6 +345,30 @@ T exchange(unsigned mask, T value, int source, int line) {
   T result;
   memcpy(&result, &f.received, sizeof result);
   return result;
+}
+
+inline std::vector<std::vector<Copy>>& copies() {
+  std::vector<std::vector<Copy>>& groups = block().current->copies;
+  if (groups.empty()) groups.emplace_back();
+  return groups;
+}
+inline void copy_later(void* to, const void* from, size_t bytes) {
+  memset(to, 0xff, bytes);  // whoever reads it too early sees NaN
+  copies().back().push_back({to, from, bytes});
+}
+inline void end_of_copies() { copies().emplace_back(); }
+// Waits for all groups but the last `open` ones that were ended.
+inline void copies_done(size_t open) {
+  std::vector<std::vector<Copy>>& groups = copies();
+  while (groups.size() > open + 1) {
+    for (const Copy& c : groups.front()) {
+      if (c.from)
+        memcpy(c.to, c.from, c.bytes);
+      else
+        memset(c.to, 0, c.bytes);
+    }
+    groups.erase(groups.begin());
+  }
 }
 
 // For host twins of instructions on whole warps: read(payload of a lane) may be called until this lane calls `taken`.
