@@ -21,7 +21,7 @@ public interface Device extends AutoCloseable {
     /** The type of operands of matrix products: BF16 with fp32 accumulation, or F32. */
     DType computeType();
 
-    /** A matrix of zeros. */
+    /** A matrix of zeros: F32, the compute type, or U8 for codes. */
     DeviceMatrix zeros(int rows, int cols, DType dtype);
 
     /** Copies rows x cols little-endian elements of type {@code from} and rounds them to {@code to}. */
@@ -30,8 +30,14 @@ public interface Device extends AutoCloseable {
     /** Copies a heap matrix and rounds it to {@code to}. */
     DeviceMatrix upload(Matrix values, DType to);
 
+    /** Copies codes, rows x cols. */
+    DeviceMatrix upload(byte[] codes, int rows, int cols);
+
     /** All values as floats. */
     Matrix download(DeviceMatrix matrix);
+
+    /** All codes of a matrix of them, row by row. */
+    byte[] codes(DeviceMatrix matrix);
 
     ForwardKernels forward();
 

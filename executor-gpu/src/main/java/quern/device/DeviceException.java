@@ -1,7 +1,7 @@
 package quern.device;
 
 /** The machine failed, not the input: a library that does not load, memory that ran out, a device that was lost. */
-public final class DeviceException extends RuntimeException {
+public class DeviceException extends RuntimeException {
     public DeviceException(String message) {
         super(message);
     }

@@ -10,7 +10,7 @@ public interface DeviceMatrix extends AutoCloseable {
 
     int cols();
 
-    /** F32, or the device's {@link Device#computeType()}. */
+    /** F32, the device's {@link Device#computeType()}, or U8 for codes. */
     DType dtype();
 
     @Override

@@ -6,12 +6,13 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.device.cpu.CpuDevices;
+import quern.device.cuda.CudaDevices;
 import quern.tensor.DType;
 
 /** All devices by name. */
 public final class Devices {
-    private static final Map<String, Function<@Nullable DType, Device>> ALL =
-            new TreeMap<>(Map.of("cpu", CpuDevices::cpu, "java", computeType -> CpuDevices.plain()));
+    private static final Map<String, Function<@Nullable DType, Device>> ALL = new TreeMap<>(
+            Map.of("cpu", CpuDevices::cpu, "cuda", CudaDevices::open, "java", computeType -> CpuDevices.plain()));
 
     private Devices() {}
 

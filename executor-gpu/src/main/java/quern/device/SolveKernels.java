@@ -1,12 +1,36 @@
 package quern.device;
 
 import org.jspecify.annotations.Nullable;
-import quern.tensor.StepFunction;
 
 /**
- * The steps of a GPTQ solve on the device that holds the matrices. Rows of a weight are independent of each other.
+ * The steps of a GPTQ solve on the device that holds the matrices: weights, codes, scales and zeros stay there until a linear
+ * is done. Rows of a weight are independent of each other. Matrices that are
+ * returned are new and the caller's to close.
  */
 public interface SolveKernels {
+    /** How many rows of a weight are best solved at a time, which bounds the memory of a large one. */
+    int rowsAtATime();
+
+    /**
+     * Columns of a matrix in another order.
+     *
+     * @param matrix rows x n, F32 or codes
+     * @param order for each column of the result, the column of the matrix, or -1 for zeros
+     * @return rows x order.length, of the same type
+     */
+    DeviceMatrix columns(DeviceMatrix matrix, int[] order);
+
+    /**
+     * A damped Hessian with its rows and columns in some order: H[i,j] = sum[order[i], order[j]] / tokens, and
+     * {@code diagonal[i]} for i = j.
+     *
+     * @param sum n x n, F32, symmetric
+     * @param order n, columns of the sum
+     * @param diagonal n
+     * @return n x n, F32
+     */
+    DeviceMatrix hessian(DeviceMatrix sum, long tokens, int[] order, float[] diagonal);
+
     /**
      * Factors a damped Hessian in place: H = R RT with R upper triangular (the Cholesky factorization from the last row up).
      * Reads the lower triangle, leaves R in the upper one and zeros below.
@@ -24,8 +48,40 @@ public interface SolveKernels {
     float[] inverseDiagonal(DeviceMatrix factor);
 
     /**
+     * Chooses the grids of groups, each of which is a run of columns. The k-th run begins at from + k * length; the last may
+     * end with the row.
+     *
+     * @param weights rows x n, F32
+     * @param importance 1 x n, F32, of a squared error in each column; null where these are not what is measured
+     * @param from the first column of the first run
+     * @param length columns of a run
+     * @param groups for each run, the group whose grid is chosen
+     * @param grids written at these groups
+     */
+    void search(
+            DeviceMatrix weights,
+            @Nullable DeviceMatrix importance,
+            GridSearch search,
+            int from,
+            int length,
+            int[] groups,
+            Grids grids);
+
+    /**
+     * The values that the columns [from, to) would take if they could take any, given those before them. That is the sweep
+     * with a quantizer that changes nothing: for each column i in turn, for every later column j before {@code to},
+     * w[:,j] += (original[:,i] - w[:,i]) * R[i,j] / R[j,j], where w begins as {@code working}, which stays as it is.
+     *
+     * @param original rows x n, F32: the weights in the order of the sweep
+     * @param working rows x n, F32: the same with the errors of all columns before {@code from}
+     * @param factor n x n, F32, from {@link #factor}
+     * @return w, rows x (to - from), F32
+     */
+    DeviceMatrix relax(DeviceMatrix original, DeviceMatrix working, DeviceMatrix factor, int from, int to);
+
+    /**
      * The sweep of one block of columns [from, to) over all rows. For each column i in turn: the code nearest to
-     * working[:,i] on the given grid; then for every later column j of the block
+     * working[:,i] on its grid; then for every later column j of the block
      * working[:,j] += (original[:,i] - quantized[:,i]) * R[i,j] / R[j,j]. Writes codes and, into {@code error}, the
      * differences original - quantized.
      *
@@ -34,19 +90,19 @@ public interface SolveKernels {
      *     block are updated
      * @param factor n x n, F32, from {@link #factor}
      * @param error rows x (to - from), F32, written
-     * @param grid scales and zeros for each column of the block
+     * @param groupOfColumn for each column of the block, its group
      * @param codes rows x n, written at columns [from, to)
-     * @return the loss of the block, sum over rows and columns of ((working - quantized) * R[i,i])^2
      */
-    double sweep(
+    void sweep(
             DeviceMatrix original,
             DeviceMatrix working,
             DeviceMatrix factor,
             int from,
             int to,
             DeviceMatrix error,
-            Grid grid,
-            byte[] codes);
+            Grids grids,
+            int[] groupOfColumn,
+            DeviceMatrix codes);
 
     /**
      * working[:, to:] += error * R[from:to, to:] / diag(R)[to:], the part of the sweep's update that lies behind the block.
@@ -56,16 +112,47 @@ public interface SolveKernels {
     /**
      * One round of coordinate descent over the columns [from, to) of a block, which lie in one group: in turn each column
      * gets the code that is best while all other columns of the row stay, quantized + gradient / H[i,i] rounded to the
-     * grid. The gradient itself is only read: the caller updates it for what the block has changed.
+     * grid. Then, if asked for, each row's scale of the group: s, the one that minimizes the loss for the new codes of the
+     * block, were it free, is rounded to what is stored (a multiple of the unit where grids have {@link Grids.Multiples}),
+     * and taken if that lies nearer to s than the scale that there is: the loss is a parabola about s. Where all codes
+     * stand for zero the scale stays. The gradient itself is only read.
      *
      * @param gradient rows x n, F32: (original - quantized) H
      * @param hessian n x n, F32
-     * @param grid scales and zeros for each column of the block
+     * @param grids read, and scales written at {@code group}
      * @param codes rows x n, read and written at columns [from, to)
-     * @return for each row the scale that minimizes the loss for the new codes of the block, were it free; NaN where all
-     *     of them stand for zero
+     * @param stored what fitted scales are rounded to; null where scales stay
+     * @return rows x (to - from), F32: quantized before - quantized after, whose product with H[from:to, :] the gradient
+     *     grows by
      */
-    float[] descend(DeviceMatrix gradient, DeviceMatrix hessian, int from, int to, Grid grid, byte[] codes);
+    DeviceMatrix descend(
+            DeviceMatrix gradient,
+            DeviceMatrix hessian,
+            int from,
+            int to,
+            Grids grids,
+            int group,
+            DeviceMatrix codes,
+            @Nullable StoredScale stored);
+
+    /**
+     * The nearest codes on given grids.
+     *
+     * @param weights rows x n, F32
+     * @param groupOfColumn n
+     * @return codes, rows x n
+     */
+    DeviceMatrix round(DeviceMatrix weights, Grids grids, int[] groupOfColumn);
+
+    /**
+     * weights - quantized.
+     *
+     * @param weights rows x n, F32
+     * @param codes rows x n
+     * @param groupOfColumn n
+     * @return rows x n, F32
+     */
+    DeviceMatrix error(DeviceMatrix weights, DeviceMatrix codes, Grids grids, int[] groupOfColumn);
 
     /**
      * sum += a * b[from:to, :] in fp32.
@@ -77,22 +164,10 @@ public interface SolveKernels {
     void addProduct(DeviceMatrix a, DeviceMatrix b, int from, int to, DeviceMatrix sum);
 
     /**
-     * The grid of each column of a block.
+     * tr(E (H - damping I) ET), the product in the precision of a report (three digits and more), summed in double.
      *
-     * @param levels what each code stands for; null where that is the code itself
-     * @param lowest smallest code
-     * @param highest largest code
-     * @param groupOfColumn for each column of the block, its group
-     * @param groups groups of a row
-     * @param scales rows x groups
-     * @param zeros rows x groups
+     * @param error rows x n, F32
+     * @param hessian n x n, F32
      */
-    record Grid(
-            @Nullable StepFunction levels,
-            int lowest,
-            int highest,
-            int[] groupOfColumn,
-            int groups,
-            float[] scales,
-            float[] zeros) {}
+    double loss(DeviceMatrix error, DeviceMatrix hessian, double damping);
 }

@@ -305,17 +305,6 @@ final class BlockSearch {
         }
     }
 
-    /** The scale that a group of some rows may have and that is nearest to {@code value}. */
-    float nearestScale(float value, Scales scales, int row, int group) {
-        if (!blocks.nested()) {
-            return stored(value);
-        }
-        int at = (row * scales.groups() + group) / blocks.groups();
-        float unitOfBlock = scales.units().scales()[at];
-        int nearest = Math.max(blocks.lowest(), Math.min(blocks.highest(), (int) Math.rint(value / unitOfBlock)));
-        return unitOfBlock * (nearest == 0 ? 1 : nearest);
-    }
-
     /** As F16, never zero. */
     private static float stored(float value) {
         float magnitude = Math.min(LARGEST, Math.max(SMALLEST, Math.abs(value)));

@@ -5,6 +5,7 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.stream.IntStream;
 import quern.scheme.ColumnOrder;
+import quern.scheme.QuantizedLinear;
 import quern.scheme.Scheme;
 
 /**
@@ -33,6 +34,11 @@ record Columns(int[] sweep, int[] natural, int length, boolean live) {
         };
     }
 
+    /** The group of each column in the order of groups. */
+    int[] groups() {
+        return QuantizedLinear.runs(natural.length, length);
+    }
+
     /** The group of each column of the weight. */
     int[] groupOfColumn() {
         int[] groups = new int[natural.length];
@@ -50,6 +56,15 @@ record Columns(int[] sweep, int[] natural, int length, boolean live) {
     /** For each position of the sweep, the column of the weight. */
     int[] sweepToNatural() {
         return Arrays.stream(sweep).map(i -> natural[i]).toArray();
+    }
+
+    /** For each column, its place in an order. */
+    static int[] inverse(int[] order) {
+        int[] places = new int[order.length];
+        for (int i = 0; i < order.length; i++) {
+            places[order[i]] = i;
+        }
+        return places;
     }
 
     /** The columns [from, to) by falling value; equal ones stay in order. */

@@ -6,7 +6,6 @@ import org.jspecify.annotations.Nullable;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
 import quern.tensor.DType;
-import quern.tensor.Matrix;
 
 /**
  * A site's Hessian on the device: H = sum / tokens + lambda I, and its factor R.
@@ -27,26 +26,29 @@ record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double lambda, L
     /**
      * Damps and factors; null if even the largest damping does not make the matrix positive definite.
      *
+     * @param diagonal n, of sum / tokens
      * @param dead columns without any input: they get the mean of the others' diagonal, and stay alone
      */
     static @Nullable DampedHessian factor(
             Hessian sum, float[] diagonal, boolean[] dead, Columns columns, double percdamp, Device device) {
         double mean = mean(diagonal, dead);
         List<String> notes = new ArrayList<>();
-        for (double damping = percdamp; ; damping = raise(damping)) {
-            double lambda = damping * mean;
-            Matrix h = ordered(sum, dead, mean, lambda, columns.sweepToNatural());
-            DeviceMatrix factor = device.upload(h, DType.F32);
-            if (device.solve().factor(factor)) {
-                Matrix grouped = ordered(sum, dead, mean, lambda, columns.natural());
-                return new DampedHessian(device.upload(grouped, DType.F32), factor, lambda, List.copyOf(notes));
+        try (DeviceMatrix sums = device.upload(sum.sum(), DType.F32)) { // n x n, natural order
+            for (double damping = percdamp; ; damping = raise(damping)) {
+                double lambda = damping * mean;
+                float[] damped = damped(diagonal, dead, mean, lambda);
+                DeviceMatrix factor = ordered(sums, sum.tokens(), columns.sweepToNatural(), damped, device);
+                if (device.solve().factor(factor)) {
+                    DeviceMatrix grouped = ordered(sums, sum.tokens(), columns.natural(), damped, device);
+                    return new DampedHessian(grouped, factor, lambda, List.copyOf(notes));
+                }
+                factor.close();
+                if (damping >= LARGEST) {
+                    return null;
+                }
+                notes.add("its Hessian could not be factored with a damping of " + (float) damping + "; raised to "
+                        + (float) raise(damping));
             }
-            factor.close();
-            if (damping >= LARGEST) {
-                return null;
-            }
-            notes.add("its Hessian could not be factored with a damping of " + (float) damping + "; raised to "
-                    + (float) raise(damping));
         }
     }
 
@@ -55,18 +57,22 @@ record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double lambda, L
     }
 
     /** H with its columns and rows in the given order. */
-    private static Matrix ordered(Hessian sum, boolean[] dead, double mean, double lambda, int[] order) {
-        int n = order.length;
-        Matrix h = Matrix.zeros(n, n);
-        float tokens = sum.tokens();
-        for (int i = 0; i < n; i++) {
-            int row = order[i] * n;
-            for (int j = 0; j < n; j++) {
-                h.values()[i * n + j] = sum.sum().values()[row + order[j]] / tokens;
-            }
-            h.values()[i * n + i] = (float) ((dead[order[i]] ? mean : h.values()[i * n + i]) + lambda);
+    private static DeviceMatrix ordered(
+            DeviceMatrix sum, long tokens, int[] order, float[] diagonal, Device device) {
+        float[] inOrder = new float[order.length];
+        for (int i = 0; i < order.length; i++) {
+            inOrder[i] = diagonal[order[i]];
         }
-        return h;
+        return device.solve().hessian(sum, tokens, order, inOrder);
+    }
+
+    /** The diagonal of H, natural order. */
+    private static float[] damped(float[] diagonal, boolean[] dead, double mean, double lambda) {
+        float[] damped = new float[diagonal.length];
+        for (int i = 0; i < damped.length; i++) {
+            damped[i] = (float) ((dead[i] ? mean : diagonal[i]) + lambda);
+        }
+        return damped;
     }
 
     private static double mean(float[] diagonal, boolean[] dead) {

@@ -85,7 +85,7 @@ final class GptqSolver implements Method.Solver {
         LiveScales live = null;
         if (damped != null && columns.live()) {
             int span = classic() ? GptqSweep.BLOCK : columns.length();
-            live = new LiveScales(columns, span, importance, damped, device);
+            live = new LiveScales(columns, span, importance, damped.factor(), device);
         }
         return new Factored(damped, importance, live, List.copyOf(notes));
     }

@@ -1,9 +1,10 @@
 package quern.method;
 
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
-import quern.device.SolveKernels.Grid;
+import quern.device.GridSearch;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
 
@@ -36,50 +37,53 @@ record GptqSweep(
         Device device) {
     static final int BLOCK = 128;
 
-    /** Rows are independent: so many are solved at a time, which bounds the memory of a large weight. */
-    private static final int PANEL = 1024;
-
     /** @param dead n: columns that no token reaches */
     Assembly quantize(Matrix weight, boolean[] dead) {
-        Assembly assembly = new Assembly(search.scheme(), columns, weight.rows(), search.divisor());
-        for (int row = 0; row < weight.rows(); row += PANEL) {
-            int rows = Math.min(PANEL, weight.rows() - row);
-            Panel panel = Panel.of(search.scheme(), columns, weight, row, rows, dead);
-            sweep(panel);
-            if (search.refines()) {
-                new Refinement(hessian, search, device).apply(panel);
+        Assembly assembly = new Assembly(search, columns, weight.rows());
+        for (int row = 0, rows; row < weight.rows(); row += rows) {
+            rows = Math.min(device.solve().rowsAtATime(), weight.rows() - row);
+            try (Panel panel =
+                            Panel.of(search.scheme(), columns, weight, row, rows, dead, importance, device);
+                    DeviceMatrix codes = sweep(panel)) { // rows x n, in the order of groups
+                if (search.refines()) {
+                    new Refinement(columns, hessian, search, device).apply(panel, codes);
+                }
+                assembly.add(row, panel, codes, hessian, device);
             }
-            assembly.add(row, panel, hessian, device);
         }
         return assembly;
     }
 
-    /** Chooses codes and scales of some rows, by equations (1) and (2). */
-    private void sweep(Panel panel) {
+    /** Chooses scales, and codes by equations (1) and (2). */
+    private DeviceMatrix sweep(Panel panel) {
         int n = importance.length;
-        int rows = panel.rows();
-        if (live == null) {
-            search.choose(panel, importance);
+        int rows = panel.weights().rows();
+        GridSearch grids = search.search();
+        if (live == null && search.scheme().blocks() == null) {
+            try (DeviceMatrix ofColumns = device.upload(new Matrix(1, n, importance), DType.F32)) {
+                int[] groups = IntStream.range(0, panel.grids().groups()).toArray();
+                device.solve().search(panel.weights(), ofColumns, grids, 0, columns.length(), groups, panel.grids());
+            }
         }
-        byte[] codes = new byte[rows * n];
-        Matrix weights = panel.sweepOrder(); // rows x n
-        try (DeviceMatrix original = device.upload(weights, DType.F32);
-                DeviceMatrix working = device.upload(weights, DType.F32)) { // w~ of (2), rows x n
+        try (DeviceMatrix original = device.solve().columns(panel.weights(), columns.sweep()); // rows x n
+                DeviceMatrix working = device.solve().columns(panel.weights(), columns.sweep()); // w~ of (2), rows x n
+                DeviceMatrix codes = device.zeros(rows, n, DType.U8)) {
             for (int from = 0, to; from < n; from = to) {
                 to = Math.min(n, from + BLOCK);
                 if (live != null) {
                     if (from % live.span() == 0) {
-                        live.choose(search, weights, device.download(working), from, panel.scales());
+                        live.choose(grids, original, working, from, panel.grids());
                     }
                     to = Math.min(to, (from / live.span() + 1) * live.span());
                 }
+                int[] groups = columns.groupsOfSweep(from, to);
                 try (DeviceMatrix error = device.zeros(rows, to - from, DType.F32)) { // W - Q, rows x (to - from)
-                    Grid grid = panel.grid(columns.groupsOfSweep(from, to));
-                    device.solve().sweep(original, working, hessian.factor(), from, to, error, grid, codes);
+                    device.solve()
+                            .sweep(original, working, hessian.factor(), from, to, error, panel.grids(), groups, codes);
                     device.solve().propagate(error, hessian.factor(), from, to, working);
                 }
             }
+            return device.solve().columns(codes, Columns.inverse(columns.sweep()));
         }
-        panel.takeSwept(codes);
     }
 }

@@ -28,15 +28,8 @@ public record Hessian(Matrix sum, long tokens) {
      * @param uploaded the sum, F32
      */
     public double loss(Matrix error, DeviceMatrix uploaded, Device device) {
-        double loss = 0;
-        try (DeviceMatrix e = device.upload(error, DType.F32);
-                DeviceMatrix product = device.zeros(error.rows(), error.cols(), DType.F32)) {
-            device.solve().addProduct(e, uploaded, 0, error.cols(), product);
-            float[] values = device.download(product).values();
-            for (int i = 0; i < values.length; i++) {
-                loss += (double) values[i] * error.values()[i];
-            }
+        try (DeviceMatrix e = device.upload(error, DType.F32)) {
+            return device.solve().loss(e, uploaded, 0) / Math.max(1, tokens);
         }
-        return loss / Math.max(1, tokens);
     }
 }

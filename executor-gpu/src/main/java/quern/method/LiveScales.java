@@ -1,6 +1,10 @@
 package quern.method;
 
 import quern.device.Device;
+import quern.device.DeviceMatrix;
+import quern.device.GridSearch;
+import quern.device.Grids;
+import quern.tensor.DType;
 import quern.tensor.Matrix;
 
 /**
@@ -11,44 +15,13 @@ import quern.tensor.Matrix;
  * <p>Columns are taken in spans, and at the beginning of each the scales of all groups that begin in it are chosen. The classic
  * tool's spans are its blocks of 128 columns, within which it does not write errors back to the weights that it looks at; a span
  * of one group sees all errors before it.
+ *
+ * @param columns their order
+ * @param span columns
+ * @param importance n, in the order of groups
+ * @param factor n x n, R
  */
-final class LiveScales {
-    private final Columns columns;
-    private final int span;
-    private final float[] importance; // n, order of the sweep
-    private final float[][]
-            updates; // for each span, m x m: R_rj / R_jj, of the m columns from its beginning to its last group's end
-
-    /**
-     * @param importance n, in the order of groups
-     * @param span columns
-     */
-    LiveScales(Columns columns, int span, float[] importance, DampedHessian h, Device device) {
-        this.columns = columns;
-        this.span = span;
-        int n = importance.length;
-        this.importance = new float[n];
-        for (int i = 0; i < n; i++) {
-            this.importance[i] = importance[columns.sweep()[i]];
-        }
-        Matrix factor = device.download(h.factor()); // n x n
-        updates = new float[(n + span - 1) / span][];
-        for (int s = 0; s < updates.length; s++) {
-            int from = s * span;
-            int m = end(from) - from;
-            updates[s] = new float[m * m];
-            for (int r = 0; r < m; r++) {
-                for (int j = r; j < m; j++) {
-                    updates[s][r * m + j] = factor.at(from + r, from + j) / factor.at(from + j, from + j);
-                }
-            }
-        }
-    }
-
-    int span() {
-        return span;
-    }
-
+record LiveScales(Columns columns, int span, float[] importance, DeviceMatrix factor, Device device) {
     /** The first group that begins at a column or behind it. */
     private int group(int column) {
         return (column + columns.length() - 1) / columns.length();
@@ -66,23 +39,24 @@ final class LiveScales {
      * @param working rows x n, order of the sweep: with the errors of all columns before {@code from}
      * @param from where a span begins
      */
-    void choose(ScaleSearch search, Matrix original, Matrix working, int from, Scales scales) {
-        int n = working.cols();
+    void choose(GridSearch search, DeviceMatrix original, DeviceMatrix working, int from, Grids grids) {
         int length = columns.length();
-        int m = end(from) - from;
-        float[] update = updates[from / span];
-        for (int row = 0; row < working.rows(); row++) {
-            int at = row * n + from;
-            for (int r = 0; r < m; r++) {
-                float moved = original.values()[at + r] - working.values()[at + r];
-                for (int j = r + 1; j < m; j++) {
-                    working.values()[at + j] += moved * update[r * m + j];
-                }
-            }
+        int to = end(from);
+        int first = group(from);
+        int[] groups = new int[group(to) - first];
+        for (int k = 0; k < groups.length; k++) {
+            groups[k] = columns.sweep()[(first + k) * length] / length;
         }
-        for (int start = group(from) * length; start < from + m; start += length) {
-            int group = columns.sweep()[start] / length;
-            search.choose(working.values(), n, start, Math.min(length, n - start), importance, scales, group);
+        if (groups.length == 0) {
+            return;
+        }
+        float[] important = new float[to - from];
+        for (int i = from; i < to; i++) {
+            important[i - from] = importance[columns.sweep()[i]];
+        }
+        try (DeviceMatrix relaxed = device.solve().relax(original, working, factor, from, to); // rows x (to - from)
+                DeviceMatrix ofColumns = device.upload(new Matrix(1, to - from, important), DType.F32)) {
+            device.solve().search(relaxed, ofColumns, search, first * length - from, length, groups, grids);
         }
     }
 }

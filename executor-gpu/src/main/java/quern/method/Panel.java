@@ -1,118 +1,74 @@
 package quern.method;
 
+import java.util.Arrays;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
-import quern.device.SolveKernels.Grid;
-import quern.scheme.LevelGrid;
+import quern.device.Grids;
+import quern.scheme.QuantizedLinear.Units;
 import quern.scheme.Scheme;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
 
 /**
- * Some rows of a weight while they are quantized; columns in the order of groups.
+ * Some rows of a weight on the device while they are quantized; columns in the order of groups.
  *
- * @param weights rows x n
- * @param codes rows x n
- * @param scales rows x groups
+ * @param weights rows x n, F32, zero in dead columns
+ * @param grids of the groups
+ * @param units what scales are multiples of, where the scheme has nested blocks
  */
-record Panel(Scheme scheme, Columns columns, Matrix weights, byte[] codes, Scales scales) {
-    /** Rows [row, row + rows) of a weight, without its dead columns. */
-    static Panel of(Scheme scheme, Columns columns, Matrix weight, int row, int rows, boolean[] dead) {
+record Panel(DeviceMatrix weights, Grids grids, Units units) implements AutoCloseable {
+    /**
+     * Rows [row, row + rows) of a weight. Their grids are to be chosen, but where the scheme has blocks: the search of these is a
+     * format's own and not a device's, so it runs here.
+     *
+     * @param importance n, in the order of groups
+     */
+    static Panel of(
+            Scheme scheme,
+            Columns columns,
+            Matrix weight,
+            int row,
+            int rows,
+            boolean[] dead,
+            float[] importance,
+            Device device) {
         int n = weight.cols();
-        Matrix values = Matrix.zeros(rows, n);
-        for (int r = 0; r < rows; r++) {
-            for (int i = 0; i < n; i++) {
-                int column = columns.natural()[i];
-                values.values()[r * n + i] = dead[column] ? 0 : weight.at(row + r, column);
+        DeviceMatrix weights = living(columns, rows(weight, row, rows), dead, device);
+        try {
+            if (scheme.blocks() == null) {
+                Grids open = Grids.of(ScaleSearch.values(scheme), rows, scheme.groups(n), device);
+                return new Panel(weights, open, Units.NONE);
             }
-        }
-        return new Panel(scheme, columns, values, new byte[rows * n], Scales.of(rows, scheme, n));
-    }
-
-    int rows() {
-        return weights.rows();
-    }
-
-    int n() {
-        return weights.cols();
-    }
-
-    /** The weights in the order of the sweep, rows x n. */
-    Matrix sweepOrder() {
-        Matrix ordered = Matrix.zeros(rows(), n());
-        for (int r = 0; r < rows(); r++) {
-            for (int i = 0; i < n(); i++) {
-                ordered.values()[r * n() + i] = weights.at(r, columns.sweep()[i]);
-            }
-        }
-        return ordered;
-    }
-
-    /** Takes codes in the order of the sweep. */
-    void takeSwept(byte[] swept) {
-        for (int r = 0; r < rows(); r++) {
-            for (int i = 0; i < n(); i++) {
-                codes[r * n() + columns.sweep()[i]] = swept[r * n() + i];
-            }
+            Scales chosen = Scales.of(rows, scheme, n);
+            new BlockSearch(scheme)
+                    .choose(device.download(weights).values(), n, importance, chosen, new byte[rows * n]);
+            return new Panel(weights, chosen.upload(scheme, device), chosen.units());
+        } catch (RuntimeException e) {
+            weights.close();
+            throw e;
         }
     }
 
-    /** The grid of columns whose groups are given. */
-    Grid grid(int[] groupOfColumn) {
-        return new Grid(
-                scheme.grid() instanceof LevelGrid levels ? levels.steps() : null,
-                scheme.lowestCode(),
-                scheme.highestCode(),
-                groupOfColumn,
-                scales.groups(),
-                scales.scales(),
-                scales.zeros());
+    private static Matrix rows(Matrix weight, int row, int rows) {
+        int n = weight.cols();
+        return rows == weight.rows()
+                ? weight
+                : new Matrix(rows, n, Arrays.copyOfRange(weight.values(), row * n, (row + rows) * n));
     }
 
-    /** What the codes of columns [from, to) stand for, rows x (to - from). */
-    Matrix quantized(int from, int to) {
-        Matrix values = Matrix.zeros(rows(), to - from);
-        for (int r = 0; r < rows(); r++) {
-            for (int i = from, end; i < to; i = end) { // a run of columns with one grid
-                int group = i / columns.length();
-                end = Math.min(to, (group + 1) * columns.length());
-                int g = r * scales.groups() + group;
-                dequantize(r * n() + i, end - i, g, values.values(), r * (to - from) + i - from);
-            }
+    private static DeviceMatrix living(Columns columns, Matrix natural, boolean[] dead, Device device) {
+        int[] order = columns.natural().clone();
+        for (int i = 0; i < order.length; i++) {
+            order[i] = dead[order[i]] ? -1 : order[i];
         }
-        return values;
-    }
-
-    private void dequantize(int at, int count, int g, float[] into, int intoAt) {
-        float scale = scales.scales()[g];
-        float zero = scales.zeros()[g];
-        float[] values = scheme.grid().levels();
-        for (int i = 0; i < count; i++) {
-            into[intoAt + i] = scale * (values[codes[at + i] & 0xff] - zero);
+        try (DeviceMatrix uploaded = device.upload(natural, DType.F32)) {
+            return device.solve().columns(uploaded, order);
         }
     }
 
-    /** weights - quantized, rows x n. */
-    Matrix error() {
-        Matrix e = quantized(0, n());
-        for (int i = 0; i < e.values().length; i++) {
-            e.values()[i] = weights.values()[i] - e.values()[i];
-        }
-        return e;
-    }
-
-    /** tr(E H ET) for E in the order of groups and H without its damping. */
-    static double loss(Matrix e, DampedHessian h, Device device) {
-        try (DeviceMatrix error = device.upload(e, DType.F32);
-                DeviceMatrix product = device.zeros(e.rows(), e.cols(), DType.F32)) {
-            device.solve().addProduct(error, h.hessian(), 0, e.cols(), product);
-            float[] eh = device.download(product).values(); // rows x n
-            double sum = 0;
-            for (int i = 0; i < eh.length; i++) {
-                double value = e.values()[i];
-                sum += value * eh[i] - h.lambda() * value * value;
-            }
-            return Math.max(0, sum);
-        }
+    @Override
+    public void close() {
+        weights.close();
+        grids.close();
     }
 }

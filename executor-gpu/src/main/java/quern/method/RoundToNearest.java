@@ -5,6 +5,9 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.device.Device;
+import quern.device.GridSearch;
+import quern.device.GridSearch.Measure;
+import quern.device.GridSearchLoops;
 import quern.scheme.LevelGrid;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
@@ -109,9 +112,10 @@ public final class RoundToNearest implements Method {
         }
         int inputs = weight.cols();
         int length = scheme.groupLength(inputs);
-        Scales scales = rule == ScaleRule.MAX
-                ? new Ranges(scheme, divisor).choose(weight, length)
-                : searched(weight, length, new ScaleSearch(scheme, rule, divisor), important);
+        GridSearch search = new ScaleSearch(scheme, rule, divisor).search();
+        Scales scales = search.measure() == Measure.NONE
+                ? spanning(weight, length, search)
+                : searched(weight, length, search, important);
         scales.share(scheme.rowsOfScale());
         return new QuantizedLinear(
                 scheme,
@@ -124,19 +128,46 @@ public final class RoundToNearest implements Method {
                 divisor);
     }
 
-    private static Scales searched(Matrix weight, int length, ScaleSearch search, float @Nullable [] important) {
+    /** The grids that span the ranges of groups, each a run of {@code length} columns. */
+    private static Scales spanning(Matrix weight, int length, GridSearch search) {
         int inputs = weight.cols();
-        Scales scales = Scales.of(weight.rows(), search.scheme().groups(inputs));
+        Scales scales = Scales.of(weight.rows(), groups(inputs, length));
+        GridSearchLoops loops = new GridSearchLoops(search);
+        for (int row = 0, at = 0; row < weight.rows(); row++) {
+            for (int from = 0; from < inputs; from += length, at++) {
+                int begin = row * inputs + from;
+                int end = begin + Math.min(length, inputs - from);
+                loops.span(weight.values(), begin, end, scales.scales(), scales.zeros(), at);
+            }
+        }
+        return scales;
+    }
+
+    private static Scales searched(Matrix weight, int length, GridSearch search, float @Nullable [] important) {
+        int inputs = weight.cols();
+        int rows = weight.rows();
         float[] importance = important;
         if (importance == null) {
             importance = new float[inputs];
             Arrays.fill(importance, 1);
         }
+        Scales scales = Scales.of(rows, groups(inputs, length));
+        GridSearchLoops loops = new GridSearchLoops(search);
+        float[] scale = new float[rows]; // of one group
+        float[] zero = new float[rows];
         for (int g = 0; g < scales.groups(); g++) {
             int from = g * length;
-            search.choose(weight.values(), inputs, from, Math.min(length, inputs - from), importance, scales, g);
+            loops.choose(weight::read, rows, from, Math.min(length, inputs - from), importance, scale, zero);
+            for (int r = 0; r < rows; r++) {
+                scales.scales()[r * scales.groups() + g] = scale[r];
+                scales.zeros()[r * scales.groups() + g] = zero[r];
+            }
         }
         return scales;
+    }
+
+    private static int groups(int inputs, int length) {
+        return (inputs + length - 1) / length;
     }
 
     /** The nearest codes on given grids. */

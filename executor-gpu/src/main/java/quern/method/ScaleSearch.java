@@ -1,76 +1,29 @@
 package quern.method;
 
-import java.util.Arrays;
-import org.jspecify.annotations.Nullable;
+import quern.device.CodeValues;
+import quern.device.GridSearch;
+import quern.device.GridSearch.Measure;
+import quern.device.StoredScale;
+import quern.scheme.IntegerGrid;
 import quern.scheme.LevelGrid;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
-import quern.tensor.StepFunction;
 
 /**
- * Chooses the grid of a group of weights: of some candidates, ranges shrunk or stretched by a factor, the one whose
- * round-to-nearest error is smallest in the measure of a {@link ScaleRule}. Candidates are rounded to the type that scales
- * are stored in before their error is measured. For one thread.
+ * How the grids of a scheme are chosen by a {@link ScaleRule}: what a {@link GridSearch} tries. The range of a symmetric grid
+ * is always -max|w| .. max|w|. The classic tool starts at 0 in rows without negative weights and then clips half of their
+ * range, since its zero point stays in the middle.
+ *
+ * @param scheme with blocks whose units are chosen by {@link BlockSearch}, of this the rounding of single scales alone counts
+ * @param divisor of the weight, see {@link #divisor(Scheme, Matrix, float)}
  */
-final class ScaleSearch {
+record ScaleSearch(Scheme scheme, ScaleRule rule, float divisor) {
     /** What the classic tool tries: 80 hundredths down from the full range. */
     private static final int MSE_STEPS = 80;
 
     private static final int STEPS = 48;
-
-    /** Adding and subtracting it rounds a float of magnitude below 2^22 to an integer, half to even. */
-    private static final float ROUND = 0x1.8p23f;
-
-    /**
-     * Rows that are searched together. The innermost loops run along them, from the start of their arrays and with few of
-     * them, which is what the compiler makes vector code of.
-     */
-    private static final int ROWS = 1024;
-
-    private final Scheme scheme;
-    private final ScaleRule rule;
-    private final float divisor;
-    private final Ranges ranges;
-    private final @Nullable BlockSearch blocks;
-    private final @Nullable StepFunction levels;
-    private final float[] factors;
-
-    private float[][] tile = {}; // length x ROWS: a group's weights by columns
-    private final float[] full = new float[ROWS]; // the scale that spans the range
-    private final int[] middle = new int[ROWS]; // the zero point that the range implies
-    private final float[] scale = new float[ROWS];
-    private final float[] inverse = new float[ROWS];
-    private final int[] zero = new int[ROWS];
-    private final float[] lowest = new float[ROWS]; // smallest code - zero
-    private final float[] highest = new float[ROWS]; // largest code - zero
-    private final float[] level = new float[ROWS];
-    private final float[] error = new float[ROWS];
-    private final float[] best = new float[ROWS]; // the smallest error so far, and what made it:
-    private final float[] bestScale = new float[ROWS];
-    private final int[] bestZero = new int[ROWS];
-
-    /** @param divisor of the weight, see {@link #divisor(Scheme, Matrix, float)} */
-    ScaleSearch(Scheme scheme, ScaleRule rule, float divisor) {
-        this.scheme = scheme;
-        this.rule = rule;
-        this.divisor = divisor;
-        ranges = new Ranges(scheme, divisor);
-        blocks = scheme.blocks() == null ? null : new BlockSearch(scheme);
-        levels = scheme.grid() instanceof LevelGrid grid ? grid.steps() : null;
-        factors = scheme.scaleType() == DType.F8_E8M0 && rule != ScaleRule.MAX
-                ? new float[] {1, 2, 0.5f}
-                : factors(scheme, rule);
-    }
-
-    Scheme scheme() {
-        return scheme;
-    }
-
-    float divisor() {
-        return divisor;
-    }
 
     /** Whether codes and scales are refined after the sweep: the other rules are the classic tool's, and so is the whole solve. */
     boolean refines() {
@@ -90,29 +43,60 @@ final class ScaleSearch {
         return reached == 0 ? 1 : scheme.largestScale() * scheme.grid().reach() / reached;
     }
 
-    /** The grids of all groups of a panel; importance in the order of groups. */
-    void choose(Panel panel, float[] importance) {
-        int n = panel.n();
-        if (blocks != null) {
-            blocks.choose(panel.weights().values(), n, importance, panel.scales(), new byte[panel.rows() * n]);
-            return;
-        }
-        int length = panel.columns().length();
-        for (int g = 0; g < panel.scales().groups(); g++) {
-            int from = g * length;
-            choose(panel.weights().values(), n, from, Math.min(length, n - from), importance, panel.scales(), g);
-        }
+    static CodeValues values(Scheme scheme) {
+        return new CodeValues(
+                scheme.grid() instanceof LevelGrid levels ? levels.steps() : null,
+                scheme.lowestCode(),
+                scheme.highestCode());
     }
 
-    /** The scale nearest to {@code value} that a group may have; NaN where none is near. */
-    float nearest(float value, Scales scales, int row, int group) {
-        if (blocks != null) {
-            return blocks.nearestScale(value, scales, row, group);
-        }
-        return value > 0 ? stored(value) : Float.NaN;
+    StoredScale stored() {
+        float smallest =
+                switch (scheme.scaleType()) {
+                    case F16 -> 0x1p-24f;
+                    case F8_E4M3 -> 0x1p-9f;
+                    default -> Float.MIN_NORMAL;
+                };
+        boolean signed = scheme.blocks() != null; // which reach one further to one side
+        return new StoredScale(scheme.scaleType(), divisor, smallest, scheme.largestScale(), signed);
     }
 
-    private static float[] factors(Scheme scheme, ScaleRule rule) {
+    GridSearch search() {
+        return new GridSearch(
+                values(scheme),
+                scheme.symmetric(),
+                reach(),
+                scheme.middle(),
+                scheme.grid().lowestZero(),
+                scheme.grid().highestZero(),
+                stored(),
+                measure(),
+                factors(),
+                zerosTried());
+    }
+
+    /** What the width of a range, or half of it, is divided by. */
+    private float reach() {
+        if (scheme.grid() instanceof IntegerGrid grid && !grid.symmetric()) {
+            return grid.maxCode();
+        }
+        // A scale that is a power of two leaves the largest weight between one of them and the next.
+        float reach = scheme.grid().reach();
+        return scheme.scaleType() == DType.F8_E8M0 ? Math.scalb(1f, Math.getExponent(reach)) : reach;
+    }
+
+    /** The classic tool knows no levels, so with its rule their errors are squared too; importance is 1 then. */
+    private Measure measure() {
+        if (rule == ScaleRule.MAX) {
+            return Measure.NONE;
+        }
+        return rule == ScaleRule.MSE && !(scheme.grid() instanceof LevelGrid) ? Measure.POWERS : Measure.SQUARES;
+    }
+
+    private float[] factors() {
+        if (scheme.scaleType() == DType.F8_E8M0 && rule != ScaleRule.MAX) {
+            return new float[] {1, 2, 0.5f};
+        }
         if (scheme.grid() instanceof LevelGrid grid && rule != ScaleRule.MAX) {
             // E2M1 gains where the largest weight meets 4 instead of 6: its steps are wide up there.
             float top = grid == LevelGrid.E2M1 ? 1.55f : 1.1f;
@@ -148,135 +132,5 @@ final class ScaleSearch {
     /** Asymmetric searches also try the zero points beside the one that the range implies. */
     private int zerosTried() {
         return scheme.symmetric() || rule == ScaleRule.MAX || rule == ScaleRule.MSE ? 1 : 3;
-    }
-
-    /**
-     * Chooses the grid of one group for all rows.
-     *
-     * @param weights rows x stride
-     * @param stride length of a row
-     * @param from first column of the group
-     * @param length columns of the group
-     * @param importance of each column of a row; used by the rules that weigh
-     * @param into takes the grids
-     * @param group where
-     */
-    void choose(float[] weights, int stride, int from, int length, float[] importance, Scales into, int group) {
-        int all = weights.length / stride;
-        if (tile.length < length) {
-            tile = new float[length][ROWS];
-        }
-        for (int row = 0; row < all; row += ROWS) {
-            int rows = Math.min(ROWS, all - row);
-            load(weights, row * stride + from, stride, rows, length);
-            ranges(rows, length);
-            for (int v = 0; v < zerosTried(); v++) {
-                for (int i = 0; i < factors.length; i++) {
-                    candidate(factors[i], v == 0 ? 0 : 2 * v - 3, rows);
-                    measure(importance, from, rows, length);
-                    keep(rows, v == 0 && i == 0);
-                }
-            }
-            for (int r = 0; r < rows; r++) {
-                into.scales()[(row + r) * into.groups() + group] = bestScale[r];
-                into.zeros()[(row + r) * into.groups() + group] = bestZero[r];
-            }
-        }
-    }
-
-    private void load(float[] weights, int at, int stride, int rows, int length) {
-        for (int r = 0; r < rows; r++) {
-            for (int j = 0; j < length; j++) {
-                tile[j][r] = weights[at + r * stride + j];
-            }
-        }
-    }
-
-    private void ranges(int rows, int length) {
-        float[] low = lowest; // not in use yet
-        float[] high = highest;
-        Arrays.fill(low, 0);
-        Arrays.fill(high, 0);
-        for (int j = 0; j < length; j++) {
-            float[] w = tile[j];
-            for (int r = 0; r < rows; r++) {
-                low[r] = Math.min(low[r], w[r]);
-            }
-            for (int r = 0; r < rows; r++) {
-                high[r] = Math.max(high[r], w[r]);
-            }
-        }
-        for (int r = 0; r < rows; r++) {
-            full[r] = ranges.full(low[r], high[r]);
-            middle[r] = ranges.middle(low[r], high[r], full[r]);
-        }
-    }
-
-    private void candidate(float factor, int shift, int rows) {
-        for (int r = 0; r < rows; r++) {
-            scale[r] = ranges.stored(full[r] * factor);
-            inverse[r] = 1 / scale[r];
-            zero[r] = ranges.zero(middle[r] + shift);
-            lowest[r] = scheme.lowestCode() - zero[r];
-            highest[r] = scheme.highestCode() - zero[r];
-        }
-    }
-
-    /** A scale as it will be stored: positive and finite. */
-    float stored(float value) {
-        return ranges.stored(value);
-    }
-
-    private void measure(float[] importance, int from, int rows, int length) {
-        if (rule == ScaleRule.MAX) {
-            return; // there is one candidate
-        }
-        Arrays.fill(error, 0);
-        for (int j = 0; j < length; j++) {
-            if (levels != null) {
-                addSquares(levels, tile[j], rule == ScaleRule.MSE ? 1 : importance[from + j], rows);
-            } else if (rule == ScaleRule.MSE) {
-                addPowers(tile[j], rows);
-            } else {
-                addSquares(tile[j], importance[from + j], rows);
-            }
-        }
-    }
-
-    private void keep(int rows, boolean first) {
-        for (int r = 0; r < rows; r++) {
-            if (first || error[r] < best[r]) {
-                best[r] = error[r];
-                bestScale[r] = scale[r];
-                bestZero[r] = zero[r];
-            }
-        }
-    }
-
-    private void addSquares(float[] w, float importance, int rows) {
-        for (int r = 0; r < rows; r++) {
-            float level = Math.max(lowest[r], Math.min(highest[r], (w[r] * inverse[r] + ROUND) - ROUND));
-            float e = w[r] - scale[r] * level;
-            error[r] += importance * e * e;
-        }
-    }
-
-    /** Of levels; the classic tool knows none, so with its rule errors are squared too. */
-    private void addSquares(StepFunction steps, float[] w, float importance, int rows) {
-        for (int r = 0; r < rows; r++) {
-            level[r] = w[r] * inverse[r];
-        }
-        steps.round(level, rows);
-        for (int r = 0; r < rows; r++) {
-            float e = w[r] - scale[r] * level[r];
-            error[r] += importance * e * e;
-        }
-    }
-
-    private void addPowers(float[] w, int rows) {
-        for (int r = 0; r < rows; r++) {
-            float level = Math.max(lowest[r], Math.min(highest[r], (w[r] * inverse[r] + ROUND) - ROUND));
-            error[r] += Power.of(scale[r] * level - w[r]);
-        }
     }
 }

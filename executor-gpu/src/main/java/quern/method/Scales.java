@@ -1,9 +1,15 @@
 package quern.method;
 
 import java.util.Arrays;
+import quern.device.Device;
+import quern.device.DeviceMatrix;
+import quern.device.Grids;
+import quern.device.Grids.Multiples;
 import quern.scheme.Blocks;
 import quern.scheme.QuantizedLinear.Units;
 import quern.scheme.Scheme;
+import quern.tensor.DType;
+import quern.tensor.Matrix;
 
 /**
  * The grids of some rows: scale and zero of each group.
@@ -63,11 +69,20 @@ record Scales(int groups, float[] scales, float[] zeros, Units units) {
         return scales.length / groups;
     }
 
-    Scales copy() {
-        return new Scales(
-                groups,
-                scales.clone(),
-                zeros.clone(),
-                new Units(units.scales().clone(), units.minima().clone()));
+    /** The same in the device's memory. */
+    Grids upload(Scheme scheme, Device device) {
+        Blocks blocks = scheme.blocks();
+        return new Grids(
+                ScaleSearch.values(scheme),
+                upload(scales, device),
+                upload(zeros, device),
+                blocks == null || !blocks.nested()
+                        ? null
+                        : new Multiples(
+                                upload(units.scales(), device), blocks.groups(), blocks.lowest(), blocks.highest()));
+    }
+
+    private DeviceMatrix upload(float[] ofRows, Device device) {
+        return device.upload(new Matrix(rows(), ofRows.length / rows(), ofRows), DType.F32);
     }
 }

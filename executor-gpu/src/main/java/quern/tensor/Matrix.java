@@ -17,6 +17,11 @@ public record Matrix(int rows, int cols, float[] values) {
         return values[row * cols + col];
     }
 
+    /** Copies a run of a row. */
+    public void read(int row, int col, int count, float[] to, int at) {
+        System.arraycopy(values, row * cols + col, to, at, count);
+    }
+
     /** The largest magnitude; 0 if it is empty, NaN if it holds one. */
     public float largest() {
         return largest(values, 0, values.length);

@@ -32,6 +32,11 @@ public final class StepFunction {
         return values;
     }
 
+    /** One fewer than values; not to be written to. */
+    public float[] thresholds() {
+        return thresholds;
+    }
+
     /** The place of the value that x goes to. */
     public int place(float x) {
         if (buckets != null) {

@@ -3,6 +3,7 @@ package quern.bench;
 import java.lang.management.ManagementFactory;
 import java.lang.management.ThreadMXBean;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Random;
@@ -11,12 +12,17 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.function.Function;
+import java.util.stream.IntStream;
+import quern.device.CodeValues;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
 import quern.device.Devices;
 import quern.device.ForwardKernels.Activation;
 import quern.device.ForwardKernels.AttentionShape;
-import quern.device.SolveKernels.Grid;
+import quern.device.GridSearch;
+import quern.device.GridSearch.Measure;
+import quern.device.Grids;
+import quern.device.StoredScale;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
 
@@ -58,6 +64,8 @@ final class DeviceBench {
         run(only, "factor 2048", 2048.0 * 2048 * 2048 / 3, () -> factor(2048));
         run(only, "inverse diagonal 2048", 2048.0 * 2048 * 2048 / 3, () -> inverseDiagonal(2048));
         run(only, "sweep of 128 columns, 4096 rows", 4096.0 * 128 * 128, () -> sweep(4096, 2048, 128));
+        run(only, "search, groups of 64, 1024x2048", 0, () -> search(1024, 2048));
+        run(only, "descent of 64 columns, 4096 rows", 2 * 4096.0 * 64 * 64, () -> descend(4096, 2048));
         run(only, "propagate 128 to 1920, 4096 rows", 2.0 * 4096 * 128 * 1920, () -> propagate(4096, 2048, 128));
     }
 
@@ -232,17 +240,49 @@ final class DeviceBench {
         DeviceMatrix working = random(rows, n, DType.F32);
         DeviceMatrix error = device.zeros(rows, block, DType.F32);
         int groups = n / 64;
-        float[] scales = new float[rows * groups];
-        float[] zeros = new float[rows * groups];
-        java.util.Arrays.fill(scales, 0.07f);
-        java.util.Arrays.fill(zeros, 8);
+        Grids grids = grids(rows, groups);
         int[] group = new int[block];
         for (int i = 0; i < block; i++) {
             group[i] = i / 64;
         }
-        byte[] codes = new byte[rows * n];
-        return () -> device.solve()
-                .sweep(w, working, r, 0, block, error, new Grid(null, 0, 15, group, groups, scales, zeros), codes);
+        DeviceMatrix codes = device.zeros(rows, n, DType.U8);
+        return () -> device.solve().sweep(w, working, r, 0, block, error, grids, group, codes);
+    }
+
+    /** Of four bits. */
+    private Grids grids(int rows, int groups) {
+        float[] scales = new float[rows * groups];
+        float[] zeros = new float[rows * groups];
+        Arrays.fill(scales, 0.07f);
+        Arrays.fill(zeros, 8);
+        return new Grids(
+                new CodeValues(null, 0, 15),
+                device.upload(new Matrix(rows, groups, scales), DType.F32),
+                device.upload(new Matrix(rows, groups, zeros), DType.F32),
+                null);
+    }
+
+    private Runnable search(int rows, int n) {
+        DeviceMatrix w = random(rows, n, DType.F32);
+        DeviceMatrix importance = random(1, n, DType.F32);
+        Grids grids = grids(rows, n / 64);
+        float[] factors = new float[48];
+        for (int i = 0; i < factors.length; i++) {
+            factors[i] = 1.1f - 0.015f * i;
+        }
+        StoredScale stored = new StoredScale(DType.F16, 1, 0x1p-24f, 65504, false);
+        GridSearch search = new GridSearch(grids.values(), true, 7.5f, 8, 8, 8, stored, Measure.SQUARES, factors, 1);
+        int[] groups = IntStream.range(0, n / 64).toArray();
+        return () -> device.solve().search(w, importance, search, 0, 64, groups, grids);
+    }
+
+    private Runnable descend(int rows, int n) {
+        DeviceMatrix h = device.upload(hessian(n), DType.F32);
+        DeviceMatrix gradient = random(rows, n, DType.F32);
+        Grids grids = grids(rows, n / 64);
+        DeviceMatrix codes = device.zeros(rows, n, DType.U8);
+        StoredScale stored = new StoredScale(DType.F16, 1, 0x1p-24f, 65504, false);
+        return closing(v -> device.solve().descend(gradient, h, 64, 128, grids, 1, codes, stored));
     }
 
     private Runnable propagate(int rows, int n, int block) {

@@ -82,7 +82,7 @@ abstract class DeviceContractTest extends ForwardContract {
 
     @Test
     void a_closed_matrix_cannot_be_read_where_memory_is_native() {
-        assumeThat(device.name()).isEqualTo("cpu");
+        assumeThat(device.name()).isNotEqualTo("java");
         DeviceMatrix m = device.upload(random(3, 3), DType.F32);
         m.close();
         m.close();

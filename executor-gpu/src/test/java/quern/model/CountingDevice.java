@@ -111,6 +111,16 @@ final class CountingDevice implements Device {
     }
 
     @Override
+    public DeviceMatrix upload(byte[] codes, int rows, int cols) {
+        return new Counted(inner.upload(codes, rows, cols));
+    }
+
+    @Override
+    public byte[] codes(DeviceMatrix matrix) {
+        return inner.codes((DeviceMatrix) unwrapped(matrix));
+    }
+
+    @Override
     public Matrix download(DeviceMatrix matrix) {
         return inner.download((DeviceMatrix) unwrapped(matrix));
     }

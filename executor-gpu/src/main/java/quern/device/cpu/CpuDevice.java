@@ -57,6 +57,11 @@ final class CpuDevice implements Device {
 
     @Override
     public DeviceMatrix zeros(int rows, int cols, DType dtype) {
+        return dtype == DType.U8 ? HeapCodes.zeros(rows, cols) : floats(rows, cols, dtype);
+    }
+
+    /** A matrix of zeros. */
+    NativeMatrix floats(int rows, int cols, DType dtype) {
         return new NativeMatrix(rows, cols, checked(dtype), false, memory.zeros((long) rows * cols * dtype.bytes()));
     }
 
@@ -96,6 +101,16 @@ final class CpuDevice implements Device {
         NativeMatrix result = allocate(values.rows(), values.cols(), to);
         upload(values, result);
         return result;
+    }
+
+    @Override
+    public DeviceMatrix upload(byte[] codes, int rows, int cols) {
+        return HeapCodes.copy(codes, rows, cols);
+    }
+
+    @Override
+    public byte[] codes(DeviceMatrix matrix) {
+        return HeapCodes.own(matrix).values().clone();
     }
 
     private void upload(Matrix values, NativeMatrix result) {
@@ -174,7 +189,7 @@ final class CpuDevice implements Device {
 
     private DType checked(DType type) {
         if (type != DType.F32 && type != computeType) {
-            throw new IllegalArgumentException("A matrix here is F32 or " + computeType + ", not " + type);
+            throw new IllegalArgumentException("A matrix here is F32, " + computeType + " or, of codes, U8, not " + type);
         }
         return type;
     }

@@ -1,9 +1,12 @@
 package quern.device.cpu;
 
 import java.util.Arrays;
-import quern.device.SolveKernels.Grid;
+import org.jspecify.annotations.Nullable;
+import quern.device.Grids;
+import quern.device.Grids.Multiples;
+import quern.device.StoredScale;
 
-/** Coordinate descent over the codes of one block, some rows at a time, laid out as in {@link Sweep}. */
+/** Coordinate descent over the codes of one block and its scale, some rows at a time, laid out as in {@link Sweep}. */
 final class Descent {
     /** Rows of a tile. */
     private static final int ROWS = 1024;
@@ -11,8 +14,10 @@ final class Descent {
     private static final int TOGETHER = 8;
 
     private final FloatRows gradient;
-    private final Grid grid;
-    private final byte[] codes;
+    private final Grids grids;
+    private final int group;
+    private final HeapCodes codes;
+    private final @Nullable StoredScale stored;
     private final int from;
     private final int width;
     private final float[] hessian; // width x width
@@ -23,11 +28,23 @@ final class Descent {
     private final float[] curve = new float[ROWS];
     private final float[] fit = new float[ROWS];
     private final float[] bend = new float[ROWS];
+    private final float[] before = new float[ROWS]; // the scale
 
-    Descent(FloatRows gradient, FloatRows hessian, int from, int to, Grid grid, byte[] codes) {
+    /** @param stored null where scales stay */
+    Descent(
+            FloatRows gradient,
+            FloatRows hessian,
+            int from,
+            int to,
+            Grids grids,
+            int group,
+            HeapCodes codes,
+            @Nullable StoredScale stored) {
         this.gradient = gradient;
-        this.grid = grid;
+        this.grids = grids;
+        this.group = group;
         this.codes = codes;
+        this.stored = stored;
         this.from = from;
         width = to - from;
         this.hessian = new float[width * width];
@@ -39,30 +56,29 @@ final class Descent {
         change = new float[width][ROWS];
     }
 
-    /** @return for each row the best scale of the new codes */
-    float[] run() {
-        float[] fitted = new float[gradient.rows()];
+    /** @param grown rows x width, takes quantized before - after */
+    void run(FloatRows grown) {
         for (int row = 0; row < gradient.rows(); row += ROWS) {
             int rows = Math.min(ROWS, gradient.rows() - row);
-            GridTile grids = new GridTile(grid, row, rows);
-            load(row, rows, grids);
+            GridTile tile = new GridTile(grids, row, rows);
+            GridTile.Column grid = tile.group(group);
+            load(row, rows, tile, grid);
             for (int first = 0; first < width; first += TOGETHER) {
-                together(rows, first, Math.min(width, first + TOGETHER), grids);
+                together(rows, first, Math.min(width, first + TOGETHER), tile, grid);
             }
-            store(row, rows, grids);
-            fit(rows);
-            float[] scale = grids.column(0).scales();
-            for (int r = 0; r < rows; r++) {
-                fitted[row + r] = curve[r] > 0 ? scale[r] + fit[r] / curve[r] : Float.NaN;
+            System.arraycopy(grid.scales(), 0, before, 0, rows);
+            if (stored != null) {
+                fit(rows);
+                take(row, rows, grid.scales(), stored);
             }
+            store(row, rows, tile, grid, grown);
         }
-        return fitted;
     }
 
     /** Columns [first, last) in turn; each sees what those before it have changed, the others see all of them at once. */
-    private void together(int rows, int first, int last, GridTile grids) {
+    private void together(int rows, int first, int last, GridTile tile, GridTile.Column grid) {
         for (int i = first; i < last; i++) {
-            step(i, rows, grids);
+            step(i, rows, tile, grid);
             for (int j = first; j < last; j++) {
                 Axpy.one(change[i], hessian[i * width + j], slope[j], rows);
             }
@@ -74,16 +90,16 @@ final class Descent {
         }
     }
 
-    private void step(int i, int rows, GridTile grids) {
-        float[] scale = grids.column(i).scales();
-        float[] zero = grids.column(i).zeros();
+    private void step(int i, int rows, GridTile tile, GridTile.Column grid) {
+        float[] scale = grid.scales();
+        float[] zero = grid.zeros();
         float[] now = level[i];
         float[] chosen = change[i];
         float inverse = 1 / hessian[i * width + i];
         for (int r = 0; r < rows; r++) {
             chosen[r] = now[r] + slope[i][r] * inverse / scale[r];
         }
-        grids.round(chosen, zero, rows);
+        tile.round(chosen, zero, rows);
         for (int r = 0; r < rows; r++) {
             float before = now[r];
             now[r] = chosen[r];
@@ -105,26 +121,56 @@ final class Descent {
         }
     }
 
-    private void load(int row, int rows, GridTile grids) {
+    /** The best scale of the new codes, rounded to what is stored, where it is nearer to the best than what there was. */
+    private void take(int row, int rows, float[] scale, StoredScale stored) {
+        float[] unit = unit(row, rows);
+        Multiples multiples = grids.multiples();
+        for (int r = 0; r < rows; r++) {
+            float fitted = curve[r] > 0 ? scale[r] + fit[r] / curve[r] : Float.NaN;
+            if (Float.isFinite(fitted)) {
+                float candidate = multiples == null ? stored.nearest(fitted) : multiples.nearest(fitted, unit[r]);
+                if (Math.abs(candidate - fitted) < Math.abs(scale[r] - fitted)) {
+                    scale[r] = candidate;
+                }
+            }
+        }
+        ((FloatRows) grids.scales()).writeColumn(group, row, rows, scale);
+    }
+
+    private float[] unit(int row, int rows) {
+        float[] unit = new float[rows];
+        Multiples multiples = grids.multiples();
+        if (multiples != null) {
+            ((FloatRows) multiples.units()).readColumn(group / multiples.groups(), row, rows, unit);
+        }
+        return unit;
+    }
+
+    private void load(int row, int rows, GridTile tile, GridTile.Column grid) {
         float[] line = new float[width];
-        float[] zero = grids.column(0).zeros(); // the block lies in one group
+        float[] zero = grid.zeros();
         for (int r = 0; r < rows; r++) {
             gradient.read(row + r, from, width, line, 0);
-            int at = (row + r) * gradient.cols() + from;
+            int at = (row + r) * codes.cols() + from;
             for (int j = 0; j < width; j++) {
                 slope[j][r] = line[j];
-                level[j][r] = grids.value(codes[at + j], zero[r]);
+                level[j][r] = tile.value(codes.values()[at + j], zero[r]);
             }
         }
     }
 
-    private void store(int row, int rows, GridTile grids) {
-        float[] zero = grids.column(0).zeros(); // the block lies in one group
+    private void store(int row, int rows, GridTile tile, GridTile.Column grid, FloatRows grown) {
+        float[] line = new float[width];
+        float[] zero = grid.zeros();
+        float[] after = grid.scales();
         for (int r = 0; r < rows; r++) {
-            int at = (row + r) * gradient.cols() + from;
+            int at = (row + r) * codes.cols() + from;
             for (int j = 0; j < width; j++) {
-                codes[at + j] = grids.code(level[j][r], zero[r]);
+                byte code = tile.code(level[j][r], zero[r]);
+                line[j] = before[r] * tile.value(codes.values()[at + j], zero[r]) - after[r] * tile.value(code, zero[r]);
+                codes.values()[at + j] = code;
             }
+            grown.write(row + r, 0, width, line, 0);
         }
     }
 }

@@ -40,12 +40,26 @@ final class HeapMatrix implements FloatRows {
 
     @Override
     public void read(int row, int col, int count, float[] to, int at) {
-        System.arraycopy(values(), row * cols() + col, to, at, count);
+        matrix.read(row, col, count, to, at);
     }
 
     @Override
     public void write(int row, int col, int count, float[] from, int at) {
         System.arraycopy(from, at, values(), row * cols() + col, count);
+    }
+
+    @Override
+    public void readColumn(int col, int row, int count, float[] to) {
+        for (int r = 0, at = row * cols() + col; r < count; r++, at += cols()) {
+            to[r] = values()[at];
+        }
+    }
+
+    @Override
+    public void writeColumn(int col, int row, int count, float[] from) {
+        for (int r = 0, at = row * cols() + col; r < count; r++, at += cols()) {
+            values()[at] = from[r];
+        }
     }
 
     @Override

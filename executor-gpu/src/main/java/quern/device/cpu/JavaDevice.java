@@ -30,6 +30,9 @@ final class JavaDevice implements Device {
 
     @Override
     public DeviceMatrix zeros(int rows, int cols, DType dtype) {
+        if (dtype == DType.U8) {
+            return HeapCodes.zeros(rows, cols);
+        }
         checked(dtype);
         return HeapMatrix.zeros(rows, cols);
     }
@@ -44,6 +47,16 @@ final class JavaDevice implements Device {
     public DeviceMatrix upload(Matrix values, DType to) {
         checked(to);
         return new HeapMatrix(values.copy());
+    }
+
+    @Override
+    public DeviceMatrix upload(byte[] codes, int rows, int cols) {
+        return HeapCodes.copy(codes, rows, cols);
+    }
+
+    @Override
+    public byte[] codes(DeviceMatrix matrix) {
+        return HeapCodes.own(matrix).values().clone();
     }
 
     @Override

@@ -2,10 +2,24 @@ package quern.device.cpu;
 
 import java.util.Arrays;
 import quern.device.DeviceMatrix;
-import quern.device.SolveKernels;
 
 /** The solve as the formulas say it. */
-final class JavaSolve implements SolveKernels {
+final class JavaSolve extends HostSolve {
+    @Override
+    FloatRows rows(DeviceMatrix matrix) {
+        return JavaDevice.own(matrix);
+    }
+
+    @Override
+    FloatRows allocate(int rows, int cols) {
+        return HeapMatrix.zeros(rows, cols);
+    }
+
+    @Override
+    FloatRows zeros(int rows, int cols) {
+        return HeapMatrix.zeros(rows, cols);
+    }
+
     @Override
     public boolean factor(DeviceMatrix hessian) {
         HeapMatrix h = JavaDevice.own(hessian);
@@ -62,28 +76,6 @@ final class JavaSolve implements SolveKernels {
     }
 
     @Override
-    public double sweep(
-            DeviceMatrix original,
-            DeviceMatrix working,
-            DeviceMatrix factor,
-            int from,
-            int to,
-            DeviceMatrix error,
-            Grid grid,
-            byte[] codes) {
-        return new Sweep(
-                        JavaDevice.own(original),
-                        JavaDevice.own(working),
-                        JavaDevice.own(factor),
-                        from,
-                        to,
-                        JavaDevice.own(error),
-                        grid,
-                        codes)
-                .run();
-    }
-
-    @Override
     public void propagate(DeviceMatrix error, DeviceMatrix factor, int from, int to, DeviceMatrix working) {
         HeapMatrix e = JavaDevice.own(error);
         HeapMatrix w = JavaDevice.own(working);
@@ -115,10 +107,5 @@ final class JavaSolve implements SolveKernels {
                 Products.axpy(factor, right.values(), k * cols, into.values(), row * cols, cols);
             }
         }
-    }
-
-    @Override
-    public float[] descend(DeviceMatrix gradient, DeviceMatrix hessian, int from, int to, Grid grid, byte[] codes) {
-        return new Descent(JavaDevice.own(gradient), JavaDevice.own(hessian), from, to, grid, codes).run();
     }
 }

@@ -9,15 +9,29 @@ import java.util.List;
 import org.bytedeco.openblas.global.openblas;
 import quern.device.DeviceException;
 import quern.device.DeviceMatrix;
-import quern.device.SolveKernels;
 import quern.tensor.DType;
 
-/** The solve by LAPACK and oneDNN; the sweep itself in Java. */
-final class LapackSolve implements SolveKernels {
+/** The factorizations and products of a solve by LAPACK and oneDNN. */
+final class LapackSolve extends HostSolve {
     private final CpuDevice device;
 
     LapackSolve(CpuDevice device) {
         this.device = device;
+    }
+
+    @Override
+    FloatRows rows(DeviceMatrix matrix) {
+        return CpuDevice.own(matrix);
+    }
+
+    @Override
+    FloatRows allocate(int rows, int cols) {
+        return device.allocate(rows, cols, DType.F32);
+    }
+
+    @Override
+    FloatRows zeros(int rows, int cols) {
+        return device.floats(rows, cols, DType.F32);
     }
 
     @Override
@@ -52,28 +66,6 @@ final class LapackSolve implements SolveKernels {
             }
             return Triangles.columnSquares(inverse);
         }
-    }
-
-    @Override
-    public double sweep(
-            DeviceMatrix original,
-            DeviceMatrix working,
-            DeviceMatrix factor,
-            int from,
-            int to,
-            DeviceMatrix error,
-            Grid grid,
-            byte[] codes) {
-        return new Sweep(
-                        CpuDevice.own(original),
-                        CpuDevice.own(working),
-                        CpuDevice.own(factor),
-                        from,
-                        to,
-                        CpuDevice.own(error),
-                        grid,
-                        codes)
-                .run();
     }
 
     @Override
@@ -118,10 +110,5 @@ final class LapackSolve implements SolveKernels {
                         new Primitive.Arg(DNNL_ARG_SRC, left.address()),
                         new Primitive.Arg(DNNL_ARG_WEIGHTS, right.address(from, 0)),
                         new Primitive.Arg(DNNL_ARG_DST, into.address()));
-    }
-
-    @Override
-    public float[] descend(DeviceMatrix gradient, DeviceMatrix hessian, int from, int to, Grid grid, byte[] codes) {
-        return new Descent(CpuDevice.own(gradient), CpuDevice.own(hessian), from, to, grid, codes).run();
     }
 }

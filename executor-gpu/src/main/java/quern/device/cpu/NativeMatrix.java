@@ -1,5 +1,6 @@
 package quern.device.cpu;
 
+import java.nio.FloatBuffer;
 import quern.tensor.DType;
 
 /** A matrix outside of the heap: row-major, or in the order that oneDNN's products want a weight in. */
@@ -66,6 +67,22 @@ final class NativeMatrix implements FloatRows {
     @Override
     public void write(int row, int col, int count, float[] from, int at) {
         address(row, col).floats(count).put(from, at, count);
+    }
+
+    @Override
+    public void readColumn(int col, int row, int count, float[] to) {
+        FloatBuffer lines = address(row, 0).floats(count * cols);
+        for (int r = 0, at = col; r < count; r++, at += cols) {
+            to[r] = lines.get(at);
+        }
+    }
+
+    @Override
+    public void writeColumn(int col, int row, int count, float[] from) {
+        FloatBuffer lines = address(row, 0).floats(count * cols);
+        for (int r = 0, at = col; r < count; r++, at += cols) {
+            lines.put(at, from[r]);
+        }
     }
 
     @Override

@@ -1,7 +1,6 @@
 package quern.device.cpu;
 
-import java.util.Arrays;
-import quern.device.SolveKernels.Grid;
+import quern.device.Grids;
 
 /**
  * The column sweep of one block, some rows at a time. A tile lies by columns, so that every step runs along the rows: they
@@ -16,11 +15,11 @@ final class Sweep {
     private final FloatRows original;
     private final FloatRows working;
     private final FloatRows error;
-    private final Grid grid;
-    private final byte[] codes;
+    private final Grids grids;
+    private final int[] groupOfColumn; // width
+    private final HeapCodes codes;
     private final int from;
     private final int width;
-    private final float[] diagonal; // width: R[i,i]
     private final float[] update; // width x width: R[i,j] / R[j,j]
 
     Sweep(
@@ -30,36 +29,25 @@ final class Sweep {
             int from,
             int to,
             FloatRows error,
-            Grid grid,
-            byte[] codes) {
+            Grids grids,
+            int[] groupOfColumn,
+            HeapCodes codes) {
         this.original = original;
         this.working = working;
         this.error = error;
-        this.grid = grid;
+        this.grids = grids;
+        this.groupOfColumn = groupOfColumn;
         this.codes = codes;
         this.from = from;
         width = to - from;
-        update = new float[width * width];
-        diagonal = new float[width];
-        for (int i = 0; i < width; i++) {
-            factor.read(from + i, from, width, update, i * width);
-            diagonal[i] = update[i * width + i];
-        }
-        for (int i = 0; i < width; i++) {
-            for (int j = i; j < width; j++) {
-                update[i * width + j] /= diagonal[j];
-            }
-        }
+        update = Triangles.block(factor, from, to);
     }
 
-    /** @return the loss of the block */
-    double run() {
+    void run() {
         Tile tile = new Tile();
-        double loss = 0;
         for (int row = 0; row < working.rows(); row += ROWS) {
-            loss += tile.run(row, Math.min(ROWS, working.rows() - row));
+            tile.run(row, Math.min(ROWS, working.rows() - row));
         }
-        return loss;
     }
 
     private final class Tile {
@@ -67,19 +55,16 @@ final class Sweep {
         private final float[][] live = new float[width][ROWS]; // by columns: working
         private final float[][] values = new float[width][ROWS]; // by columns: of the codes, less their zeros
         private final float[][] e = new float[width][ROWS]; // by columns: original - quantized
-        private final float[] weighted = new float[ROWS];
-        private final double[] losses = new double[ROWS];
         private final float[] line = new float[width];
 
-        double run(int row, int rows) {
+        void run(int row, int rows) {
             load(original, row, rows, w);
             load(working, row, rows, live);
-            Arrays.fill(losses, 0);
-            GridTile grids = new GridTile(grid, row, rows);
+            GridTile tile = new GridTile(grids, row, rows);
             for (int first = 0; first < width; first += TOGETHER) {
                 int last = Math.min(width, first + TOGETHER);
                 for (int i = first; i < last; i++) {
-                    quantize(i, rows, grids);
+                    quantize(i, rows, tile);
                     for (int j = i + 1; j < last; j++) {
                         Axpy.one(e[i], update[i * width + j], live[j], rows);
                     }
@@ -90,29 +75,21 @@ final class Sweep {
             }
             store(live, row, rows, working, from);
             store(e, row, rows, error, 0);
-            storeCodes(row, rows, grids);
-            double loss = 0;
-            for (int r = 0; r < rows; r++) {
-                loss += losses[r];
-            }
-            return loss;
+            storeCodes(row, rows, tile);
         }
 
-        /** One column: codes, errors, losses. */
-        private void quantize(int i, int rows, GridTile grids) {
-            float[] scale = grids.column(i).scales();
-            float[] zero = grids.column(i).zeros();
+        /** One column: codes and errors. */
+        private void quantize(int i, int rows, GridTile tile) {
+            GridTile.Column grid = tile.group(groupOfColumn[i]);
+            float[] scale = grid.scales();
+            float[] zero = grid.zeros();
             float[] level = values[i];
             for (int r = 0; r < rows; r++) {
                 level[r] = live[i][r] / scale[r];
             }
-            grids.round(level, zero, rows);
+            tile.round(level, zero, rows);
             for (int r = 0; r < rows; r++) {
                 e[i][r] = w[i][r] - scale[r] * level[r];
-                weighted[r] = (live[i][r] - scale[r] * level[r]) * diagonal[i];
-            }
-            for (int r = 0; r < rows; r++) {
-                losses[r] += (double) weighted[r] * weighted[r];
             }
         }
 
@@ -134,11 +111,11 @@ final class Sweep {
             }
         }
 
-        private void storeCodes(int row, int rows, GridTile grids) {
+        private void storeCodes(int row, int rows, GridTile tile) {
             for (int j = 0; j < width; j++) {
-                float[] zero = grids.column(j).zeros();
+                float[] zero = tile.group(groupOfColumn[j]).zeros();
                 for (int r = 0; r < rows; r++) {
-                    codes[(row + r) * working.cols() + from + j] = grids.code(values[j][r], zero[r]);
+                    codes.values()[(row + r) * codes.cols() + from + j] = tile.code(values[j][r], zero[r]);
                 }
             }
         }

@@ -107,4 +107,21 @@ final class Triangles {
             update.write(i - from, 0, behind, row, 0);
         }
     }
+
+    /** R[i,j] / R[j,j] for i and j in [from, to), and zeros below the diagonal; width x width. */
+    static float[] block(FloatRows factor, int from, int to) {
+        int width = to - from;
+        float[] block = new float[width * width];
+        float[] diagonal = new float[width];
+        for (int i = 0; i < width; i++) {
+            factor.read(from + i, from, width, block, i * width);
+            diagonal[i] = block[i * width + i];
+        }
+        for (int i = 0; i < width; i++) {
+            for (int j = i; j < width; j++) {
+                block[i * width + j] /= diagonal[j];
+            }
+        }
+        return block;
+    }
 }

@@ -1,10 +1,12 @@
-package quern.method;
+package quern.device;
+
+import java.util.Arrays;
 
 /**
  * x^2.4 for the error norm of the classic tool's search, about ten times faster than {@link Math#pow}: the power of the
  * exponent times that of the mantissa, which is interpolated. Relative error below 1e-6.
  */
-final class Power {
+public final class Power {
     static final double NORM = 2.4;
 
     private static final int STEPS = 4096;
@@ -22,6 +24,13 @@ final class Power {
     }
 
     private Power() {}
+
+    /** What {@link #of} multiplies, for kernels elsewhere: 256 powers of exponents, then 4097 of mantissas. */
+    public static float[] table() {
+        float[] table = Arrays.copyOf(EXPONENT, EXPONENT.length + MANTISSA.length);
+        System.arraycopy(MANTISSA, 0, table, EXPONENT.length, MANTISSA.length);
+        return table;
+    }
 
     /** |x|^2.4; 0 for subnormal x. */
     static float of(float x) {

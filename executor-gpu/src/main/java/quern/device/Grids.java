@@ -1,0 +1,52 @@
+package quern.device;
+
+import org.jspecify.annotations.Nullable;
+import quern.tensor.DType;
+
+/**
+ * The grids of some rows, in the device's memory: w = scale * (value of the code - zero), with a scale and a zero for each
+ * group of a row.
+ *
+ * @param values what codes stand for
+ * @param scales rows x groups, F32
+ * @param zeros rows x groups, F32; whole numbers but where minima are stored in their place
+ * @param multiples where the scales of a block of groups are multiples of a unit, else null
+ */
+public record Grids(
+        CodeValues values,
+        DeviceMatrix scales,
+        DeviceMatrix zeros,
+        @Nullable Multiples multiples) implements AutoCloseable {
+    /**
+     * Scales that are unit * k, k a whole number from {@code lowest} to {@code highest} and not 0.
+     *
+     * @param units rows x blocks, F32
+     * @param groups of a block
+     */
+    public record Multiples(DeviceMatrix units, int groups, int lowest, int highest) {
+        /** The scale nearest to {@code value} in a block with this unit. */
+        public float nearest(float value, float unit) {
+            int k = Math.max(lowest, Math.min(highest, (int) Math.rint(value / unit)));
+            return unit * (k == 0 ? 1 : k);
+        }
+    }
+
+    /** To be chosen. */
+    public static Grids of(CodeValues values, int rows, int groups, Device device) {
+        return new Grids(
+                values, device.zeros(rows, groups, DType.F32), device.zeros(rows, groups, DType.F32), null);
+    }
+
+    public int groups() {
+        return scales.cols();
+    }
+
+    @Override
+    public void close() {
+        scales.close();
+        zeros.close();
+        if (multiples != null) {
+            multiples.units().close();
+        }
+    }
+}

@@ -1,0 +1,473 @@
+package quern.device.cuda;
+
+import java.nio.ByteBuffer;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+import quern.device.CodeValues;
+import quern.device.Device;
+import quern.device.DeviceException;
+import quern.device.DeviceMatrix;
+import quern.device.GridSearch;
+import quern.device.GridSearch.Measure;
+import quern.device.Grids;
+import quern.device.Power;
+import quern.device.SolveKernels;
+import quern.device.StoredScale;
+import quern.device.cpu.CpuDevices;
+import quern.tensor.DType;
+import quern.tensor.Matrix;
+import quern.tensor.StepFunction;
+
+/**
+ * The solve by our kernels, cuBLAS and cuSOLVER. Codes, scales and zeros are those of the loops in Java to the bit, given the same
+ * operands; products and factorizations have the libraries' own order of sums. Grids whose scales are multiples of a unit, and scales
+ * with a sign, are the host's: no kernel fits them.
+ */
+final class CudaSolve implements SolveKernels {
+    /** A panel of a very large weight takes some gigabytes. */
+    private static final int ROWS = 16_384;
+
+    private static final GridKernels.Tables WHOLE_NUMBERS = new GridKernels.Tables(0, 0);
+    private static final int TABLE = 256;
+
+    private final CudaDevice device;
+    private final GridKernels kernels;
+    private final Device host = CpuDevices.plain();
+    /** Tables that were needed once stay: there are few. */
+    private final Map<StepFunction, GridKernels.Tables> levels = new ConcurrentHashMap<>();
+
+    private @Nullable CudaMatrix powers; // guarded by this
+
+    CudaSolve(CudaDevice device, GridKernels kernels) {
+        this.device = device;
+        this.kernels = kernels;
+    }
+
+    @Override
+    public int rowsAtATime() {
+        return ROWS;
+    }
+
+    @Override
+    public DeviceMatrix columns(DeviceMatrix matrix, int[] order) {
+        CudaMatrix from = device.own(matrix);
+        return device.filled(from.rows(), order.length, from.dtype(), to -> {
+            try (Arena.Block numbers = device.numbers(order)) {
+                kernels.gatherColumns(from, numbers.address(), to);
+            }
+        });
+    }
+
+    /** Columns [from, to). */
+    private CudaMatrix slice(CudaMatrix matrix, int from, int to) {
+        return device.filled(matrix.rows(), to - from, matrix.dtype(), some -> {
+            long pitch = (long) matrix.cols() * matrix.dtype().bytes();
+            long width = (long) some.cols() * some.dtype().bytes();
+            device.copyRuns(matrix.address(0, from), pitch, some.address(), width, width, some.rows());
+        });
+    }
+
+    @Override
+    public DeviceMatrix hessian(DeviceMatrix sum, long tokens, int[] order, float[] diagonal) {
+        int n = order.length;
+        return device.filled(n, n, DType.F32, h -> {
+            try (Arena.Block numbers = device.numbers(order);
+                    Arena.Block noneDead = device.cleared(n);
+                    DeviceMatrix damped = device.upload(new Matrix(1, n, diagonal), DType.F32)) {
+                kernels.orderHessian(device.own(sum), numbers.address(), noneDead.address(), tokens, h);
+                int each = Float.BYTES;
+                device.copyRuns(device.own(damped).address(), each, h.address(), each * (n + 1L), each, n);
+            }
+        });
+    }
+
+    /** With J the reversal of the order: J H J = L LT, hence H = (J L J) (J L J)T, and J L J is upper. */
+    @Override
+    public boolean factor(DeviceMatrix hessian) {
+        CudaMatrix h = device.own(hessian);
+        int n = h.rows();
+        try (CudaMatrix reversed = device.allocate(n, n, DType.F32);
+                CudaMatrix diagonal = device.allocate(1, n, DType.F32);
+                Arena.Block told = device.cleared(2 * Integer.BYTES)) {
+            kernels.reverseSymmetric(h, reversed);
+            device.products().cholesky(reversed, told.address());
+            kernels.reverseLower(reversed, h);
+            kernels.diagonal(h, diagonal, told.address() + Integer.BYTES);
+            ByteBuffer numbers = device.transfers().download(told.address(), 2 * Integer.BYTES);
+            if (numbers.getInt(0) < 0) {
+                throw new DeviceException("cusolverDnXpotrf refused its argument " + -numbers.getInt(0));
+            }
+            return numbers.getInt(0) == 0 && numbers.getInt(Integer.BYTES) == 0;
+        }
+    }
+
+    /** inv(H) = inv(R)T inv(R): the squares of the columns of inv(R), which is found as the transposed inverse of RT, a lower triangle. */
+    @Override
+    public float[] inverseDiagonal(DeviceMatrix factor) {
+        CudaMatrix r = device.own(factor);
+        int n = r.rows();
+        try (CudaMatrix lower = device.filled(n, n, DType.F32, to -> kernels.transpose(r, to));
+                Arena.Block told = device.cleared(Integer.BYTES)) {
+            device.products().invertTriangle(lower, told.address());
+            int info = device.transfers().download(told.address(), Integer.BYTES).getInt(0);
+            if (info != 0) {
+                throw new DeviceException("cusolverDnXtrtri could not invert a triangle: info " + info);
+            }
+            try (CudaMatrix inverse = device.filled(n, n, DType.F32, to -> kernels.transpose(lower, to));
+                    CudaMatrix sums = device.filled(1, n, DType.F32, to -> kernels.columnSquares(inverse, to))) {
+                return device.download(sums).values();
+            }
+        }
+    }
+
+    @Override
+    public void search(
+            DeviceMatrix weights,
+            @Nullable DeviceMatrix importance,
+            GridSearch search,
+            int from,
+            int length,
+            int[] groups,
+            Grids grids) {
+        CudaMatrix w = device.own(weights);
+        if (from > 0) { // the kernel's runs begin with the row
+            try (CudaMatrix behind = slice(w, from, w.cols())) {
+                search(behind, importance, from, search, length, groups, grids);
+            }
+        } else {
+            search(w, importance, 0, search, length, groups, grids);
+        }
+    }
+
+    private void search(
+            CudaMatrix w,
+            @Nullable DeviceMatrix importance,
+            int first,
+            GridSearch search,
+            int length,
+            int[] groups,
+            Grids grids) {
+        CudaMatrix scales = device.own(grids.scales());
+        CudaMatrix zeros = device.own(grids.zeros());
+        long weighing = importance == null ? 0 : device.own(importance).address(0, first);
+        Matrix factors = new Matrix(1, search.factors().length, search.factors());
+        try (DeviceMatrix tried = device.upload(factors, DType.F32)) {
+            long powers = search.measure() == Measure.POWERS ? powers() : 0;
+            GridKernels.Tables tables = tables(search.values());
+            long factorsAt = device.own(tried).address();
+            if (Arrays.equals(groups, IntStream.range(0, grids.groups()).toArray())) {
+                kernels.searchScales(w, length, search, tables, weighing, factorsAt, powers, scales, zeros);
+                return;
+            }
+            try (CudaMatrix someScales = device.allocate(w.rows(), groups.length, DType.F32);
+                    CudaMatrix someZeros = device.allocate(w.rows(), groups.length, DType.F32)) {
+                kernels.searchScales(w, length, search, tables, weighing, factorsAt, powers, someScales, someZeros);
+                replace(scales, groups, someScales);
+                replace(zeros, groups, someZeros);
+            }
+        }
+    }
+
+    /** Column places[k] of the matrix becomes column k of {@code columns}. */
+    private void replace(CudaMatrix matrix, int[] places, CudaMatrix columns) {
+        int[] order = IntStream.range(0, matrix.cols()).toArray();
+        for (int k = 0; k < places.length; k++) {
+            order[places[k]] = matrix.cols() + k;
+        }
+        try (CudaMatrix both = device.own(device.forward().join(matrix, matrix.cols(), columns, columns.cols()));
+                Arena.Block numbers = device.numbers(order)) {
+            kernels.gatherColumns(both, numbers.address(), matrix);
+        }
+    }
+
+    private GridKernels.Tables tables(CodeValues values) {
+        StepFunction steps = values.levels();
+        return steps == null ? WHOLE_NUMBERS : levels.computeIfAbsent(steps, this::uploaded);
+    }
+
+    private GridKernels.Tables uploaded(StepFunction steps) {
+        if (steps.values().length > TABLE) {
+            throw new IllegalArgumentException("A grid of " + steps.values().length + " levels");
+        }
+        // Owned by the arena from now on, and closed with it.
+        return new GridKernels.Tables(table(steps.values()).address(), table(steps.thresholds()).address());
+    }
+
+    /** The kernels read as many, whatever the grid has. */
+    private CudaMatrix table(float[] values) {
+        return device.own(device.upload(new Matrix(1, TABLE, Arrays.copyOf(values, TABLE)), DType.F32));
+    }
+
+    private synchronized long powers() {
+        if (powers == null) {
+            float[] table = Power.table();
+            powers = device.own(device.upload(new Matrix(1, table.length, table), DType.F32));
+        }
+        return powers.address();
+    }
+
+    @Override
+    public DeviceMatrix relax(DeviceMatrix original, DeviceMatrix working, DeviceMatrix factor, int from, int to) {
+        CudaMatrix w = device.own(original);
+        CudaMatrix r = device.own(factor);
+        CudaMatrix free = slice(device.own(working), from, to);
+        try (CudaMatrix diagonal = diagonal(r)) {
+            for (int at = from; at < to; at += GridKernels.BLOCK) {
+                int end = Math.min(to, at + GridKernels.BLOCK);
+                try (CudaMatrix update = updates(r, diagonal, at, end);
+                        CudaMatrix moved = device.allocate(w.rows(), end - at, DType.F32)) {
+                    kernels.freeColumns(w, at, update, free, at - from, moved);
+                    if (end < to) {
+                        addProduct(moved, update, end - at, to - end, free, end - from);
+                    }
+                }
+            }
+            return free;
+        } catch (RuntimeException e) {
+            free.close();
+            throw e;
+        }
+    }
+
+    private CudaMatrix diagonal(CudaMatrix factor) {
+        return device.filled(1, factor.rows(), DType.F32, to -> kernels.diagonal(factor, to, 0));
+    }
+
+    /** R[i, j] / R[j, j] for the rows [from, to) and the columns from {@code from} on. */
+    private CudaMatrix updates(CudaMatrix factor, CudaMatrix diagonal, int from, int to) {
+        return device.filled(
+                to - from, factor.rows() - from, DType.F32, update -> kernels.updates(factor, diagonal, from, update));
+    }
+
+    /** sum[:, column:column+count] += a * b[:, first:first+count]. */
+    private void addProduct(CudaMatrix a, CudaMatrix b, int first, int count, CudaMatrix sum, int column) {
+        device.products()
+                .multiply(
+                        DType.F32,
+                        DType.F32,
+                        false,
+                        false,
+                        a.rows(),
+                        count,
+                        a.cols(),
+                        a.address(),
+                        a.cols(),
+                        b.address(0, first),
+                        b.cols(),
+                        1,
+                        sum.address(0, column),
+                        sum.cols());
+    }
+
+    @Override
+    public void sweep(
+            DeviceMatrix original,
+            DeviceMatrix working,
+            DeviceMatrix factor,
+            int from,
+            int to,
+            DeviceMatrix error,
+            Grids grids,
+            int[] groupOfColumn,
+            DeviceMatrix codes) {
+        if (to - from > GridKernels.BLOCK) {
+            throw new IllegalArgumentException("A block of " + (to - from) + " columns; at most " + GridKernels.BLOCK);
+        }
+        CudaMatrix r = device.own(factor);
+        try (CudaMatrix diagonal = diagonal(r);
+                CudaMatrix update = updates(r, diagonal, from, to);
+                Arena.Block numbers = device.numbers(groupOfColumn)) {
+            kernels.sweepGiven(
+                    device.own(original),
+                    device.own(working),
+                    from,
+                    update,
+                    diagonal,
+                    grids.values(),
+                    tables(grids.values()),
+                    numbers.address(),
+                    device.own(grids.scales()),
+                    device.own(grids.zeros()),
+                    device.own(codes),
+                    device.own(error));
+        }
+    }
+
+    @Override
+    public void propagate(DeviceMatrix error, DeviceMatrix factor, int from, int to, DeviceMatrix working) {
+        CudaMatrix r = device.own(factor);
+        int behind = working.cols() - to;
+        if (behind == 0) {
+            return;
+        }
+        try (CudaMatrix diagonal = diagonal(r);
+                CudaMatrix update = updates(r, diagonal, from, to)) {
+            addProduct(device.own(error), update, to - from, behind, device.own(working), to);
+        }
+    }
+
+    @Override
+    public DeviceMatrix descend(
+            DeviceMatrix gradient,
+            DeviceMatrix hessian,
+            int from,
+            int to,
+            Grids grids,
+            int group,
+            DeviceMatrix codes,
+            @Nullable StoredScale stored) {
+        CudaMatrix g = device.own(gradient);
+        CudaMatrix h = device.own(hessian);
+        if (to - from > GridKernels.WIDEST) {
+            throw new IllegalArgumentException("A block of " + (to - from) + " columns; at most " + GridKernels.WIDEST);
+        }
+        if (stored != null && (grids.multiples() != null || stored.signed())) {
+            return descendOnHost(g, h, from, to, grids, group, device.own(codes), stored);
+        }
+        return device.filled(
+                g.rows(),
+                to - from,
+                DType.F32,
+                change -> kernels.descend(
+                        g,
+                        h,
+                        from,
+                        grids.values(),
+                        tables(grids.values()),
+                        group,
+                        device.own(grids.scales()),
+                        device.own(grids.zeros()),
+                        stored,
+                        device.own(codes),
+                        change));
+    }
+
+    /** The block alone, with its group as the only one. */
+    private DeviceMatrix descendOnHost(
+            CudaMatrix gradient,
+            CudaMatrix hessian,
+            int from,
+            int to,
+            Grids grids,
+            int group,
+            CudaMatrix codes,
+            StoredScale stored) {
+        Grids.Multiples multiples = grids.multiples();
+        CudaMatrix scales = device.own(grids.scales());
+        int[] rows = IntStream.range(from, to).toArray();
+        try (DeviceMatrix slope = toHost(gradient, from, to);
+                DeviceMatrix rowsOfBlock = device.forward().rows(hessian, rows);
+                DeviceMatrix curvature = toHost(device.own(rowsOfBlock), from, to);
+                CudaMatrix before = slice(codes, from, to);
+                DeviceMatrix chosen = host.upload(device.codes(before), before.rows(), before.cols());
+                Grids one = new Grids(
+                        grids.values(),
+                        toHost(scales, group, group + 1),
+                        toHost(device.own(grids.zeros()), group, group + 1),
+                        multiples == null ? null : onHost(multiples, group));
+                DeviceMatrix change =
+                        host.solve().descend(slope, curvature, 0, to - from, one, 0, chosen, stored);
+                DeviceMatrix fitted = device.upload(host.download(one.scales()), DType.F32);
+                DeviceMatrix after = device.upload(host.codes(chosen), before.rows(), before.cols())) {
+            replace(scales, new int[] {group}, device.own(fitted));
+            device.copyRuns(
+                    device.own(after).address(), to - from, codes.address(0, from), codes.cols(), to - from, codes.rows());
+            return device.upload(host.download(change), DType.F32);
+        }
+    }
+
+    private Grids.Multiples onHost(Grids.Multiples multiples, int group) {
+        int block = group / multiples.groups();
+        return new Grids.Multiples(
+                toHost(device.own(multiples.units()), block, block + 1),
+                multiples.groups(),
+                multiples.lowest(),
+                multiples.highest());
+    }
+
+    private DeviceMatrix toHost(CudaMatrix matrix, int from, int to) {
+        try (CudaMatrix some = slice(matrix, from, to)) {
+            return host.upload(device.download(some), DType.F32);
+        }
+    }
+
+    @Override
+    public DeviceMatrix round(DeviceMatrix weights, Grids grids, int[] groupOfColumn) {
+        CudaMatrix w = device.own(weights);
+        return device.filled(w.rows(), w.cols(), DType.U8, codes -> {
+            try (Arena.Block numbers = device.numbers(groupOfColumn)) {
+                kernels.nearestCodes(
+                        w,
+                        grids.values(),
+                        tables(grids.values()),
+                        numbers.address(),
+                        device.own(grids.scales()),
+                        device.own(grids.zeros()),
+                        codes);
+            }
+        });
+    }
+
+    @Override
+    public DeviceMatrix error(DeviceMatrix weights, DeviceMatrix codes, Grids grids, int[] groupOfColumn) {
+        CudaMatrix w = device.own(weights);
+        return device.filled(w.rows(), w.cols(), DType.F32, error -> {
+            try (Arena.Block numbers = device.numbers(groupOfColumn)) {
+                kernels.quantizationError(
+                        w,
+                        device.own(codes),
+                        tables(grids.values()),
+                        numbers.address(),
+                        device.own(grids.scales()),
+                        device.own(grids.zeros()),
+                        error);
+            }
+        });
+    }
+
+    @Override
+    public void addProduct(DeviceMatrix a, DeviceMatrix b, int from, int to, DeviceMatrix sum) {
+        CudaMatrix left = device.own(a);
+        CudaMatrix right = device.own(b);
+        CudaMatrix into = device.own(sum);
+        device.products()
+                .multiply(
+                        DType.F32,
+                        DType.F32,
+                        false,
+                        false,
+                        into.rows(),
+                        into.cols(),
+                        to - from,
+                        left.address(),
+                        left.cols(),
+                        right.address(from, 0),
+                        right.cols(),
+                        1,
+                        into.address(),
+                        into.cols());
+    }
+
+    @Override
+    public double loss(DeviceMatrix error, DeviceMatrix hessian, double damping) {
+        CudaMatrix e = device.own(error);
+        try (DeviceMatrix product = device.zeros(e.rows(), e.cols(), DType.F32)) {
+            addProduct(error, hessian, 0, e.cols(), product);
+            return dot(e, device.own(product)) - damping * dot(e, e);
+        }
+    }
+
+    /** The sum of all products, in double. */
+    private double dot(CudaMatrix a, CudaMatrix b) {
+        int count = GridKernels.partialSums(a);
+        try (Arena.Block partial = device.arena().allocate((long) count * Double.BYTES);
+                Arena.Block sum = device.cleared(Double.BYTES)) {
+            kernels.dot(a, b, partial.address());
+            kernels.sum(partial.address(), count, sum.address());
+            return device.transfers().download(sum.address(), Double.BYTES).getDouble(0);
+        }
+    }
+}

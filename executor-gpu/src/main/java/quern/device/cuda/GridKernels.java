@@ -1,0 +1,416 @@
+package quern.device.cuda;
+
+import static quern.device.cuda.Kernels.at;
+import static quern.device.cuda.Kernels.number;
+
+import jcuda.Pointer;
+import org.jspecify.annotations.Nullable;
+import quern.device.CodeValues;
+import quern.device.GridSearch;
+import quern.device.StoredScale;
+import quern.device.cuda.Launcher.Geometry;
+import quern.tensor.DType;
+
+/** The kernels of {@code native/src/main/cuda/kernels.h} that the solve needs, as {@link Kernels} has those of the forward pass. */
+final class GridKernels {
+    /** Columns of a sweep. */
+    static final int BLOCK = 128;
+    /** Columns of a block of coordinate descent. */
+    static final int WIDEST = 256;
+
+    /** Elements of a run whose products are added up in one partial sum. */
+    private static final int RUN = 16384;
+
+    private static final int TABLES = 4 * 256 * 3; // bytes of a grid's tables in shared memory
+    private static final int UPDATES = 4 * BLOCK * BLOCK;
+
+    /**
+     * A grid of levels on the GPU; both 0 for whole numbers.
+     *
+     * @param values address of 256 floats, those of the grid first
+     * @param thresholds address of as many
+     */
+    record Tables(long values, long thresholds) {}
+
+    private final Launcher launcher;
+    private final Stream stream;
+
+    GridKernels(Launcher launcher, Stream stream) {
+        this.launcher = launcher;
+        this.stream = stream;
+    }
+
+    /** {@code struct GridShape}, of a grid whose zeros stand in a matrix. */
+    private static Pointer shape(CodeValues values) {
+        return shape(values, false, 0, 0, 0, 0);
+    }
+
+    private static Pointer shape(GridSearch search) {
+        return shape(
+                search.values(),
+                search.symmetric(),
+                search.middle(),
+                search.lowestZero(),
+                search.highestZero(),
+                search.reach());
+    }
+
+    private static Pointer shape(
+            CodeValues values, boolean symmetric, int middle, int lowestZero, int highestZero, float span) {
+        return Pointer.to(new int[] {
+            values.levels() == null ? 0 : values.levels().values().length,
+            bits(values.lowest()),
+            bits(values.highest()),
+            symmetric ? 1 : 0,
+            bits(middle),
+            bits(lowestZero),
+            bits(highestZero),
+            bits(span)
+        });
+    }
+
+    /** {@code struct SearchShape}. */
+    private static Pointer shape(int rule, int factors, int zeros, StoredScale stored) {
+        return Pointer.to(new int[] {
+            rule,
+            factors,
+            zeros,
+            scaleType(stored.type()),
+            bits(stored.divisor()),
+            bits(stored.smallest()),
+            bits(stored.largest())
+        });
+    }
+
+    private static int bits(float value) {
+        return Float.floatToRawIntBits(value);
+    }
+
+    private static int scaleType(DType type) {
+        switch (type) {
+            case F32:
+                return 0;
+            case F16:
+                return 1;
+            case BF16:
+                return 2;
+            case F8_E4M3:
+                return 3;
+            case F8_E8M0:
+                return 4;
+            default:
+                throw new IllegalArgumentException("No scale is stored as " + type);
+        }
+    }
+
+    private static int rule(GridSearch.Measure measure) {
+        switch (measure) {
+            case NONE:
+                return 0;
+            case SQUARES:
+                return 1;
+            case POWERS:
+                return 2;
+        }
+        throw new IllegalArgumentException("No measure " + measure);
+    }
+
+    /** @param order address of {@code to.cols()} numbers of columns, or -1 */
+    void gatherColumns(CudaMatrix from, long order, CudaMatrix to) {
+        launch(
+                from.dtype() == DType.U8 ? "gather_columns_u8" : "gather_columns_f32",
+                Geometry.rows(from.rows()),
+                to.elements(),
+                at(from),
+                number((long) from.cols()),
+                at(order),
+                number(to.cols()),
+                at(to));
+    }
+
+    /** The sums in another order, over the tokens; nothing is added to the diagonal. */
+    void orderHessian(CudaMatrix sum, long order, long noneDead, float tokens, CudaMatrix h) {
+        launch(
+                "order_hessian",
+                Geometry.tiles(h.rows(), h.rows()),
+                h.elements(),
+                at(sum),
+                number(h.rows()),
+                at(order),
+                at(noneDead),
+                number(tokens),
+                real(0),
+                real(0),
+                at(h));
+    }
+
+    void reverseSymmetric(CudaMatrix h, CudaMatrix a) {
+        square("reverse_symmetric", h, a);
+    }
+
+    void reverseLower(CudaMatrix l, CudaMatrix r) {
+        square("reverse_lower", l, r);
+    }
+
+    private void square(String kernel, CudaMatrix from, CudaMatrix to) {
+        int n = to.rows();
+        launch(kernel, Geometry.tiles(n, n), to.elements(), at(from), number(n), at(to));
+    }
+
+    void transpose(CudaMatrix from, CudaMatrix to) {
+        launch(
+                "transpose_f32",
+                Geometry.tiles(from.rows(), from.cols()),
+                from.elements(),
+                at(from),
+                number(from.rows()),
+                number(from.cols()),
+                at(to));
+    }
+
+    /** @param bad address of an int, or 0 */
+    void diagonal(CudaMatrix m, CudaMatrix diagonal, long bad) {
+        int n = m.rows();
+        launch(
+                "diagonal",
+                Geometry.line(256, Geometry.ceil(n, 256)),
+                n,
+                at(m),
+                number(n),
+                at(diagonal),
+                at(bad));
+    }
+
+    void columnSquares(CudaMatrix upper, CudaMatrix sums) {
+        int n = upper.rows();
+        launch("column_squares", Geometry.line(64, Geometry.ceil(n, 64)), n, at(upper), number(n), at(sums));
+    }
+
+    /** @param update (to - from) x (n - from), of the rows from {@code from} on */
+    void updates(CudaMatrix factor, CudaMatrix diagonal, int from, CudaMatrix update) {
+        launch(
+                "updates",
+                new Geometry(256, 1, Geometry.ceil(update.cols(), 1024), update.rows(), 1, 0),
+                update.elements(),
+                at(factor),
+                at(diagonal),
+                number(factor.rows()),
+                number(from),
+                at(update));
+    }
+
+    /** All runs of a matrix, from its first column on; scales and zeros have a column for each. */
+    void searchScales(
+            CudaMatrix w,
+            int length,
+            GridSearch search,
+            Tables tables,
+            long importance,
+            long factors,
+            long powers,
+            CudaMatrix scales,
+            CudaMatrix zeros) {
+        launch(
+                "search_scales",
+                new Geometry(256, 1, Geometry.ceil(w.rows(), 32), scales.cols(), 1, 4 * 33 * 132),
+                scales.elements(),
+                at(w),
+                number(w.rows()),
+                number(w.cols()),
+                number(length),
+                shape(search),
+                shape(rule(search.measure()), search.factors().length, search.zeros(), search.stored()),
+                at(tables.values()),
+                at(tables.thresholds()),
+                at(importance),
+                at(factors),
+                at(powers),
+                at(scales),
+                at(zeros));
+    }
+
+    /** @param update of the block's rows, from its first column on */
+    void sweepGiven(
+            CudaMatrix original,
+            CudaMatrix working,
+            int from,
+            CudaMatrix update,
+            CudaMatrix diagonal,
+            CodeValues values,
+            Tables tables,
+            long groupOfColumn,
+            CudaMatrix scales,
+            CudaMatrix zeros,
+            CudaMatrix codes,
+            CudaMatrix error) {
+        launch(
+                "sweep_given",
+                Geometry.lanes(original.rows(), UPDATES + 4 * BLOCK + TABLES),
+                error.elements(),
+                at(original),
+                at(working),
+                number((long) original.cols()),
+                number(original.rows()),
+                number(from),
+                number(error.cols()),
+                at(update),
+                number((long) update.cols()),
+                at(diagonal.address(0, from)),
+                shape(values),
+                at(tables.values()),
+                at(tables.thresholds()),
+                at(groupOfColumn),
+                number(scales.cols()),
+                at(scales),
+                at(zeros),
+                at(codes),
+                at(error),
+                at(0));
+    }
+
+    /**
+     * Columns [column, column + width) of {@code free}, which are {@code original}'s from {@code from} on.
+     *
+     * @param moved rows x width
+     */
+    void freeColumns(
+            CudaMatrix original, int from, CudaMatrix update, CudaMatrix free, int column, CudaMatrix moved) {
+        launch(
+                "free_columns",
+                Geometry.lanes(original.rows(), UPDATES),
+                moved.elements(),
+                at(original.address(0, from)),
+                number((long) original.cols()),
+                number(original.rows()),
+                number(moved.cols()),
+                at(update),
+                number((long) update.cols()),
+                at(free.address(0, column)),
+                number((long) free.cols()),
+                at(moved));
+    }
+
+    /** @param stored null where scales stay */
+    void descend(
+            CudaMatrix gradient,
+            CudaMatrix hessian,
+            int from,
+            CodeValues values,
+            Tables tables,
+            int group,
+            CudaMatrix scales,
+            CudaMatrix zeros,
+            @Nullable StoredScale stored,
+            CudaMatrix codes,
+            CudaMatrix change) {
+        boolean narrow = change.cols() <= BLOCK;
+        int rows = gradient.rows();
+        StoredScale any = new StoredScale(DType.F32, 1, Float.MIN_NORMAL, Float.MAX_VALUE, false);
+        launch(
+                narrow ? "descend_128" : "descend_256",
+                new Geometry(
+                        256,
+                        1,
+                        Geometry.ceil(rows, narrow ? 32 : 16),
+                        1,
+                        1,
+                        4 * 32 * (narrow ? BLOCK : WIDEST) + TABLES),
+                change.elements(),
+                at(gradient),
+                at(hessian),
+                number(rows),
+                number(gradient.cols()),
+                number(from),
+                number(change.cols()),
+                shape(values),
+                shape(0, 0, 1, stored == null ? any : stored),
+                at(tables.values()),
+                at(tables.thresholds()),
+                number(group),
+                number(scales.cols()),
+                at(scales),
+                at(zeros),
+                number(stored == null ? 0 : 1),
+                at(codes),
+                at(change));
+    }
+
+    void quantizationError(
+            CudaMatrix weights,
+            CudaMatrix codes,
+            Tables tables,
+            long groupOfColumn,
+            CudaMatrix scales,
+            CudaMatrix zeros,
+            CudaMatrix error) {
+        launch(
+                "quantization_error",
+                Geometry.rows(weights.rows()),
+                weights.elements(),
+                at(weights),
+                at(codes),
+                number(weights.cols()),
+                at(tables.values()),
+                at(groupOfColumn),
+                number(scales.cols()),
+                at(scales),
+                at(zeros),
+                at(error));
+    }
+
+    void nearestCodes(
+            CudaMatrix w,
+            CodeValues values,
+            Tables tables,
+            long groupOfColumn,
+            CudaMatrix scales,
+            CudaMatrix zeros,
+            CudaMatrix codes) {
+        launch(
+                "nearest_codes",
+                Geometry.rows(w.rows()),
+                w.elements(),
+                at(w),
+                number(w.cols()),
+                shape(values),
+                at(tables.thresholds()),
+                at(groupOfColumn),
+                number(scales.cols()),
+                at(scales),
+                at(zeros),
+                number(0),
+                number(0),
+                at(codes));
+    }
+
+    static int partialSums(CudaMatrix matrix) {
+        return Geometry.ceil(matrix.elements(), RUN);
+    }
+
+    /** @param partial address of {@link #partialSums} doubles */
+    void dot(CudaMatrix a, CudaMatrix b, long partial) {
+        launch(
+                "dot_f32",
+                Geometry.line(256, partialSums(a)),
+                a.elements(),
+                at(a),
+                at(b),
+                number(a.elements()),
+                at(partial));
+    }
+
+    /** @param sum address of a double */
+    void sum(long doubles, int count, long sum) {
+        launch("sum_f64", Geometry.line(256, 1), count, at(doubles), number(count), at(sum));
+    }
+
+    private void launch(String kernel, Geometry shape, long elements, Pointer... arguments) {
+        if (elements > 0) {
+            launcher.launch(stream, kernel, shape, arguments);
+        }
+    }
+
+    private static Pointer real(double value) {
+        return Pointer.to(new double[] {value});
+    }
+}

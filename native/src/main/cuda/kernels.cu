@@ -1,0 +1,12 @@
+// All kernels as one translation unit: one image for NVRTC, nvcc and the host emulator.
+#include "convert.cu"
+#include "norm.cu"
+#include "rotary.cu"
+#include "attention.cu"
+#include "attention_tensor.cu"
+#include "elementwise.cu"
+#include "triangle.cu"
+#include "scales.cu"
+#include "sweep.cu"
+#include "descent.cu"
+#include "codes.cu"

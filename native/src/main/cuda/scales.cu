@@ -1,0 +1,54 @@
+// Scales of all groups of a matrix.
+#include "scales.cuh"
+
+// Columns [c, c + count) of a warp's four rows into their pieces, by the warp.
+DEVICE void load_pieces(const float* w, int rows, int n, int first_row, int c, int count, float* pieces, int lane_of_warp) {
+  bool fours = by_fours(w + c, n);
+  for (int r = 0; r < 4; r++) {
+    bool live = first_row + r < rows;
+    Four f = {{0, 0, 0, 0}};
+    if (live) f = load4(w + (long long)(first_row + r) * n + c, lane_of_warp * 4, count, fours);
+    store4(pieces + r * PITCH_OF_PIECE + lane_of_warp * 4, f);
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(256) search_scales(const float* w, int rows, int n, int length, GridShape grid, SearchShape search, const float* values, const float* thresholds, const float* importance, const float* factors, const float* powers, float* scales, float* zeros) {
+  DYNAMIC_SHARED(float, pieces);                       // 32 rows, then one of importance
+  SHARED(float, tables, 3 * TABLE);
+  float* weights = pieces + 32 * PITCH_OF_PIECE;
+  Levels levels = load_levels(grid, values, thresholds, tables);
+  int lane_of_warp = threadIdx.x % 32, lane = threadIdx.x % LANES, in_block = threadIdx.x / LANES;
+  int row = blockIdx.x * 32 + in_block, first_row = blockIdx.x * 32 + threadIdx.x / 32 * 4;
+  int group = blockIdx.y, groups = gridDim.y, from = group * length, count = min(length, n - from);
+  float* piece = pieces + in_block * PITCH_OF_PIECE;
+  float* own = pieces + threadIdx.x / 32 * 4 * PITCH_OF_PIECE;
+
+  Range range = {0.0f, 0.0f};
+  for (int c = 0; c < count; c += COLUMNS) {
+    __syncwarp();
+    load_pieces(w, rows, n, first_row, from + c, min(COLUMNS, count - c), own, lane_of_warp);
+    __syncwarp();
+    range = range_of_piece(range, piece, min(COLUMNS, count - c), lane);
+  }
+  range = range_of_lanes(range);
+  Chosen chosen = choose(grid, search, levels, factors, powers, range, lane, piece, weights, count, [&](int c) {
+    int piece_count = min(COLUMNS, count - c);
+    __syncthreads();
+    if (count > COLUMNS) load_pieces(w, rows, n, first_row, from + c, piece_count, own, lane_of_warp);
+    for (int i = threadIdx.x; i < piece_count; i += blockDim.x) weights[i] = importance ? importance[from + c + i] : 1.0f;
+    __syncthreads();
+  });
+  if (row < rows && lane == 0) {
+    scales[(long long)row * groups + group] = chosen.scale;
+    zeros[(long long)row * groups + group] = chosen.zero;
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(256) share_scales(float* scales, int rows, int groups, int together) {
+  int group = blockIdx.x * blockDim.x + threadIdx.x;
+  if (group >= groups) return;
+  int first = blockIdx.y * together, end = min(rows, first + together);
+  float largest = 0.0f;
+  for (int row = first; row < end; row++) largest = fmaxf(largest, scales[(long long)row * groups + group]);
+  for (int row = first; row < end; row++) scales[(long long)row * groups + group] = largest;
+}
