@@ -69,6 +69,7 @@ final class QuantizeJob {
      * @param outputs what is made of it; several share the calibration
      * @param targetBpw what the widths of linears come to; null where the recipe says them
      * @param stages 0 for the default of the width
+     * @param device what executors compute on; null for a GPU where they have one
      * @param calibration none where the method needs none
      * @param further windows for experts that too few tokens reach, none where there are no experts
      * @param evaluation what to measure before and after on, or nothing
@@ -81,6 +82,7 @@ final class QuantizeJob {
             int stages,
             long maxShardBytes,
             boolean resume,
+            @Nullable String device,
             @Nullable TokenWindows calibration,
             @Nullable TokenWindows further,
             @Nullable TokenWindows evaluation) {}
@@ -90,7 +92,7 @@ final class QuantizeJob {
 
     static List<Plan> plans(JavaSparkContext spark, StoreOpener stores, Settings settings) throws IOException {
         Model model = Model.open(stores.open(settings.source()));
-        Planner.Machine machine = Cluster.machine(spark, model.operands());
+        Planner.Machine machine = Cluster.machine(spark, model.operands(), settings.device());
         for (Output output : settings.outputs()) {
             if (output.recipe().transforms() && (settings.outputs().size() > 1 || settings.targetBpw() != null)) {
                 throw new QuernException(
@@ -275,7 +277,7 @@ final class QuantizeJob {
         Plan plan = plan(
                         settings,
                         model,
-                        Cluster.machine(spark, model.operands()),
+                        Cluster.machine(spark, model.operands(), settings.device()),
                         new Output(output.folder(), output.recipe().with(usual, overrides)))
                 .from(widths.get(0).model());
         Report report = publish(plan, runner, model, quantization.write(plan, choice.sites()), choice);
