@@ -38,6 +38,14 @@ class ArchitectureTest {
             .resideInAPackage("org.bytedeco..");
 
     @ArchTest
+    static final ArchRule only_the_cuda_device_sees_the_driver = noClasses()
+            .that()
+            .resideOutsideOfPackage("quern.device.cuda..")
+            .should()
+            .dependOnClassesThat()
+            .resideInAPackage("jcuda..");
+
+    @ArchTest
     static final ArchRule a_format_never_sees_a_device_or_a_method = noClasses()
             .that()
             .resideInAPackage("quern.format..")

@@ -252,6 +252,7 @@ public final class Application implements Commands, AutoCloseable {
                 request.targetBpw().isPresent() ? model.layers() : stages(request, model, recipes.size()),
                 request.maxShardBytes(),
                 request.resume(),
+                request.device().orElse(null),
                 calibration,
                 further,
                 evaluation);

@@ -16,6 +16,7 @@ import quern.device.Device;
 import quern.device.DeviceMatrix;
 import quern.device.Devices;
 import quern.plan.Planner;
+import quern.spark.GpuProfile;
 import quern.tensor.DType;
 import scala.Tuple2;
 
@@ -27,29 +28,43 @@ final class Cluster {
      * What carries a plan out on this cluster.
      *
      * @param operands the type of operands of matrix products; none for the devices' own
+     * @param device the name of a device; null for a GPU where executors have one
      */
-    static Planner.Machine machine(JavaSparkContext spark, @Nullable DType operands) {
+    static Planner.Machine machine(JavaSparkContext spark, @Nullable DType operands, @Nullable String device) {
         int slots = Math.max(1, spark.defaultParallelism());
         List<Integer> indices =
                 new ArrayList<>(IntStream.range(0, slots).boxed().toList());
-        List<String> found = spark.parallelize(indices, slots)
-                .map(i -> probe(operands))
+        boolean local = spark.isLocal();
+        List<Probe> found = GpuProfile.applied(spark.parallelize(indices, slots), spark)
+                .map(i -> probe(operands, device, local).line())
                 .distinct()
-                .collect();
-        List<String[]> devices = found.stream().map(f -> f.split("\t", -1)).toList();
-        List<String> types = devices.stream().map(d -> d[1]).distinct().toList();
+                .collect()
+                .stream()
+                .map(Probe::of)
+                .toList();
+        List<String> types = found.stream().map(Probe::type).distinct().toList();
         if (types.size() > 1) {
             throw new QuernException(
                     "Cannot plan for executors of different kinds, whose bytes would differ: %s (give the run machines of one kind)"
                             .formatted(String.join("; ", types)));
         }
-        double gflops = devices.stream()
-                .mapToDouble(d -> Double.parseDouble(d[3]))
-                .min()
-                .orElse(1);
-        long heap = Runtime.getRuntime().maxMemory();
-        String[] first = devices.get(0);
-        return new Planner.Machine(first[0], first[1], DType.valueOf(first[2]), slots, gflops, slotMemory(spark, heap));
+        double gflops = found.stream().mapToDouble(Probe::gflops).min().orElse(1);
+        Probe first = found.get(0);
+        if (first.memory() == 0) {
+            long heap = Runtime.getRuntime().maxMemory();
+            return new Planner.Machine(
+                    first.device(), first.type(), first.compute(), slots, gflops, slotMemory(spark, heap));
+        }
+        // In one process all slots share its GPU; else each executor's tasks take turns on theirs.
+        long executors = found.stream().map(Probe::executor).distinct().count();
+        long memory = found.stream().mapToLong(Probe::memory).min().orElse(0);
+        return new Planner.Machine(
+                first.device(),
+                first.type(),
+                first.compute(),
+                local ? slots : (int) executors,
+                local ? Math.max(1, gflops / slots) : gflops,
+                local ? memory / slots : memory);
     }
 
     /** What a task may use: the physical memory of this machine by its slots; of a cluster Spark's settings say it. */
@@ -77,26 +92,66 @@ final class Cluster {
         return 0;
     }
 
-    /** Name, type, compute type and measured GFLOP/s of this process's device. */
-    private static String probe(@Nullable DType operands) {
-        try (Device device = Devices.open("cpu", operands)) {
-            int n = 1024;
-            double seconds = Double.MAX_VALUE;
-            try (DeviceMatrix x = device.zeros(n, n, device.computeType());
-                    DeviceMatrix stored = device.zeros(n, n, device.computeType());
-                    DeviceMatrix weight = device.forward().prepare(stored)) {
-                int rounds = device.name().equals("java") ? 1 : 5;
-                for (int i = 0; i < rounds; i++) {
-                    long start = System.nanoTime();
-                    device.forward().linear(x, weight, null, DType.F32).close();
-                    seconds = Math.min(seconds, (System.nanoTime() - start) / 1e9);
-                }
+    /**
+     * What an executor computes on.
+     *
+     * @param compute its compute type
+     * @param gflops measured, of products in that type
+     * @param memory bytes of its own that a process may use; 0 where that is the host's
+     */
+    private record Probe(String executor, String device, String type, DType compute, double gflops, long memory) {
+        String line() {
+            return String.join("\t", executor, device, type, compute.name(), gflops + "", memory + "");
+        }
+
+        static Probe of(String line) {
+            String[] parts = line.split("\t", -1);
+            return new Probe(
+                    parts[0],
+                    parts[1],
+                    parts[2],
+                    DType.valueOf(parts[3]),
+                    Double.parseDouble(parts[4]),
+                    Long.parseLong(parts[5]));
+        }
+    }
+
+    private static Probe probe(@Nullable DType operands, @Nullable String wanted, boolean local) {
+        boolean given = GpuProfile.take();
+        String name = wanted != null ? wanted : given || local ? Devices.fastest() : "cpu";
+        try (Device device = Devices.open(name, operands)) {
+            double gflops = gflops(device, 1024);
+            if (gflops > 2000) {
+                gflops = gflops(device, 8192); // what is faster is not busy with less
             }
             // Rounded, so that probes of equal machines are one line.
-            double gflops = Math.max(1, Math.rint(2.0 * n * n * n / seconds / 1e10) * 10);
-            return String.join(
-                    "\t", device.name(), device.type(), device.computeType().name(), Double.toString(gflops));
+            double rounded = Math.max(1, Math.rint(gflops / 10) * 10);
+            return new Probe(
+                    SparkEnv.get().executorId(),
+                    device.name(),
+                    device.type(),
+                    device.computeType(),
+                    rounded,
+                    device.memory());
         }
+    }
+
+    private static double gflops(Device device, int n) {
+        double seconds = Double.MAX_VALUE;
+        try (DeviceMatrix x = device.zeros(n, n, device.computeType());
+                DeviceMatrix stored = device.zeros(n, n, device.computeType());
+                DeviceMatrix weight = device.forward().prepare(stored);
+                DeviceMatrix small = device.zeros(1, 1, DType.F32)) {
+            int rounds = device.name().equals("java") ? 1 : 5;
+            for (int i = 0; i < rounds; i++) {
+                device.download(small); // nothing is under way
+                long start = System.nanoTime();
+                device.forward().linear(x, weight, null, DType.F32).close();
+                device.download(small); // it is done
+                seconds = Math.min(seconds, (System.nanoTime() - start) / 1e9);
+            }
+        }
+        return 2.0 * n * n * n / seconds / 1e9;
     }
 
     /** The largest resident memory so far of each process that runs tasks, by executor id. */

@@ -46,7 +46,7 @@ final class ConvertJob {
     List<String> run(String name, String source, String output, String format, long maxShardBytes) throws IOException {
         Model model = Model.open(stores.open(source));
         ConversionPlanner.Decided conversion = ConversionPlanner.plan(
-                model, source, output, format, maxShardBytes, Cluster.machine(spark, model.operands()));
+                model, source, output, format, maxShardBytes, Cluster.machine(spark, model.operands(), "cpu"));
         BlobStore target = stores.open(output);
         OutputFolder.claim(target, conversion.plan(), false);
         OutputFolder.begin(target, conversion.plan());

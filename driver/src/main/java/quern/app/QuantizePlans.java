@@ -31,7 +31,7 @@ record QuantizePlans(QuantizeSettings settings, Model model, Planner.Machine mac
     static QuantizePlans open(JavaSparkContext spark, StoreOpener stores, QuantizeSettings settings)
             throws IOException {
         Model model = Model.open(stores.open(settings.source()));
-        return new QuantizePlans(settings, model, Cluster.machine(spark, model.operands()));
+        return new QuantizePlans(settings, model, Cluster.machine(spark, model.operands(), settings.device()));
     }
 
     private List<Plan> all() throws IOException {

@@ -13,6 +13,7 @@ import quern.scheme.Recipe;
  * @param outputs what is made of it; several share the calibration
  * @param targetBpw what the widths of linears come to; null where the recipe says them
  * @param stages 0 for the default of the width
+ * @param device what executors compute on; null for a GPU where they have one
  * @param calibration none where the method needs none
  * @param further windows for experts that too few tokens reach, none where there are no experts
  * @param evaluation what to measure before and after on, or nothing
@@ -25,6 +26,7 @@ record QuantizeSettings(
         int stages,
         long maxShardBytes,
         boolean resume,
+        @Nullable String device,
         @Nullable TokenWindows calibration,
         @Nullable TokenWindows further,
         @Nullable TokenWindows evaluation) {

@@ -16,6 +16,7 @@ import quern.scheme.Recipe;
  * @param propagation absent: the plan chooses
  * @param stages absent: the plan chooses; 1 for exact propagation
  * @param resume go on with a run that stopped
+ * @param device what executors compute on; absent: a GPU where they have one
  */
 public record QuantizeRequest(
         ModelRequest model,
@@ -26,4 +27,5 @@ public record QuantizeRequest(
         long maxShardBytes,
         Optional<Propagation> propagation,
         OptionalInt stages,
-        boolean resume) {}
+        boolean resume,
+        Optional<String> device) {}

@@ -100,6 +100,13 @@ final class RunOptions {
 
         @Option(names = "--resume", description = "Go on with the run that stopped in the output folder.")
         boolean resume;
+
+        @Option(
+                names = "--device",
+                paramLabel = "NAME",
+                description = "What executors compute on: cpu or cuda. Default: cuda where they have a GPU, else cpu.")
+        @Nullable
+        String device;
     }
 
     QuantizeRequest request(boolean needsOut) {
@@ -126,7 +133,8 @@ final class RunOptions {
                 propagation.equals(Optional.of(Propagation.EXACT))
                         ? OptionalInt.of(1)
                         : flow.stages == null ? OptionalInt.empty() : OptionalInt.of(flow.stages),
-                flow.resume);
+                flow.resume,
+                Optional.ofNullable(flow.device));
     }
 
     private OptionalDouble targetBpw(Optional<Propagation> propagation) {

@@ -1,16 +1,21 @@
 package quern.spark;
 
+import org.apache.spark.TaskContext;
+import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.resource.ResourceInformation;
 import org.apache.spark.resource.ResourceProfile;
 import org.apache.spark.resource.ResourceProfileBuilder;
 import org.apache.spark.resource.TaskResourceRequests;
 import org.jspecify.annotations.Nullable;
+import quern.device.Devices;
 
 /**
  * One GPU for each task that computes, where executors have GPUs. Asked for by a profile of the RDD and not by
- * {@code spark.task.resource.gpu.amount}, so that reading text keeps all cores.
+ * {@code spark.task.resource.gpu.amount}, so that reading text keeps all cores. An executor has one GPU, for what is on it stays from
+ * task to task.
  */
-final class GpuProfile {
+public final class GpuProfile {
     private GpuProfile() {}
 
     /** The profile, or none: in local mode Spark knows no task resources, and a job that asks would wait for ever. */
@@ -22,5 +27,21 @@ final class GpuProfile {
         return new ResourceProfileBuilder()
                 .require(new TaskResourceRequests().cpus(1).resource("gpu", 1))
                 .build();
+    }
+
+    /** The same work, by tasks that are given a GPU each where executors have some. */
+    public static <T> JavaRDD<T> applied(JavaRDD<T> work, JavaSparkContext spark) {
+        ResourceProfile profile = of(spark);
+        return profile == null ? work : work.withResources(profile);
+    }
+
+    /** In a task: the GPU that it was given becomes this process's; false if it was given none. */
+    public static boolean take() {
+        ResourceInformation gpu = TaskContext.get().resourcesJMap().get("gpu");
+        if (gpu == null || gpu.addresses().length == 0) {
+            return false;
+        }
+        Devices.assignGpu(gpu.addresses()[0]);
+        return true;
     }
 }

@@ -77,9 +77,12 @@ public final class SparkRunner implements PlanRunner {
         JavaPairRDD<Long, Hessians.Tile> tiles = indices(parts, "parts of the calibration tokens")
                 .flatMapToPair(index -> {
                     Stopwatch own = new Stopwatch();
-                    Workbench bench = Workbench.of(shared.value(), opener);
-                    Plan.Part part = pass.parts(bench.plan()).get(index);
-                    PassTiles run = PassTiles.open(bench, pass, part, own);
+                    GpuProfile.take();
+                    PassTiles run = LostDevice.guarded(() -> {
+                        Workbench bench = Workbench.of(shared.value(), opener);
+                        Plan.Part part = pass.parts(bench.plan()).get(index);
+                        return PassTiles.open(bench, pass, part, own);
+                    });
                     TaskContext.get().addTaskCompletionListener(context -> {
                         run.close();
                         busy.add(own);
@@ -93,17 +96,21 @@ public final class SparkRunner implements PlanRunner {
             JavaRDD<byte[]> manifests = withProfile(tiles.repartitionAndSortWithinPartitions(partitioner)
                     .mapPartitions(sorted -> {
                         Stopwatch own = new Stopwatch();
-                        Workbench bench = Workbench.of(shared.value(), opener);
-                        List<Workbench> benches = new ArrayList<>();
-                        for (Shared<Plan> one : each) {
-                            benches.add(Workbench.of(one.value(), opener));
-                        }
-                        SortedTiles reduced = new SortedTiles(sorted);
-                        ArrayList<SiteManifest> results = new ArrayList<>();
-                        for (Plan.SitePlan site : partitioner.sites(TaskContext.getPartitionId())) {
-                            results.addAll(Tasks.reduced(
-                                    benches, pass, site, reduced.statistics(bench.plan(), pass, site), own));
-                        }
+                        GpuProfile.take();
+                        ArrayList<SiteManifest> results = LostDevice.guarded(() -> {
+                            Workbench bench = Workbench.of(shared.value(), opener);
+                            List<Workbench> benches = new ArrayList<>();
+                            for (Shared<Plan> one : each) {
+                                benches.add(Workbench.of(one.value(), opener));
+                            }
+                            SortedTiles reduced = new SortedTiles(sorted);
+                            ArrayList<SiteManifest> solvedSites = new ArrayList<>();
+                            for (Plan.SitePlan site : partitioner.sites(TaskContext.getPartitionId())) {
+                                solvedSites.addAll(Tasks.reduced(
+                                        benches, pass, site, reduced.statistics(bench.plan(), pass, site), own));
+                            }
+                            return solvedSites;
+                        });
                         busy.add(own);
                         return List.of(bytes(results)).iterator();
                     })
@@ -133,8 +140,9 @@ public final class SparkRunner implements PlanRunner {
         spark.sc().setJobDescription(name + " (" + items.size() + ")");
         JavaRDD<byte[]> results = indices(items.size(), name).map(index -> {
             Stopwatch own = new Stopwatch();
-            R result =
-                    task.run(Workbench.of(shared.value(), opener), sent.value().get(index), own);
+            GpuProfile.take();
+            R result = LostDevice.guarded(() ->
+                    task.run(Workbench.of(shared.value(), opener), sent.value().get(index), own));
             busy.add(own);
             return bytes(result);
         });
@@ -233,12 +241,12 @@ public final class SparkRunner implements PlanRunner {
     private record Keyed(PassTiles tiles) implements Iterator<Tuple2<Long, Hessians.Tile>> {
         @Override
         public boolean hasNext() {
-            return tiles.hasNext();
+            return LostDevice.watched(tiles::hasNext);
         }
 
         @Override
         public Tuple2<Long, Hessians.Tile> next() {
-            PassTiles.PartTile next = tiles.next();
+            PassTiles.PartTile next = LostDevice.watched(tiles::next);
             return new Tuple2<>(next.key(), next.tile());
         }
     }

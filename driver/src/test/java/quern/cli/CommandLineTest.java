@@ -51,7 +51,8 @@ class CommandLineTest {
                         5_000_000_000L,
                         Optional.empty(),
                         OptionalInt.empty(),
-                        false));
+                        false,
+                        Optional.empty()));
     }
 
     @Test
@@ -60,7 +61,7 @@ class CommandLineTest {
                         "quantize owner/name --out s3a://b/x --revision abc --method gptq --format compressed-tensors --bits"
                                 + " 3 --group-size -1 --asym --act-order full --percdamp 0.05 --mse --true-sequential --calibration"
                                 + " hdfs://n:8020/t.parquet:story --samples 7 --seqlen 99 --seed -5 --max-shard-size 2GiB"
-                                + " --propagation staged --stages 6 --resume"))
+                                + " --propagation staged --stages 6 --resume --device cuda"))
                 .isZero();
         assertThat(request)
                 .isEqualTo(new QuantizeRequest(
@@ -85,7 +86,8 @@ class CommandLineTest {
                         2L << 30,
                         Optional.of(Propagation.STAGED),
                         OptionalInt.of(6),
-                        true));
+                        true,
+                        Optional.of("cuda")));
     }
 
     @Test

@@ -9,7 +9,7 @@ import quern.tensor.Matrix;
  * one call is one thread's work.
  */
 public interface Device extends AutoCloseable {
-    /** The name by which it is registered: {@code cpu}, {@code java}. */
+    /** The name by which it is registered: {@code cpu}, {@code cuda}, {@code java}. */
     String name();
 
     /**
@@ -20,6 +20,11 @@ public interface Device extends AutoCloseable {
 
     /** The type of operands of matrix products: BF16 with fp32 accumulation, or F32. */
     DType computeType();
+
+    /** Bytes of memory of its own that its matrices may take; 0 where that is the host's. */
+    default long memory() {
+        return 0;
+    }
 
     /** A matrix of zeros: F32, the compute type, or U8 for codes. */
     DeviceMatrix zeros(int rows, int cols, DType dtype);

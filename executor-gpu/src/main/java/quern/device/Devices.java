@@ -4,6 +4,8 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import quern.QuernException;
 import quern.device.cpu.CpuDevices;
 import quern.device.cuda.CudaDevices;
@@ -11,10 +13,30 @@ import quern.tensor.DType;
 
 /** All devices by name. */
 public final class Devices {
+    private static final Logger LOG = LoggerFactory.getLogger(Devices.class);
+
     private static final Map<String, Function<@Nullable DType, Device>> ALL = new TreeMap<>(
             Map.of("cpu", CpuDevices::cpu, "cuda", CudaDevices::open, "java", computeType -> CpuDevices.plain()));
 
     private Devices() {}
+
+    /** The name of the fastest device of this process: a GPU, where one can be used. */
+    public static String fastest() {
+        String absence = CudaDevices.absence();
+        if (absence != null) {
+            LOG.info("No GPU is used: {}", absence);
+        }
+        return absence == null ? "cuda" : "cpu";
+    }
+
+    /**
+     * Says which GPU is this process's; else it is the first that the process sees.
+     *
+     * @param address as resource managers name it
+     */
+    public static void assignGpu(String address) {
+        CudaDevices.assign(address);
+    }
 
     /** Opens a device in its own compute type; {@link QuernException} for a name that is not known. */
     public static Device open(String name) {

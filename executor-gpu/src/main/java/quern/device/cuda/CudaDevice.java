@@ -86,6 +86,11 @@ final class CudaDevice implements Device {
         return computeType;
     }
 
+    @Override
+    public long memory() {
+        return gpu.memory().limit();
+    }
+
     Kernels kernels() {
         return kernels;
     }

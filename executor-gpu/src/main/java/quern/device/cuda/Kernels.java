@@ -80,6 +80,7 @@ final class Kernels {
                 at(y));
     }
 
+    /** On the matrix units where all are BF16 and heads are multiples of 8, else on the plain ones. */
     void attention(
             CudaMatrix q,
             CudaMatrix k,
@@ -88,11 +89,31 @@ final class Kernels {
             @Nullable CudaMatrix sinks,
             AttentionShape shape,
             CudaMatrix y) {
-        int shared = 4 * (32 * shape.headDim() + 32 * (shape.headDim() + 1) + 32 * shape.valueDim());
+        int heads = shape.heads();
+        int sequences = q.rows() / shape.length();
+        int k16 = 16 * Geometry.ceil(shape.headDim(), 16);
+        int v16 = 16 * Geometry.ceil(shape.valueDim(), 16);
+        boolean tensor = q.dtype() == DType.BF16
+                && y.dtype() == DType.BF16
+                && shape.headDim() % 8 == 0
+                && shape.valueDim() % 8 == 0;
         launch(
-                name("attention", q, y),
-                new Geometry(
-                        256, 1, Geometry.ceil(shape.length(), 32), shape.heads(), q.rows() / shape.length(), shared),
+                tensor ? tensorAttention(shape.valueDim()) : name("attention", q, y),
+                tensor
+                        ? new Geometry(
+                                128,
+                                1,
+                                Geometry.ceil(shape.length(), 64),
+                                heads,
+                                sequences,
+                                2 * (128 * (k16 + 8) + 64 * (v16 + 8)))
+                        : new Geometry(
+                                256,
+                                1,
+                                Geometry.ceil(shape.length(), 32),
+                                heads,
+                                sequences,
+                                4 * (32 * shape.headDim() + 32 * (shape.headDim() + 1) + 32 * shape.valueDim())),
                 q.elements(),
                 at(q),
                 at(k),
@@ -100,7 +121,7 @@ final class Kernels {
                 orNull(bias),
                 orNull(sinks),
                 number(shape.length()),
-                number(shape.heads()),
+                number(heads),
                 number(shape.kvHeads()),
                 number(shape.headDim()),
                 number(shape.valueDim()),
@@ -108,6 +129,10 @@ final class Kernels {
                 number(shape.window()),
                 number(shape.cap()),
                 at(y));
+    }
+
+    private static String tensorAttention(int valueDim) {
+        return "attention_tensor_" + (valueDim <= 64 ? 64 : valueDim <= 128 ? 128 : 256);
     }
 
     void activate(Activation activation, CudaMatrix gate, @Nullable CudaMatrix up, CudaMatrix y) {
