@@ -70,7 +70,10 @@ final class RecipeOptions {
     @Nullable
     String transform;
 
-    @Option(names = "--bits", paramLabel = "N", description = "2, 3, 4 or 8. Default: 4, or what the format has.")
+    @Option(
+            names = "--bits",
+            paramLabel = "N",
+            description = "2, 3, 4 or 8, with --format hqq also 1. Default: 4, or what the format has.")
     @Nullable
     Integer bits;
 

@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
+import quern.QuernException;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
@@ -34,6 +35,10 @@ public interface Format {
 
     /** What the codes of a recipe mean in this format; a {@link quern.QuernException} where it has no such codes. */
     default Scheme scheme(Recipe recipe, DType weights) {
+        if (recipe.bits() == 1) {
+            throw new QuernException("Cannot write format " + name()
+                    + ": two values need a zero point between them, for which it has no place (use --format hqq)");
+        }
         return new Scheme(
                 recipe.bits(),
                 recipe.groupSize(),

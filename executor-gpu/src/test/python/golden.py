@@ -1,0 +1,56 @@
+"""Linears as the formats' own tools store them, beside the weights that they were made of.
+
+    python golden.py FOLDER [name ...]
+
+Writes FOLDER/name/model.safetensors: `linear.weight` in the type that the tool was given, and what the tool made of it under the
+names that it has there. CastGoldenTest makes it again. Those in src/test/resources/golden were made with hqq 0.2.8.post1 and torch
+2.15.0 on a CPU; what ../shared/interop/known-good has is not made again here.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+
+def weight(outputs, inputs, dtype):
+    """Normal, with a few large ones."""
+    generator = torch.Generator().manual_seed(20261128)
+    w = torch.randn(outputs, inputs, generator=generator) * 0.05
+    w[::3, 7] *= 4
+    return w.to(dtype)
+
+
+def hqq(bits):
+    from hqq.core.quantize import BaseQuantizeConfig, HQQLinear
+
+    w = weight(48, 256, torch.float32)
+    linear = torch.nn.Linear(256, 48, bias=False)
+    linear.weight.data = w.clone()
+    config = BaseQuantizeConfig(nbits=bits, group_size=64, axis=1)
+    quantized = HQQLinear(linear, config, compute_dtype=torch.float32, device="cpu")
+    quantized.encoded_state_dict = True
+    return w, quantized.state_dict()
+
+
+MAKERS = {
+    "hqq-1bit": lambda: hqq(1),
+    "hqq-2bit": lambda: hqq(2),
+    "hqq-8bit": lambda: hqq(8),
+}
+
+
+def main():
+    folder = Path(sys.argv[1])
+    for name in sys.argv[2:] or MAKERS:
+        source, tensors = MAKERS[name]()
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        save_file(
+            {"linear.weight": source} | {f"linear.{key}": value.contiguous() for key, value in tensors.items()},
+            folder / name / "model.safetensors",
+        )
+
+
+if __name__ == "__main__":
+    main()
