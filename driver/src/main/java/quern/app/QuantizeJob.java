@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -37,7 +38,6 @@ import quern.run.Tasks;
 import quern.run.Verification;
 import quern.run.Workbench;
 import quern.scheme.Recipe;
-import quern.scheme.Schemes;
 import quern.spark.EvaluationJob;
 import quern.spark.SparkRunner;
 import quern.store.BlobStore;
@@ -317,12 +317,15 @@ final class QuantizeJob {
             Model model,
             Quantization.Result result,
             MixedWidths.@Nullable Choice choice) {
-        Schemes schemes = plan.schemes();
         Map<String, Double> seconds = new LinkedHashMap<>();
         for (Phase phase : Phase.values()) {
             seconds.put(phase.label(), result.watch().seconds(phase));
         }
         Map<Long, Plan.SitePlan> sites = PassTiles.byKey(plan.sites());
+        Map<String, Integer> bits = new HashMap<>();
+        plan.sites()
+                .forEach(s ->
+                        s.linears().forEach(l -> bits.put(l.name(), l.scheme().bits())));
         List<Report.Linear> linears = new ArrayList<>();
         for (SiteManifest site : result.sites()) {
             int expert = Objects.requireNonNull(sites.get(site.key())).expert();
@@ -335,7 +338,7 @@ final class QuantizeJob {
                         site.tokens(),
                         l.outputs(),
                         l.inputs(),
-                        schemes.of(l.name()).bits(),
+                        Objects.requireNonNull(bits.get(l.name())),
                         l.loss(),
                         l.roundToNearest(),
                         l.notes()));
@@ -421,7 +424,7 @@ final class QuantizeJob {
                 .flatMap(s -> s.linears().stream())
                 .mapToLong(l -> (long) l.outputs() * l.inputs())
                 .sum();
-        return new Report.Size(before, after, 8.0 * packed / weights);
+        return new Report.Size(before, after, weights == 0 ? 0 : 8.0 * packed / weights);
     }
 
     private static void write(BlobStore output, String file, String text) throws IOException {

@@ -53,6 +53,11 @@ public interface Format {
         return scheme(recipe, weights);
     }
 
+    /** Whether weights stay what they are, in a type of its own, where a recipe gives none of them a width: it has no codes. */
+    default boolean isPlain() {
+        return false;
+    }
+
     /** What its tensors are put in. */
     default Container container() {
         return Container.SAFETENSORS;
