@@ -34,7 +34,31 @@ def hqq(bits):
     return w, quantized.state_dict()
 
 
+def quanto(bits, inputs):
+    from optimum.quanto import qint2, qint4
+    from optimum.quanto.nn import QLinear
+
+    w = weight(48, inputs, torch.bfloat16)
+    linear = torch.nn.Linear(inputs, 48, bias=False, dtype=torch.bfloat16)
+    linear.weight.data = w.clone()
+    quantized = QLinear.from_module(linear, weights={2: qint2, 4: qint4}[bits])
+    quantized.freeze()
+    stored = quantized.state_dict()
+    size = torch.tensor(w.shape)  # ours
+    return w, stored | {"weight._size": size, "dequantized": dequantized(stored, bits, w.shape)}
+
+
+def dequantized(stored, bits, shape):
+    """In float32, where the library would round to bfloat16 on the way."""
+    codes = torch.ops.quanto.unpack(stored["weight._data._data"], bits)[: len(stored["weight._scale"])]
+    return (codes.float() * stored["weight._scale"].float() - stored["weight._shift"].float()).reshape(shape)
+
+
 MAKERS = {
+    "quanto-int4": lambda: quanto(4, 256),
+    "quanto-int4-96": lambda: quanto(4, 192),
+    "quanto-int4-rows": lambda: quanto(4, 128),
+    "quanto-int2": lambda: quanto(2, 256),
     "hqq-1bit": lambda: hqq(1),
     "hqq-2bit": lambda: hqq(2),
     "hqq-8bit": lambda: hqq(8),

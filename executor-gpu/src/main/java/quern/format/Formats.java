@@ -19,6 +19,7 @@ import quern.format.gptq.GptqFormat;
 import quern.format.hqq.HqqFormat;
 import quern.format.modelopt.ModelOptFp8;
 import quern.format.modelopt.ModelOptNvfp4;
+import quern.format.quanto.QuantoBits;
 import quern.format.quanto.QuantoBytes;
 import quern.format.quark.Quark;
 import quern.format.torchao.TorchAoBytes;
@@ -51,6 +52,8 @@ public final class Formats {
                 TorchAoBytes.fp8(),
                 QuantoBytes.int8(),
                 QuantoBytes.fp8(),
+                QuantoBits.int4(),
+                QuantoBits.int2(),
                 new AutoRound(),
                 new HqqFormat(),
                 BlockFormat.nf4(),

@@ -336,7 +336,8 @@ public final class Planner {
                 .map(Plan.LinearPlan::scheme)
                 .distinct()
                 .count();
-        if (schemes > 1 && !format.mixes()) {
+        // Without overrides it is the format that chose them.
+        if (schemes > 1 && !format.mixes() && !recipe.overrides().isEmpty()) {
             throw new QuernException(
                     "Cannot mix widths in format %s: its config has one for all linears (use --format gptq or compressed-tensors, or leave the recipe's overrides away)"
                             .formatted(format.name()));
