@@ -3,7 +3,7 @@
     python golden.py FOLDER [name ...]
 
 Writes FOLDER/name/model.safetensors: `linear.weight` in the type that the tool was given, and what the tool made of it under the
-names that it has there. CastGoldenTest makes it again. Those in src/test/resources/golden were made with hqq 0.2.8.post1 and torch
+names that it has there; the weight is left out where that has its name. CastGoldenTest makes it again. Those in src/test/resources/golden were made with hqq 0.2.8.post1 and torch
 2.15.0 on a CPU; what ../shared/interop/known-good has is not made again here.
 """
 
@@ -54,7 +54,22 @@ def dequantized(stored, bits, shape):
     return (codes.float() * stored["weight._scale"].float() - stored["weight._shift"].float()).reshape(shape)
 
 
+def eetq():
+    """EETQ packs for the GPU that it finds; this is what its cutlass_preprocessors.cc does for capability 7.5 to 8.9, step by step."""
+    w = weight(128, 192, torch.float16)
+    scales = w.float().abs().amax(1) / 128
+    rounded = w.float() / scales[:, None]
+    codes = torch.trunc(rounded + 0.5 * rounded.sign()).clamp(-128, 127)
+    stored = codes.T.reshape(-1, 16, 128)[:, [0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15]].reshape(192, 128)
+    columns = stored.T.reshape(64, 2, 3, 64).transpose(1, 2)  # pairs of outputs, tiles, of a pair, inputs
+    biased = (columns.reshape(-1, 4) + 128).to(torch.uint8)[:, [0, 2, 1, 3]]
+    half = scales.half()
+    return w, {"weight": biased.reshape(192, 128).view(torch.int8), "weight_scales": half,
+               "dequantized": codes * half.float()[:, None]}
+
+
 MAKERS = {
+    "eetq": eetq,
     "quanto-int4": lambda: quanto(4, 256),
     "quanto-int4-96": lambda: quanto(4, 192),
     "quanto-int4-rows": lambda: quanto(4, 128),

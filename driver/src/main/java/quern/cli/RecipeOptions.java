@@ -57,7 +57,7 @@ final class RecipeOptions {
             description =
                     "The bytes on disk: gptq (default; every GPTQ loader), gptq_v2, awq, compressed-tensors (integers; -int8 and"
                             + " -fp8 with activations of 8 bits, -nvfp4, -mxfp4), fp8 (blocks of 128 x 128), fbgemm-fp8, modelopt-fp8 or -nvfp4, quark-fp8 or"
-                            + " -int8, torchao (integers; -int8, -fp8), quanto-int8, -int4, -int2 or -fp8, autoround, hqq, bitsandbytes-nf4,"
+                            + " -int8, torchao (integers; -int8, -fp8), quanto-int8, -int4, -int2 or -fp8, eetq, autoround, hqq, bitsandbytes-nf4,"
                             + " -nf4-nested, -fp4 or -int8.")
     @Nullable
     String format;

@@ -12,6 +12,7 @@ import quern.format.bitsandbytes.Int8Format;
 import quern.format.compressedtensors.PackQuantized;
 import quern.format.compressedtensors.PackedFp4;
 import quern.format.compressedtensors.QuantizedBytes;
+import quern.format.eetq.EetqFormat;
 import quern.format.fbgemm.FbgemmFp8;
 import quern.format.fp8.BlockFp8;
 import quern.format.gguf.GgufFormat;
@@ -54,6 +55,7 @@ public final class Formats {
                 QuantoBytes.fp8(),
                 QuantoBits.int4(),
                 QuantoBits.int2(),
+                new EetqFormat(),
                 new AutoRound(),
                 new HqqFormat(),
                 BlockFormat.nf4(),

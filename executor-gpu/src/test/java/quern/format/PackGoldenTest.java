@@ -24,6 +24,7 @@ class PackGoldenTest {
         "quanto-int4-96, quanto-int4, 4",
         "quanto-int4-rows, quanto-int4, 4",
         "quanto-int2, quanto-int2, 2",
+        "eetq, eetq, 8",
     })
     void what_a_tool_stored_is_read_and_packed_alike(String golden, String name, int bits) throws Exception {
         Path folder = Path.of(Objects.requireNonNull(PackGoldenTest.class.getResource("/golden/" + golden))
