@@ -110,6 +110,15 @@ def with_quanto(folder, tokens, dtype):
     return logits_of(dense, tokens), problems + ([f"unexpected: {unexpected[:4]}"] if unexpected else [])
 
 
+def eetq_codes(arranged):
+    """Back from what EETQ's cutlass_preprocessors.cc does to inputs x outputs on GPUs of capability 7.5 to 8.9, the last step first."""
+    inputs, outputs = arranged.shape
+    unbiased = arranged.contiguous().view(torch.uint8).reshape(-1, 4)[:, [0, 2, 1, 3]].reshape(-1).to(torch.int16) - 128
+    columns = unbiased.reshape(outputs // 2, inputs // 64, 2, 64).transpose(1, 2).reshape(outputs, inputs)
+    order = torch.tensor([0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15])
+    return columns.reshape(outputs, -1, 16)[:, :, torch.argsort(order)].reshape(outputs, inputs)
+
+
 def as_documented(folder, tokens, dtype):
     """Formats whose loaders need a GPU: what their documentation says that the tensors stand for, in float32."""
     from safetensors.torch import load_file
@@ -120,6 +129,9 @@ def as_documented(folder, tokens, dtype):
     take = lambda name: stored.pop(name).float()
     problems = []
     dense = {}
+    for scale in [name for name in stored if name.endswith(".weight_scales")]:  # EETQ's, arranged for its kernels
+        linear = scale.removesuffix(".weight_scales")
+        dense[linear + ".weight"] = eetq_codes(stored.pop(linear + ".weight")).float() * take(scale)[:, None]
     for scale in [name for name in stored if name.endswith(".weight_scale")]:
         linear = scale.removesuffix(".weight_scale")
         kind = (block["quant_method"], block.get("quant_algo"))

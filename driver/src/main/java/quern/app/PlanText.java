@@ -27,6 +27,10 @@ final class PlanText {
     }
 
     private static void recipe(Plan plan, List<String> lines) {
+        if (plan.sites().isEmpty()) {
+            line(lines, "recipe", "weights as they are, format " + plan.recipe().format());
+            return;
+        }
         line(
                 lines,
                 "recipe",

@@ -1,6 +1,7 @@
 package quern.app;
 
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -20,7 +21,6 @@ import quern.run.Quantization;
 import quern.run.SiteManifest;
 import quern.run.StoreOpener;
 import quern.run.Tasks;
-import quern.scheme.Schemes;
 import quern.spark.EvaluationJob;
 import quern.spark.SparkRunner;
 
@@ -47,12 +47,15 @@ final class QuantizeReports {
             Model model,
             Quantization.Result result,
             MixedWidths.@Nullable Choice choice) {
-        Schemes schemes = plan.schemes();
         Map<String, Double> seconds = new LinkedHashMap<>();
         for (Phase phase : Phase.values()) {
             seconds.put(phase.label(), result.watch().seconds(phase));
         }
         Map<Long, Plan.SitePlan> sites = PassTiles.byKey(plan.sites());
+        Map<String, Integer> bits = new HashMap<>();
+        for (Plan.SitePlan site : plan.sites()) {
+            site.linears().forEach(l -> bits.put(l.name(), l.scheme().bits()));
+        }
         List<Report.Linear> linears = new ArrayList<>();
         for (SiteManifest site : result.sites()) {
             int expert = Objects.requireNonNull(sites.get(site.key())).expert();
@@ -65,7 +68,7 @@ final class QuantizeReports {
                         site.tokens(),
                         l.outputs(),
                         l.inputs(),
-                        schemes.of(l.name()).bits(),
+                        Objects.requireNonNull(bits.get(l.name())),
                         l.loss(),
                         l.roundToNearest(),
                         l.notes()));
@@ -151,6 +154,6 @@ final class QuantizeReports {
                 .flatMap(s -> s.linears().stream())
                 .mapToLong(l -> (long) l.outputs() * l.inputs())
                 .sum();
-        return new Report.Size(before, after, 8.0 * packed / weights);
+        return new Report.Size(before, after, weights == 0 ? 0 : 8.0 * packed / weights);
     }
 }

@@ -57,7 +57,7 @@ final class RecipeOptions {
             description =
                     "The bytes on disk: gptq (default; every GPTQ loader), gptq_v2, awq, compressed-tensors (integers; -int8 and"
                             + " -fp8 with activations of 8 bits, -nvfp4, -mxfp4), fp8 (blocks of 128 x 128), fbgemm-fp8, modelopt-fp8 or -nvfp4, quark-fp8 or"
-                            + " -int8, torchao (integers; -int8, -fp8), quanto-int8 or -fp8, autoround, hqq, bitsandbytes-nf4,"
+                            + " -int8, torchao (integers; -int8, -fp8), quanto-int8, -int4, -int2 or -fp8, eetq, autoround, hqq, bitsandbytes-nf4,"
                             + " -nf4-nested, -fp4 or -int8.")
     @Nullable
     String format;
@@ -70,7 +70,10 @@ final class RecipeOptions {
     @Nullable
     String transform;
 
-    @Option(names = "--bits", paramLabel = "N", description = "2, 3, 4 or 8. Default: 4, or what the format has.")
+    @Option(
+            names = "--bits",
+            paramLabel = "N",
+            description = "2, 3, 4 or 8, with --format hqq also 1. Default: 4, or what the format has.")
     @Nullable
     Integer bits;
 

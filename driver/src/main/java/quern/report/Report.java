@@ -145,7 +145,7 @@ public record Report(
     /**
      * @param before bytes of the source's weights
      * @param after bytes of the checkpoint's weights
-     * @param bitsPerWeight stored bits of the quantized linears, scales and zeros included, by weight
+     * @param bitsPerWeight stored bits of the quantized linears, scales and zeros included, by weight; 0 where there are none
      */
     public record Size(long before, long after, double bitsPerWeight) {}
 

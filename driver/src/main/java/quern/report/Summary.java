@@ -75,12 +75,14 @@ public final class Summary {
         boolean smaller = size.after() <= size.before();
         return String.format(
                 Locale.ROOT,
-                "%s -> %s (%.1f x %s), %s bits per quantized weight",
+                "%s -> %s (%.1f x %s)%s",
                 bytes(size.before()),
                 bytes(size.after()),
                 smaller ? (double) size.before() / size.after() : (double) size.after() / size.before(),
                 smaller ? "smaller" : "larger", // a source of few bits made one of more
-                figures(size.bitsPerWeight(), 3));
+                size.bitsPerWeight() == 0
+                        ? ", no weight quantized"
+                        : ", " + figures(size.bitsPerWeight(), 3) + " bits per quantized weight");
     }
 
     private static String time(Report report) {

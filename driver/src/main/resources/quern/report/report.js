@@ -92,7 +92,8 @@ if (evaluation) {
 headline.append(
   figure('Size', bytes(size.after), size.after <= size.before
     ? round(size.before / size.after, 2) + ' × smaller' : round(size.after / size.before, 2) + ' × larger', bytes(size.before)),
-  figure('Bits per weight', round(size.bitsPerWeight), 'scales and zeros included, ' + plural(linears.length, 'linear')),
+  linears.length === 0 ? figure('Bits per weight', '16', 'no linear is quantized')
+    : figure('Bits per weight', round(size.bitsPerWeight), 'scales and zeros included, ' + plural(linears.length, 'linear')),
   figure('Wall time', duration(report.wallSeconds), report.machine.executors === 1
     ? 'one executor' : report.machine.executors + ' executors'));
 
@@ -127,7 +128,8 @@ if (experts.length > 0) {
 const ratios = linears.map(ratio);
 const better = ratios.filter(r => r < 1).length;
 const total = key => linears.reduce((sum, l) => sum + l[key], 0);
-byId('errors-lead').textContent = recipe.method === 'rtn'
+byId('errors-lead').textContent = linears.length === 0 ? 'None: weights are what they were, but for the type of their numbers.'
+  : recipe.method === 'rtn'
   ? 'Round-to-nearest is the method itself here, so every cell is 1.'
   : 'Error of each linear’s outputs on the calibration tokens, divided by that of round-to-nearest: ' + better + ' of '
     + plural(linears.length, 'linear') + ' are better, and all errors together are '
@@ -136,8 +138,9 @@ byId('heat-legend').append(
   element('span', '', '0', element('i', 'ramp'), '1 = round-to-nearest'),
   ...(ratios.some(r => r > 1) ? [element('span', '', element('i', 'over'), 'worse than it')] : []),
   ...(noted.length > 0 ? [element('span', '', element('i', 'dot'), 'see the notes')] : []));
+byId('heat-legend').hidden = linears.length === 0;
 const worst = linears.map((l, i) => [l, ratios[i]]).sort((a, b) => b[0].loss - a[0].loss).slice(0, 8);
-byId('worst').append(element('h3', '', 'Most of the error'), table(
+if (linears.length > 0) byId('worst').append(element('h3', '', 'Most of the error'), table(
   ['Linear', 'Outputs × inputs', 'Error per token', 'Share of all', 'Against round-to-nearest'],
   worst.map(([l, r]) => [l.name, count(l.outputs) + ' × ' + count(l.inputs), aligned(l.loss),
     (100 * l.loss / (total('loss') || 1)).toFixed(1) + ' %', aligned(r)])));
@@ -229,6 +232,7 @@ const cells = [...linears.reduce((map, l) => {
 }, new Map()).values()];
 
 function heat() {
+  if (linears.length === 0) return;
   const rows = [...new Set(cells.map(c => c.row))];
   const layers = [...new Set(linears.map(l => l.layer))].sort((a, b) => a - b);
   const cell = rows.length > 40 ? 9 : 26;

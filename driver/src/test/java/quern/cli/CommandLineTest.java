@@ -192,7 +192,7 @@ class CommandLineTest {
             delimiter = '|',
             value = {
                 "quantize m | Cannot quantize m: there is no folder for the result (add --out DIR)",
-                "quantize demo --bits 5 | Cannot quantize to 5 bits: the codes have 2, 3, 4 or 8 bits",
+                "quantize demo --bits 5 | Cannot quantize to 5 bits: the codes have 1, 2, 3, 4 or 8 bits",
                 "quantize demo --bits four | Invalid value for option '--bits'",
                 "quantize demo --group-size 0 | Cannot use group size 0: it is -1 (the whole row) or a positive number",
                 "quantize demo --group-size -2 | Cannot use group size -2",

@@ -198,11 +198,13 @@ final class SupportPage {
             said.add("each type by itself, without importance of inputs and with it: the bytes of libggml's quantizers"
                     + " (`GgufQuantizersTest`)");
         }
-        for (String[] row : rows("quern.format.KnownGoodTest")) {
-            if (row[1].equals(format.name())) {
-                said.add(
-                        "`%s`, %s bits, which its tool wrote: read as an independent script reads it, and packed to the same bytes"
-                                .formatted(row[0], row[2]));
+        for (String test : List.of("quern.format.KnownGoodTest", "quern.format.PackGoldenTest")) {
+            for (String[] row : rows(test)) {
+                if (row[1].equals(format.name())) {
+                    said.add(
+                            "`%s`, %s bits, which its tool wrote: read as an independent script reads it, and packed to the same bytes"
+                                    .formatted(row[0], row[2]));
+                }
             }
         }
         for (String[] row : rows("quern.format.CastGoldenTest")) {

@@ -8,6 +8,7 @@ import java.nio.ByteBuffer;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import quern.QuernException;
 import quern.format.gguf.GgufFamily;
 import quern.format.gguf.GgufFormat;
 import quern.format.gguf.GgufLayout;
@@ -27,6 +28,8 @@ import quern.tensor.TensorSpec;
 public final class GgufExport {
     /** Values that are in memory at a time. */
     private static final int SLICE = 1 << 22;
+
+    private static final float LARGEST_HALF = 65504;
 
     private final Model model;
     private final GgufFormat format;
@@ -128,7 +131,19 @@ public final class GgufExport {
             for (int r = 0; r < count; r++) {
                 System.arraycopy(values, place(tensor, r) * cols, placed, r * cols, cols);
             }
+            if (tensor.type() == GgufType.F16) {
+                requireHalf(tensor.source(), placed);
+            }
             SafetensorsWriter.copy(encoded(tensor.type(), placed, cols), out);
+        }
+    }
+
+    private static void requireHalf(String name, float[] values) {
+        float most = Matrix.largest(values, 0, values.length);
+        if (HalfFloats.round(most, DType.F16) > LARGEST_HALF) {
+            throw new QuernException(
+                    "Cannot write %s in half floats: it holds %s, and they end at %s (use --format gguf-bf16)"
+                            .formatted(name, most, (int) LARGEST_HALF));
         }
     }
 

@@ -64,7 +64,7 @@ public record Conversion(Format from, Format to) {
 
     /** The widths that may hold the codes, narrowest first. */
     private static List<Integer> widths(Scheme source) {
-        return List.of(2, 3, 4, 8).stream().filter(b -> b >= source.bits()).toList();
+        return List.of(1, 2, 3, 4, 8).stream().filter(b -> b >= source.bits()).toList();
     }
 
     /** The group size as it is, or shorter ones that have its scale several times. */

@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
+import quern.QuernException;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
@@ -34,6 +35,10 @@ public interface Format {
 
     /** What the codes of a recipe mean in this format; a {@link quern.QuernException} where it has no such codes. */
     default Scheme scheme(Recipe recipe, DType weights) {
+        if (recipe.bits() == 1) {
+            throw new QuernException("Cannot write format " + name()
+                    + ": two values need a zero point between them, for which it has no place (use --format hqq)");
+        }
         return new Scheme(
                 recipe.bits(),
                 recipe.groupSize(),
@@ -46,6 +51,11 @@ public interface Format {
     /** The scheme of one linear; null where it stays as it is, since no scheme of this format fits it. */
     default @Nullable Scheme scheme(Recipe recipe, DType weights, LinearPlace linear) {
         return scheme(recipe, weights);
+    }
+
+    /** Whether weights stay what they are, in a type of its own, where a recipe gives none of them a width: it has no codes. */
+    default boolean isPlain() {
+        return false;
     }
 
     /** What its tensors are put in. */

@@ -12,6 +12,7 @@ import quern.format.bitsandbytes.Int8Format;
 import quern.format.compressedtensors.PackQuantized;
 import quern.format.compressedtensors.PackedFp4;
 import quern.format.compressedtensors.QuantizedBytes;
+import quern.format.eetq.EetqFormat;
 import quern.format.fbgemm.FbgemmFp8;
 import quern.format.fp8.BlockFp8;
 import quern.format.gguf.GgufFormat;
@@ -19,6 +20,7 @@ import quern.format.gptq.GptqFormat;
 import quern.format.hqq.HqqFormat;
 import quern.format.modelopt.ModelOptFp8;
 import quern.format.modelopt.ModelOptNvfp4;
+import quern.format.quanto.QuantoBits;
 import quern.format.quanto.QuantoBytes;
 import quern.format.quark.Quark;
 import quern.format.torchao.TorchAoBytes;
@@ -51,6 +53,9 @@ public final class Formats {
                 TorchAoBytes.fp8(),
                 QuantoBytes.int8(),
                 QuantoBytes.fp8(),
+                QuantoBits.int4(),
+                QuantoBits.int2(),
+                new EetqFormat(),
                 new AutoRound(),
                 new HqqFormat(),
                 BlockFormat.nf4(),

@@ -170,7 +170,8 @@ public final class Planner {
 
     /** @param kept gets what is left as it is */
     private List<Plan.SitePlan> checkedSites(Set<Plan.Kept> kept) {
-        if (format.scheme(recipe, model.weightType()).rowsOfScale() != 1
+        if (!format.isPlain()
+                && format.scheme(recipe, model.weightType()).rowsOfScale() != 1
                 && Methods.named(recipe.method()).needsHessian()) {
             throw new QuernException("Cannot use method %s for format %s: rows share its scales (use --method rtn)"
                     .formatted(recipe.method(), recipe.format()));
@@ -255,6 +256,9 @@ public final class Planner {
                                         .formatted(linear.name(), format.name()));
                     } else {
                         Scheme scheme = scheme(linear, layer);
+                        if (scheme == null && format.isPlain()) {
+                            continue;
+                        }
                         if (scheme == null) {
                             kept.add(new Plan.Kept(linear.name(), "no type of the format fits its inputs"));
                         } else {
@@ -284,7 +288,13 @@ public final class Planner {
                                     request.source(),
                                     model.config().modelType()));
         }
-        if (sites.isEmpty()) {
+        if (sites.isEmpty() && format.isPlain()) {
+            if (Gathering.of(recipe).any()) {
+                throw new QuernException(
+                        "Cannot use method %s for format %s: it has no codes to choose (leave --method away)"
+                                .formatted(recipe.method(), format.name()));
+            }
+        } else if (sites.isEmpty()) {
             throw new QuernException("Cannot quantize %s: the recipe skips every linear (shorten its list 'skip')"
                     .formatted(request.source()));
         }
@@ -326,7 +336,8 @@ public final class Planner {
                 .map(Plan.LinearPlan::scheme)
                 .distinct()
                 .count();
-        if (schemes > 1 && !format.mixes()) {
+        // Without overrides it is the format that chose them.
+        if (schemes > 1 && !format.mixes() && !recipe.overrides().isEmpty()) {
             throw new QuernException(
                     "Cannot mix widths in format %s: its config has one for all linears (use --format gptq or compressed-tensors, or leave the recipe's overrides away)"
                             .formatted(format.name()));

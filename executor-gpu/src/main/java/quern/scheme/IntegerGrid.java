@@ -5,7 +5,7 @@ import quern.QuernException;
 /**
  * Whole numbers: the value of a code is the code.
  *
- * @param bits 2 to 6, or 8
+ * @param bits 1 to 6, or 8; one bit has codes for two values, and none between them
  * @param symmetric the zero point is 2^(bits-1) everywhere
  * @param ternary only the codes zero-1, zero, zero+1 are used (2 bits, symmetric)
  */
@@ -19,7 +19,7 @@ public record IntegerGrid(int bits, boolean symmetric, boolean ternary) implemen
     }
 
     public IntegerGrid {
-        if (bits < 2 || bits > 8 || bits == 7) {
+        if (bits < 1 || bits > 8 || bits == 7) {
             throw new IllegalArgumentException("No codes have " + bits + " bits");
         }
         checkTernary(bits, symmetric, ternary);
@@ -27,8 +27,8 @@ public record IntegerGrid(int bits, boolean symmetric, boolean ternary) implemen
 
     /** What a recipe may ask for; 5 and 6 bits belong to formats that have no others. */
     static void check(int bits, boolean symmetric, boolean ternary) {
-        if (bits != 2 && bits != 3 && bits != 4 && bits != 8) {
-            throw new QuernException("Cannot quantize to " + bits + " bits: the codes have 2, 3, 4 or 8 bits");
+        if (bits != 1 && bits != 2 && bits != 3 && bits != 4 && bits != 8) {
+            throw new QuernException("Cannot quantize to " + bits + " bits: the codes have 1, 2, 3, 4 or 8 bits");
         }
         checkTernary(bits, symmetric, ternary);
     }

@@ -12,7 +12,7 @@ import quern.QuernException;
  *
  * @param method a name in {@code Methods}; empty leaves it to the format
  * @param format a name in {@code Formats}
- * @param bits 2, 3, 4 or 8; {@link #UNSAID} leaves it to the format
+ * @param bits 1, 2, 3, 4 or 8; {@link #UNSAID} leaves it to the format
  * @param groupSize inputs that share a scale; -1 for the whole row, {@link #UNSAID} leaves it to the format
  * @param symmetric whether zero points are fixed in the middle
  * @param ternary whether only three codes are used (2 bits)

@@ -38,6 +38,7 @@ class FormatContractTest {
 
     static Stream<Arguments> every_format_and_scheme() {
         return Formats.all().stream()
+                .filter(format -> !format.isPlain())
                 .flatMap(format -> schemes(format).stream().map(scheme -> Arguments.of(format.name(), scheme)));
     }
 
@@ -45,7 +46,7 @@ class FormatContractTest {
     static Set<Scheme> schemes(Format format) {
         Set<Scheme> schemes = new LinkedHashSet<>();
         schemes.add(format.scheme(format.settled(Recipe.OPEN), DType.BF16));
-        for (int bits : new int[] {2, 3, 4, 8}) {
+        for (int bits : new int[] {1, 2, 3, 4, 8}) {
             for (int group : new int[] {-1, 16, 32, 64, 128}) {
                 for (boolean symmetric : new boolean[] {true, false}) {
                     for (ColumnOrder order : ColumnOrder.values()) {
@@ -103,7 +104,11 @@ class FormatContractTest {
                 assertThat(back.scales()).containsExactly(q.scales(), within(0.02f));
             }
             assertThat(back.divisor()).isEqualTo(q.divisor());
-            assertThat(back.zeros()).isEqualTo(q.zeros());
+            if (format.keepsScales()) {
+                assertThat(back.zeros()).isEqualTo(q.zeros());
+            } else { // stored as a product with the scale
+                assertThat(back.zeros()).containsExactly(q.zeros(), within(0.06f));
+            }
             assertThat(back.groupOfColumn()).isEqualTo(q.groupOfColumn());
         }
     }
@@ -199,7 +204,7 @@ class FormatContractTest {
 
     @Test
     void damaged_tensors_are_refused_by_name() {
-        for (Format format : Formats.all()) {
+        for (Format format : Formats.all().stream().filter(f -> !f.isPlain()).toList()) {
             Scheme scheme = indexed(format)
                     ? new Scheme(4, 32, false, false, ColumnOrder.FULL, format.scaleType(DType.F16))
                     : format.scheme(format.settled(Recipe.OPEN), DType.BF16);

@@ -40,6 +40,9 @@ class KnownGoodTest {
         "ct-w4a16, compressed-tensors, 4, OFF",
         "ct-w4a16-asym, compressed-tensors, 4, OFF",
         "ct-w3a16-dense3bit, compressed-tensors, 3, OFF",
+        "awq-gemm, awq, 4, OFF",
+        "ct-w8a8, compressed-tensors-int8, 8, OFF",
+        "ct-nvfp4, compressed-tensors-nvfp4, 4, OFF",
     })
     void is_read_as_its_tool_meant_it(String checkpoint, String name, int bits, ColumnOrder order) throws Exception {
         Path directory = Path.of(System.getProperty("quern.shared", "../shared"), "interop", "known-good", checkpoint);

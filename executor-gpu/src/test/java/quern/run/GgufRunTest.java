@@ -3,7 +3,9 @@ package quern.run;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -125,6 +127,52 @@ class GgufRunTest {
         }
     }
 
+    @ParameterizedTest
+    @CsvSource({"gguf-f16, F16, F16", "gguf-bf16, BF16, BF16"})
+    void without_codes_all_matrices_are_of_one_type(String format, String file, DType type) throws Exception {
+        Plan plan = ToyRun.plan(source, output, RecipeReader.read("{format: %s}".formatted(format), "test"), 0);
+        LocalRunner runner = new LocalRunner(ToyRun.STORES, 2);
+        ToyRun.run(plan, runner, Quantization.Listener.SILENT);
+        assertThat(plan.recipe().method()).isEqualTo("rtn");
+        assertThat(Verification.linears(plan, runner, new LocalStore(output))).isEmpty();
+
+        Model original = Model.open(new LocalStore(source));
+        Model written = Model.open(new LocalStore(output));
+        Map<String, Gguf.Tensor> tensors =
+                Gguf.read(new LocalStore(output), "model-" + file + ".gguf").tensors();
+        assertThat(tensors.get("token_embd.weight").type()).isEqualTo(file.equals("F16") ? 1 : 30);
+        assertThat(tensors.get("blk.1.ffn_down.weight").type()).isEqualTo(file.equals("F16") ? 1 : 30);
+        for (String name : original.tensors().names()) {
+            float[] expected = floats(original, name);
+            boolean matrix = original.tensors().spec(name).shape().size() > 1;
+            for (int i = 0; matrix && i < expected.length; i++) {
+                expected[i] = HalfFloats.round(expected[i], type);
+            }
+            assertThat(floats(written, name)).as(name).isEqualTo(expected);
+        }
+        Workbench.release(plan);
+    }
+
+    @Test
+    void what_half_floats_cannot_hold_is_refused() throws Exception {
+        largeValue("model.layers.1.mlp.up_proj.weight");
+        Plan plan = ToyRun.plan(source, output, RecipeReader.read("{format: gguf-f16}", "test"), 0);
+        assertThatThrownBy(() -> ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT))
+                .hasStackTraceContaining(
+                        "Cannot write model.layers.1.mlp.up_proj.weight in half floats: it holds 70144")
+                .hasStackTraceContaining("use --format gguf-bf16");
+        Workbench.release(plan);
+    }
+
+    @Test
+    void a_method_without_codes_to_choose_is_refused() {
+        assertThatThrownBy(() ->
+                        ToyRun.plan(source, output, RecipeReader.read("{format: gguf-f16, method: gptq}", "test"), 0))
+                .isInstanceOf(QuernException.class)
+                .hasMessage(
+                        "Cannot use method gptq for format gguf-f16: it has no codes to choose (leave --method away)");
+    }
+
     /** Its head is a tensor of its own after a rotation; a weight that is not its neighbours' would cost far more. */
     @ParameterizedTest
     @CsvSource({"hadamard, rtn", "hadamard, gptq", "awq, rtn", "awq, imatrix"})
@@ -205,6 +253,25 @@ class GgufRunTest {
                 .hasMessage(
                         "Cannot write a model of type qwen3_moe as GGUF: that is written of llama, mistral, qwen2, qwen3"
                                 + " (use another format)");
+    }
+
+    /** The first value of a tensor of BF16 becomes 70144. */
+    private void largeValue(String tensor) throws IOException {
+        try (RandomAccessFile file =
+                new RandomAccessFile(source.resolve("model.safetensors").toFile(), "rw")) {
+            int length = (int) Long.reverseBytes(file.readLong());
+            byte[] header = new byte[length];
+            file.readFully(header);
+            file.seek(8
+                    + length
+                    + new ObjectMapper()
+                            .readTree(header)
+                            .get(tensor)
+                            .get("data_offsets")
+                            .get(0)
+                            .asLong());
+            file.write(new byte[] {(byte) 0x89, 0x47});
+        }
     }
 
     private static List<Object> list(Map<String, Object> metadata, String key) {

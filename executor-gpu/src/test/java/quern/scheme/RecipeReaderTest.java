@@ -103,7 +103,7 @@ class RecipeReaderTest {
                 "'bits: four' | my.yaml: bits is \"four\" (it must be a whole number)",
                 "'bits: 4.5' | my.yaml: bits is 4.5 (it must be a whole number)",
                 "'bits: 99999999999' | my.yaml: bits is 99999999999 (it must be a whole number)",
-                "'bits: 5' | my.yaml: Cannot quantize to 5 bits: the codes have 2, 3, 4 or 8 bits",
+                "'bits: 5' | my.yaml: Cannot quantize to 5 bits: the codes have 1, 2, 3, 4 or 8 bits",
                 "'group-size: 0' | my.yaml: Cannot use group size 0: it is -1 (the whole row) or a positive number",
                 "'symmetric: 1' | my.yaml: symmetric is 1 (it must be true or false)",
                 "'act-order: sideways' | my.yaml: act-order is \"sideways\" (it must be static or group or full or off)",

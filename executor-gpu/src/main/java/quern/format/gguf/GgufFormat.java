@@ -68,6 +68,18 @@ public final class GgufFormat implements Format {
         return isHead ? mixture.head(inputs) : mixture.embedding(inputs);
     }
 
+    /** The type of a matrix that is no linear of codes, in a file for a model whose own type is {@code type}. */
+    GgufType kept(DType type) {
+        if (isPlain()) {
+            return mixture.base();
+        }
+        return switch (type) {
+            case BF16 -> GgufType.BF16;
+            case F16 -> GgufType.F16;
+            default -> GgufType.F32;
+        };
+    }
+
     @Override
     public Container container() {
         return Container.GGUF;
@@ -79,14 +91,22 @@ public final class GgufFormat implements Format {
     }
 
     @Override
+    public boolean isPlain() {
+        return mixture.isPlain();
+    }
+
+    @Override
     public Recipe settled(Recipe recipe) {
-        return recipe.orElse("gptq", Recipe.UNSAID, Recipe.UNSAID, ScaleRule.SALIENCY);
+        return recipe.orElse(isPlain() ? "rtn" : "gptq", Recipe.UNSAID, Recipe.UNSAID, ScaleRule.SALIENCY);
     }
 
     @Override
     public Scheme scheme(Recipe recipe, DType weights) {
         if (recipe.bits() != Recipe.UNSAID) {
             throw refused("its widths are those of its types (leave --bits away)");
+        }
+        if (isPlain()) {
+            throw refused("it has no codes (use gguf-q8_0, or another of its mixtures)");
         }
         return scheme(recipe, mixture.base());
     }

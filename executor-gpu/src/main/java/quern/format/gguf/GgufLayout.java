@@ -90,10 +90,6 @@ public record GgufLayout(GgufFormat format, GgufFamily family, String embedding,
         if (spec.shape().size() == 1 || name.endsWith("norm.weight")) {
             return GgufType.F32; // what its kernels take
         }
-        return switch (spec.dtype()) {
-            case BF16 -> GgufType.BF16;
-            case F16 -> GgufType.F16;
-            default -> GgufType.F32;
-        };
+        return format.kept(spec.dtype());
     }
 }

@@ -7,6 +7,8 @@ import java.util.Locale;
  * they are rounded. The rules are those of its {@code llama-quant.cpp}.
  */
 enum Mixture {
+    F16(1, GgufType.F16),
+    BF16(32, GgufType.BF16),
     Q4_0(2, GgufType.Q4_0),
     Q4_1(3, GgufType.Q4_1),
     Q8_0(7, GgufType.Q8_0),
@@ -46,6 +48,11 @@ enum Mixture {
         return base;
     }
 
+    /** Whether values are stored as they are, in 16 bits. */
+    boolean isPlain() {
+        return base.scheme() == null;
+    }
+
     /** As it stands behind {@code gguf-}. */
     String option() {
         return name().toLowerCase(Locale.ROOT);
@@ -73,7 +80,7 @@ enum Mixture {
 
     /** The type of a linear, as its inputs fit it. */
     GgufType of(Place place) {
-        return fitting(wanted(place), place.inputs());
+        return isPlain() ? base : fitting(wanted(place), place.inputs());
     }
 
     private GgufType wanted(Place place) {
@@ -126,7 +133,7 @@ enum Mixture {
 
     /** The type of the head, or of the embedding that is the head, too. */
     GgufType head(int inputs) {
-        if (base == GgufType.Q8_0) {
+        if (isPlain() || base == GgufType.Q8_0) {
             return fitting(base, inputs);
         }
         return GgufType.Q6_K.fits(inputs) ? GgufType.Q6_K : fitting(GgufType.Q8_0, inputs);

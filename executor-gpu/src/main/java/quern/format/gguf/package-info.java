@@ -29,6 +29,8 @@
  * blocks of 32 stands in, and F16 where they are no whole blocks of 32. A recipe's overrides give linears of 2, 3, 4 and 8 bits Q2_K, Q3_K,
  * Q4_K and Q8_0.
  *
+ * {@code gguf-f16} and {@code gguf-bf16} have no codes: all matrices are of this type, and what is quantized is what overrides name.
+ *
  * <h2>The file</h2>
  *
  * Metadata, tensors with llama.cpp's names, dimensions the other way round; norms and biases in F32. In Llama's family the rows of q and k

@@ -7,7 +7,7 @@
  * For a linear {@code P} with K inputs and N outputs, b bits, group size g; the codes are a matrix of R = N K / g rows, one a group, by g.
  *
  * <pre>
- * P.W_q    U8 [R / (8 / b), g]   b = 8, 4, 2: code [i] in the highest bits, [i + step] below, ..., step = R b / 8
+ * P.W_q    U8 [R / (8 / b), g]   b = 8, 4, 2, 1: code [i] in the highest bits, [i + step] below, ..., step = R b / 8
  *          I32 [ceil(R / 10), g] b = 3: ten codes a word, [i] in bits 27 and up, [i + step] in 24 and up, ..., step = ceil(R / 10)
  * P.scale  the model's type [R, 1]
  * P.zero   the model's type [R, 1]

@@ -1,0 +1,95 @@
+"""Linears as the formats' own tools store them, beside the weights that they were made of.
+
+    python golden.py FOLDER [name ...]
+
+Writes FOLDER/name/model.safetensors: `linear.weight` in the type that the tool was given, and what the tool made of it under the
+names that it has there; the weight is left out where that has its name. CastGoldenTest makes it again. Those in src/test/resources/golden were made with hqq 0.2.8.post1 and torch
+2.15.0 on a CPU; what ../shared/interop/known-good has is not made again here.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+
+def weight(outputs, inputs, dtype):
+    """Normal, with a few large ones."""
+    generator = torch.Generator().manual_seed(20261128)
+    w = torch.randn(outputs, inputs, generator=generator) * 0.05
+    w[::3, 7] *= 4
+    return w.to(dtype)
+
+
+def hqq(bits):
+    from hqq.core.quantize import BaseQuantizeConfig, HQQLinear
+
+    w = weight(48, 256, torch.float32)
+    linear = torch.nn.Linear(256, 48, bias=False)
+    linear.weight.data = w.clone()
+    config = BaseQuantizeConfig(nbits=bits, group_size=64, axis=1)
+    quantized = HQQLinear(linear, config, compute_dtype=torch.float32, device="cpu")
+    quantized.encoded_state_dict = True
+    return w, quantized.state_dict()
+
+
+def quanto(bits, inputs):
+    from optimum.quanto import qint2, qint4
+    from optimum.quanto.nn import QLinear
+
+    w = weight(48, inputs, torch.bfloat16)
+    linear = torch.nn.Linear(inputs, 48, bias=False, dtype=torch.bfloat16)
+    linear.weight.data = w.clone()
+    quantized = QLinear.from_module(linear, weights={2: qint2, 4: qint4}[bits])
+    quantized.freeze()
+    stored = quantized.state_dict()
+    size = torch.tensor(w.shape)  # ours
+    return w, stored | {"weight._size": size, "dequantized": dequantized(stored, bits, w.shape)}
+
+
+def dequantized(stored, bits, shape):
+    """In float32, where the library would round to bfloat16 on the way."""
+    codes = torch.ops.quanto.unpack(stored["weight._data._data"], bits)[: len(stored["weight._scale"])]
+    return (codes.float() * stored["weight._scale"].float() - stored["weight._shift"].float()).reshape(shape)
+
+
+def eetq():
+    """EETQ packs for the GPU that it finds; this is what its cutlass_preprocessors.cc does for capability 7.5 to 8.9, step by step."""
+    w = weight(128, 192, torch.float16)
+    scales = w.float().abs().amax(1) / 128
+    rounded = w.float() / scales[:, None]
+    codes = torch.trunc(rounded + 0.5 * rounded.sign()).clamp(-128, 127)
+    stored = codes.T.reshape(-1, 16, 128)[:, [0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15]].reshape(192, 128)
+    columns = stored.T.reshape(64, 2, 3, 64).transpose(1, 2)  # pairs of outputs, tiles, of a pair, inputs
+    biased = (columns.reshape(-1, 4) + 128).to(torch.uint8)[:, [0, 2, 1, 3]]
+    half = scales.half()
+    return w, {"weight": biased.reshape(192, 128).view(torch.int8), "weight_scales": half,
+               "dequantized": codes * half.float()[:, None]}
+
+
+MAKERS = {
+    "eetq": eetq,
+    "quanto-int4": lambda: quanto(4, 256),
+    "quanto-int4-96": lambda: quanto(4, 192),
+    "quanto-int4-rows": lambda: quanto(4, 128),
+    "quanto-int2": lambda: quanto(2, 256),
+    "hqq-1bit": lambda: hqq(1),
+    "hqq-2bit": lambda: hqq(2),
+    "hqq-8bit": lambda: hqq(8),
+}
+
+
+def main():
+    folder = Path(sys.argv[1])
+    for name in sys.argv[2:] or MAKERS:
+        source, tensors = MAKERS[name]()
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        save_file(
+            {"linear.weight": source} | {f"linear.{key}": value.contiguous() for key, value in tensors.items()},
+            folder / name / "model.safetensors",
+        )
+
+
+if __name__ == "__main__":
+    main()
