@@ -88,7 +88,8 @@ public final class Application implements Commands, AutoCloseable {
             if (reference != null) {
                 sight.require("compare with", reference, "config.json");
             }
-            Score score = EvaluationJob.run(spark.context(), spark.stores(), subject, reference, windows.windows());
+            Score score =
+                    EvaluationJob.run(spark.context(), spark.stores(), subject, reference, windows.windows(), null);
             System.out.printf(
                     Locale.ROOT,
                     "perplexity %.4f over %d tokens (%d windows of %d, %s, sha256 %s)%n",

@@ -36,7 +36,7 @@ final class Cluster {
                 new ArrayList<>(IntStream.range(0, slots).boxed().toList());
         boolean local = spark.isLocal();
         List<Probe> found = GpuProfile.applied(spark.parallelize(indices, slots), spark)
-                .map(i -> probe(operands, device, local).line())
+                .map(i -> probe(operands, device).line())
                 .distinct()
                 .collect()
                 .stream()
@@ -116,10 +116,8 @@ final class Cluster {
         }
     }
 
-    private static Probe probe(@Nullable DType operands, @Nullable String wanted, boolean local) {
-        boolean given = GpuProfile.take();
-        String name = wanted != null ? wanted : given || local ? Devices.fastest() : "cpu";
-        try (Device device = Devices.open(name, operands)) {
+    private static Probe probe(@Nullable DType operands, @Nullable String wanted) {
+        try (Device device = Devices.open(GpuProfile.device(wanted), operands)) {
             double gflops = gflops(device, 1024);
             if (gflops > 2000) {
                 gflops = gflops(device, 8192); // what is faster is not busy with less

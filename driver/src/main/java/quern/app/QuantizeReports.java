@@ -125,10 +125,10 @@ final class QuantizeReports {
                 .formatted(text.source(), text.windows().size(), text.length()));
         Score full = before;
         if (full == null) {
-            full = EvaluationJob.run(spark, stores, plan.model(), null, text.windows());
+            full = EvaluationJob.run(spark, stores, plan.model(), null, text.windows(), settings.device());
             before = full;
         }
-        Score after = EvaluationJob.run(spark, stores, plan.output(), plan.model(), text.windows());
+        Score after = EvaluationJob.run(spark, stores, plan.output(), plan.model(), text.windows(), settings.device());
         return new Report.Evaluation(
                 text.source(),
                 text.windows().size(),

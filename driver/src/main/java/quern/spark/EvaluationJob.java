@@ -26,13 +26,15 @@ public final class EvaluationJob {
     /**
      * @param subject where the model to judge is
      * @param reference what it is compared with, or none
+     * @param device the name of a device; null for a GPU where executors have one
      */
     public static Score run(
             JavaSparkContext spark,
             StoreOpener stores,
             String subject,
             @Nullable String reference,
-            List<int[]> windows) {
+            List<int[]> windows,
+            @Nullable String device) {
         int slots = Math.max(1, spark.defaultParallelism());
         int perTask = Math.max(1, Math.min(WINDOWS, (windows.size() + slots - 1) / slots));
         int tasks = (windows.size() + perTask - 1) / perTask;
@@ -40,12 +42,13 @@ public final class EvaluationJob {
                 new ArrayList<>(IntStream.range(0, tasks).boxed().toList());
         List<int[]> sent = new ArrayList<>(windows);
         spark.sc().setJobDescription("evaluate " + subject + " on " + windows.size() + " windows");
-        List<double[]> sums = spark.parallelize(indices, tasks)
-                .map(i -> scores(
+        List<double[]> sums = GpuProfile.applied(spark.parallelize(indices, tasks), spark)
+                .map(i -> LostDevice.guarded(() -> scores(
                         stores,
                         subject,
                         reference,
-                        sent.subList(i * perTask, Math.min((i + 1) * perTask, sent.size()))))
+                        sent.subList(i * perTask, Math.min((i + 1) * perTask, sent.size())),
+                        GpuProfile.device(device))))
                 .collect();
         Score total = Score.NONE;
         for (double[] s : sums) {
@@ -57,9 +60,10 @@ public final class EvaluationJob {
     }
 
     /** Four numbers for each window, so that they are added in the order of the windows. */
-    private static double[] scores(StoreOpener stores, String subject, @Nullable String reference, List<int[]> windows)
+    private static double[] scores(
+            StoreOpener stores, String subject, @Nullable String reference, List<int[]> windows, String name)
             throws IOException {
-        try (Device device = Devices.open("cpu", DType.F32)) {
+        try (Device device = Devices.open(name, DType.F32)) {
             Subject judged = Subject.stored(Model.open(stores.open(subject)));
             Subject compared = reference == null ? null : Subject.stored(Model.open(stores.open(reference)));
             return Evaluation.scores(judged, compared, windows, device).stream()

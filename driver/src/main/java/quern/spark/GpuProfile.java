@@ -1,5 +1,7 @@
 package quern.spark;
 
+import org.apache.spark.SparkContext;
+import org.apache.spark.SparkEnv;
 import org.apache.spark.TaskContext;
 import org.apache.spark.api.java.JavaRDD;
 import org.apache.spark.api.java.JavaSparkContext;
@@ -43,5 +45,19 @@ public final class GpuProfile {
         }
         Devices.assignGpu(gpu.addresses()[0]);
         return true;
+    }
+
+    /**
+     * In a task: the name of the device that it computes on, which takes the GPU that it was given.
+     *
+     * @param asked for; null for a GPU where the task was given one, or where no executor but this process computes
+     */
+    public static String device(@Nullable String asked) {
+        boolean given = take();
+        if (asked != null) {
+            return asked;
+        }
+        boolean alone = SparkEnv.get().executorId().equals(SparkContext.DRIVER_IDENTIFIER());
+        return given || alone ? Devices.fastest() : "cpu";
     }
 }
