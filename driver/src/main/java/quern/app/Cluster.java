@@ -132,7 +132,7 @@ final class Cluster {
                     device.type(),
                     device.computeType(),
                     rounded,
-                    device.memory());
+                    device.ownMemory());
         }
     }
 
