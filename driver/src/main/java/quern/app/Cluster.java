@@ -130,7 +130,7 @@ final class Cluster {
                     device.type(),
                     device.computeType(),
                     rounded,
-                    device.memory());
+                    device.ownMemory());
         }
     }
 

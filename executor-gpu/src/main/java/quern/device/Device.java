@@ -22,7 +22,7 @@ public interface Device extends AutoCloseable {
     DType computeType();
 
     /** Bytes of memory of its own that its matrices may take; 0 where that is the host's. */
-    default long memory() {
+    default long ownMemory() {
         return 0;
     }
 

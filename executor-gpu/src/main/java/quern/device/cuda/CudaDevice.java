@@ -87,7 +87,7 @@ final class CudaDevice implements Device {
     }
 
     @Override
-    public long memory() {
+    public long ownMemory() {
         return gpu.memory().limit();
     }
 
