@@ -95,6 +95,9 @@ final class ConvertJob {
                 && !conversion.packed().format().quantizesActivations()) {
             lines.add("note        its loaders quantize the inputs of linears, too, when the model runs");
         }
+        if (model.source().isPacked(model.embedding())) {
+            lines.add("note        the embedding, in few bits in the source, is written as numbers of 16 bits");
+        }
         return lines;
     }
 

@@ -1,6 +1,7 @@
 package quern.app;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
@@ -10,6 +11,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -93,6 +95,7 @@ class ConvertTest {
         "bnb-nf4, gptq, 'no codes that stand for the same values'",
         "source, gptq, 'it is not quantized (quern quantize would do)'",
         "quanto-qint8, gptq, 'Cannot '",
+        "gguf, gptq, 'of Q4_K, whose scales are multiples of a unit of their block, which no other format has'",
         "gptq-4bit-sym-v1, gguf_v9, 'it is unknown (use one of gptq,'",
     })
     void what_has_no_place_is_refused_and_nothing_is_left(String checkpoint, String format, String says)
@@ -105,6 +108,29 @@ class ConvertTest {
                 .startsWith("2 Cannot ")
                 .contains(says);
         assertThat(out.resolve("config.json")).doesNotExist();
+    }
+
+    @Test
+    void a_gguf_file_becomes_a_checkpoint_of_the_same_weights() throws Exception {
+        Path source = folder.resolve("source");
+        Path out = folder.resolve("out");
+        assertThat(quern(
+                        "quantize", "demo", "--format", "gguf-q4_0", "--method", "rtn", "--out", source.toString()))
+                .isEmpty();
+        assertThat(quern("convert", source.toString(), "--format", "gptq", "--out", out.toString()))
+                .isEmpty();
+
+        assertThat(quern("verify", out.toString())).isEmpty();
+        TensorSource before = Model.open(new LocalStore(source)).tensors();
+        TensorSource after = Model.open(new LocalStore(out)).tensors();
+        assertThat(after.names()).isEqualTo(before.names());
+        for (String name : before.names()) {
+            float[] shown = floats(after, name);
+            for (int i = 0; i < shown.length; i++) { // as those of the file are
+                shown[i] = HalfFloats.round(shown[i], before.spec(name).dtype());
+            }
+            assertThat(shown).as(name).containsExactly(floats(before, name), within(0f));
+        }
     }
 
     /** Empty where it is done, else the exit code and what was said. */

@@ -146,6 +146,9 @@ public record Conversion(Format from, Format to) {
         byte[] codes = codes(linear, q, target);
         float[] zeros = repeated(zeros(linear, q, target), copies);
         float[] scales = repeated(scales(linear, q, target), copies);
+        if (source.blocks() != null) {
+            codes = withBlankBlocks(q, codes, zeros, copies);
+        }
         return new QuantizedLinear(
                 target,
                 q.outputs(),
@@ -155,6 +158,18 @@ public record Conversion(Format from, Format to) {
                 zeros,
                 copies == 1 ? q.groupOfColumn() : QuantizedLinear.runs(q.inputs(), target.groupLength(q.inputs())),
                 q.divisor());
+    }
+
+    /** A block of zeros has no scale at all in ggml, whatever its codes are; others have one, and the code of zero. */
+    private static byte[] withBlankBlocks(QuantizedLinear q, byte[] codes, float[] zeros, int copies) {
+        byte[] all = codes.clone();
+        for (int i = 0; i < all.length; i++) {
+            int group = i / q.inputs() * q.groups() + q.groupOfColumn()[i % q.inputs()];
+            if (q.scales()[group] == 0) {
+                all[i] = (byte) zeros[group * copies];
+            }
+        }
+        return all;
     }
 
     private byte[] codes(String linear, QuantizedLinear q, Scheme target) {
@@ -196,6 +211,14 @@ public record Conversion(Format from, Format to) {
             return zeros;
         }
         if (to.holdsFractionalZeros()) {
+            for (float zero : zeros) {
+                if (HalfFloats.round(zero, target.scaleType()) != zero) {
+                    throw refused(
+                            linear,
+                            "it has a zero point of %s, which has no place among numbers of type %s"
+                                    .formatted(zero, target.scaleType()));
+                }
+            }
             return zeros;
         }
         for (float zero : zeros) {
@@ -217,7 +240,8 @@ public record Conversion(Format from, Format to) {
         boolean toInteger = q.scheme().grid() == LevelGrid.INT8 && target.grid() != LevelGrid.INT8;
         boolean toParts = q.scheme().grid() != LevelGrid.INT8 && target.grid() == LevelGrid.INT8;
         for (int i = 0; i < scales.length; i++) {
-            float scale = q.scales()[i];
+            boolean blank = q.scheme().blocks() != null && q.scales()[i] == 0;
+            float scale = blank ? 1 : q.scales()[i];
             float same = toInteger ? scale / PARTS : toParts ? scale * PARTS : scale;
             scales[i] = target.dividesScales() ? same : HalfFloats.round(same, target.scaleType());
             // What is so small that it loses more than its last bit would go beyond the bound.

@@ -94,11 +94,20 @@ final class GgufTensors implements TensorSource {
     private static float[] inHalves(float[] heads, int headDim, int cols) {
         float[] turned = new float[heads.length];
         for (int row = 0; row < heads.length / cols; row++) {
-            int inHead = row % headDim;
-            int from = row - inHead + 2 * (inHead % (headDim / 2)) + inHead / (headDim / 2);
-            System.arraycopy(heads, from * cols, turned, row * cols, cols);
+            System.arraycopy(heads, placeInHalves(row, headDim) * cols, turned, row * cols, cols);
         }
         return turned;
+    }
+
+    /** Where the row of a head stands whose neighbours turn together. */
+    static int placeInHalves(int row, int headDim) {
+        int inHead = row % headDim;
+        return row - inHead + 2 * (inHead % (headDim / 2)) + inHead / (headDim / 2);
+    }
+
+    /** Its linears as codes. {@link QuernException} where no other format could have these. */
+    PackedLinears linears() {
+        return GgufLinears.of(model, this);
     }
 
     private float[] rows(Gguf.Tensor tensor, int from, int count) throws IOException {

@@ -33,6 +33,9 @@ public record PackedLinears(Format format, Schemes schemes, List<String> names, 
      * @throws QuernException where there are no codes to be had
      */
     public static PackedLinears of(Source source, @Nullable Map<String, Object> quantization) {
+        if (source.stored() instanceof GgufTensors gguf) {
+            return gguf.linears();
+        }
         String location = source.store().location();
         if (quantization == null) {
             throw new QuernException(

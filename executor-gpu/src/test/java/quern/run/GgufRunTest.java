@@ -22,14 +22,19 @@ import quern.device.Devices;
 import quern.evaluate.Evaluation;
 import quern.evaluate.Score;
 import quern.evaluate.Subject;
+import quern.format.Conversion;
+import quern.format.Formats;
 import quern.model.Linear;
 import quern.model.Model;
 import quern.model.Site;
 import quern.plan.Plan;
 import quern.scheme.ColumnOrder;
+import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.RecipeReader;
 import quern.scheme.ScaleRule;
+import quern.scheme.Scheme;
+import quern.source.PackedLinears;
 import quern.store.Gguf;
 import quern.store.LocalStore;
 import quern.tensor.DType;
@@ -255,8 +260,82 @@ class GgufRunTest {
                                 + " (use another format)");
     }
 
+    /** Our reader of blocks and the conversion's codes go different ways to the same numbers, which the reader shows as half floats. */
+    @ParameterizedTest
+    @CsvSource({
+        "gguf-q4_0, gptq, 4", "gguf-q4_0, awq, 4", "gguf-q4_0, compressed-tensors, 4",
+        "gguf-q5_0, gptq, 8", "gguf-q8_0, gptq, 8", "gguf-q8_0, compressed-tensors, 8"
+    })
+    void its_codes_have_a_place_in_other_formats(String from, String to, int bits) throws Exception {
+        blankBlock("model.layers.0.self_attn.q_proj.weight");
+        Plan plan = ToyRun.plan(
+                source, output, RecipeReader.read("{format: %s, method: rtn}".formatted(from), "test"), 0);
+        ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+        Model written = Model.open(new LocalStore(output));
+        PackedLinears packed = PackedLinears.of(written.source(), null);
+        assertThat(packed.format().name()).isEqualTo(from);
+        assertThat(packed.names()).hasSize(2 * 7);
+        Conversion conversion = new Conversion(packed.format(), Formats.named(to));
+        for (int layer = 0; layer < 2; layer++) {
+            for (Site site : written.sites(layer)) {
+                for (Linear linear : site.linears()) {
+                    Scheme before = packed.scheme(linear.name(), linear.outputs(), linear.inputs());
+                    Scheme after = conversion.scheme(before, linear.name(), linear.outputs(), linear.inputs());
+                    assertThat(after.bits()).isEqualTo(bits);
+                    assertThat(Conversion.bound(before, after)).isZero();
+                    QuantizedLinear converted = conversion.of(linear.name(), packed.read(linear.name()), after);
+                    assertThat(converted.scales()).doesNotContain(0f);
+                    float[] values = converted.dequantize().values();
+                    for (int i = 0; i < values.length; i++) {
+                        values[i] = HalfFloats.round(values[i], DType.F16) + 0f;
+                    }
+                    assertThat(values)
+                            .as(linear.name())
+                            .isEqualTo(unsigned(written.weight(linear).values()));
+                }
+            }
+        }
+        Workbench.release(plan);
+    }
+
+    /** Without negative zeros. */
+    private static float[] unsigned(float[] values) {
+        float[] all = values.clone();
+        for (int i = 0; i < all.length; i++) {
+            all[i] += 0f;
+        }
+        return all;
+    }
+
+    @Test
+    void minima_have_no_place_where_zero_points_are_codes() throws Exception {
+        Plan plan =
+                ToyRun.plan(source, output, RecipeReader.read("{format: gguf-q4_1, method: rtn}", "test"), 0);
+        ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+        PackedLinears packed = PackedLinears.of(Model.open(new LocalStore(output)).source(), null);
+        String linear = packed.names().get(0);
+        QuantizedLinear q = packed.read(linear);
+        for (String to : List.of("gptq", "hqq")) {
+            Conversion conversion = new Conversion(packed.format(), Formats.named(to));
+            Scheme after = conversion.scheme(q.scheme(), linear, q.outputs(), q.inputs());
+            assertThatThrownBy(() -> conversion.of(linear, q, after))
+                    .isInstanceOf(QuernException.class)
+                    .hasMessageContaining("it has a zero point of ");
+        }
+        Workbench.release(plan);
+    }
+
+    /** The first 32 values of a tensor of BF16 become zero. */
+    private void blankBlock(String tensor) throws IOException {
+        overwrite(tensor, new byte[64]);
+    }
+
     /** The first value of a tensor of BF16 becomes 70144. */
     private void largeValue(String tensor) throws IOException {
+        overwrite(tensor, new byte[] {(byte) 0x89, 0x47});
+    }
+
+    private void overwrite(String tensor, byte[] bytes) throws IOException {
         try (RandomAccessFile file =
                 new RandomAccessFile(source.resolve("model.safetensors").toFile(), "rw")) {
             int length = (int) Long.reverseBytes(file.readLong());
@@ -270,7 +349,7 @@ class GgufRunTest {
                             .get("data_offsets")
                             .get(0)
                             .asLong());
-            file.write(new byte[] {(byte) 0x89, 0x47});
+            file.write(bytes);
         }
     }
 
