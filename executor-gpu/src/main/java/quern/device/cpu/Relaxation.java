@@ -4,6 +4,8 @@ package quern.device.cpu;
 final class Relaxation {
     /** Rows of a tile. */
     private static final int ROWS = 512;
+    /** Columns whose updates of the columns behind them are done in one pass. */
+    private static final int TOGETHER = 8;
 
     private final FloatRows original;
     private final FloatRows working;
@@ -21,21 +23,15 @@ final class Relaxation {
 
     /** @param relaxed rows x width, written */
     void run(FloatRows relaxed) {
-        float[][] w = new float[width][ROWS]; // by columns: original
+        float[][] moved = new float[width][ROWS]; // by columns: original, then original - relaxed
         float[][] live = new float[width][ROWS]; // by columns
-        float[] moved = new float[ROWS];
         float[] line = new float[width];
         for (int row = 0; row < working.rows(); row += ROWS) {
             int rows = Math.min(ROWS, working.rows() - row);
-            load(original, row, rows, line, w);
+            load(original, row, rows, line, moved);
             load(working, row, rows, line, live);
-            for (int i = 0; i < width; i++) {
-                for (int r = 0; r < rows; r++) {
-                    moved[r] = w[i][r] - live[i][r];
-                }
-                for (int j = i + 1; j < width; j++) {
-                    Axpy.one(moved, update[i * width + j], live[j], rows);
-                }
+            for (int first = 0; first < width; first += TOGETHER) {
+                together(first, Math.min(width, first + TOGETHER), moved, live, rows);
             }
             for (int r = 0; r < rows; r++) {
                 for (int j = 0; j < width; j++) {
@@ -43,6 +39,24 @@ final class Relaxation {
                 }
                 relaxed.write(row + r, 0, width, line, 0);
             }
+        }
+    }
+
+    private void together(int first, int last, float[][] moved, float[][] live, int rows) {
+        for (int i = first; i < last; i++) {
+            subtract(moved[i], live[i], rows);
+            for (int j = i + 1; j < last; j++) {
+                Axpy.one(moved[i], update[i * width + j], live[j], rows);
+            }
+        }
+        for (int j = last; j < width; j++) {
+            Axpy.add(moved, first, last, update, first * width + j, width, live[j], rows);
+        }
+    }
+
+    private static void subtract(float[] from, float[] what, int rows) {
+        for (int r = 0; r < rows; r++) {
+            from[r] -= what[r];
         }
     }
 
