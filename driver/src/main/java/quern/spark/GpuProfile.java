@@ -1,6 +1,5 @@
 package quern.spark;
 
-import org.apache.spark.SparkContext;
 import org.apache.spark.SparkEnv;
 import org.apache.spark.TaskContext;
 import org.apache.spark.api.java.JavaRDD;
@@ -57,7 +56,7 @@ public final class GpuProfile {
         if (asked != null) {
             return asked;
         }
-        boolean alone = SparkEnv.get().executorId().equals(SparkContext.DRIVER_IDENTIFIER());
+        boolean alone = SparkEnv.get().executorId().equals("driver");
         return given || alone ? Devices.fastest() : "cpu";
     }
 }
