@@ -1,6 +1,7 @@
 #!/bin/sh
 # build.sh build: the C layer and, where a CUDA compiler is, the kernels, into target/classes/quern/native
-# build.sh test:  the fakes, and what is tested on them and on the emulator
+# build.sh fakes: what plays a GPU in tests
+# build.sh test:  that too, and what is tested on it and on the emulator
 #
 # How things are built stands in CMakeLists.txt alone. Here stands what happens where they cannot be: native.properties says
 # "absent", one line says why, and the rest of Quern does without.
@@ -43,11 +44,14 @@ build)
   cmake --build target/cmake --target jar -j "$jobs" >target/build.log 2>&1 || { cat target/build.log >&2; exit 1; }
   grep -h '^-- native:' target/cmake.log | cut -c4-
   ;;
+fakes)
+  cmake --build target/cmake --target fakes -j "$jobs" >target/test.log 2>&1 || { cat target/test.log >&2; exit 1; }
+  ;;
 test)
   cmake --build target/cmake --target check -j "$jobs" >target/test.log 2>&1 || { cat target/test.log >&2; exit 1; }
   ;;
 *)
-  echo "usage: $0 build|test" >&2
+  echo "usage: $0 build|fakes|test" >&2
   exit 2
   ;;
 esac
