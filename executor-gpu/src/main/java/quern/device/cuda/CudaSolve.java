@@ -112,7 +112,8 @@ final class CudaSolve implements SolveKernels {
         try (CudaMatrix lower = device.filled(n, n, DType.F32, to -> kernels.transpose(r, to));
                 Arena.Block told = device.cleared(Integer.BYTES)) {
             device.products().invertTriangle(lower, told.address());
-            int info = device.transfers().download(told.address(), Integer.BYTES).getInt(0);
+            int info =
+                    device.transfers().download(told.address(), Integer.BYTES).getInt(0);
             if (info != 0) {
                 throw new DeviceException("cusolverDnXtrtri could not invert a triangle: info " + info);
             }
@@ -193,7 +194,8 @@ final class CudaSolve implements SolveKernels {
             throw new IllegalArgumentException("A grid of " + steps.values().length + " levels");
         }
         // Owned by the arena from now on, and closed with it.
-        return new GridKernels.Tables(table(steps.values()).address(), table(steps.thresholds()).address());
+        return new GridKernels.Tables(
+                table(steps.values()).address(), table(steps.thresholds()).address());
     }
 
     /** The kernels read as many, whatever the grid has. */
@@ -368,13 +370,17 @@ final class CudaSolve implements SolveKernels {
                         toHost(scales, group, group + 1),
                         toHost(device.own(grids.zeros()), group, group + 1),
                         multiples == null ? null : onHost(multiples, group));
-                DeviceMatrix change =
-                        host.solve().descend(slope, curvature, 0, to - from, one, 0, chosen, stored);
+                DeviceMatrix change = host.solve().descend(slope, curvature, 0, to - from, one, 0, chosen, stored);
                 DeviceMatrix fitted = device.upload(host.download(one.scales()), DType.F32);
                 DeviceMatrix after = device.upload(host.codes(chosen), before.rows(), before.cols())) {
             replace(scales, new int[] {group}, device.own(fitted));
             device.copyRuns(
-                    device.own(after).address(), to - from, codes.address(0, from), codes.cols(), to - from, codes.rows());
+                    device.own(after).address(),
+                    to - from,
+                    codes.address(0, from),
+                    codes.cols(),
+                    to - from,
+                    codes.rows());
             return device.upload(host.download(change), DType.F32);
         }
     }

@@ -171,14 +171,7 @@ final class GridKernels {
     /** @param bad address of an int, or 0 */
     void diagonal(CudaMatrix m, CudaMatrix diagonal, long bad) {
         int n = m.rows();
-        launch(
-                "diagonal",
-                Geometry.line(256, Geometry.ceil(n, 256)),
-                n,
-                at(m),
-                number(n),
-                at(diagonal),
-                at(bad));
+        launch("diagonal", Geometry.line(256, Geometry.ceil(n, 256)), n, at(m), number(n), at(diagonal), at(bad));
     }
 
     void columnSquares(CudaMatrix upper, CudaMatrix sums) {
@@ -273,8 +266,7 @@ final class GridKernels {
      *
      * @param moved rows x width
      */
-    void freeColumns(
-            CudaMatrix original, int from, CudaMatrix update, CudaMatrix free, int column, CudaMatrix moved) {
+    void freeColumns(CudaMatrix original, int from, CudaMatrix update, CudaMatrix free, int column, CudaMatrix moved) {
         launch(
                 "free_columns",
                 Geometry.lanes(original.rows(), UPDATES),

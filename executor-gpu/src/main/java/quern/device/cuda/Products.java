@@ -82,8 +82,8 @@ final class Products implements AutoCloseable {
         call(() -> System.arraycopy(Libraries.choleskyBytes(libraries, n, a.address(), n), 0, bytes, 0, 2));
         withBuffers(
                 bytes,
-                (device, host) -> Libraries.cholesky(
-                        libraries, n, a.address(), n, device, bytes[0], host, bytes[1], info));
+                (device, host) ->
+                        Libraries.cholesky(libraries, n, a.address(), n, device, bytes[0], host, bytes[1], info));
     }
 
     /**
@@ -97,8 +97,8 @@ final class Products implements AutoCloseable {
         call(() -> System.arraycopy(Libraries.invertTriangleBytes(libraries, n, a.address(), n), 0, bytes, 0, 2));
         withBuffers(
                 bytes,
-                (device, host) -> Libraries.invertTriangle(
-                        libraries, n, a.address(), n, device, bytes[0], host, bytes[1], info));
+                (device, host) ->
+                        Libraries.invertTriangle(libraries, n, a.address(), n, device, bytes[0], host, bytes[1], info));
     }
 
     private interface Buffered {

@@ -200,7 +200,8 @@ final class Transfers {
                     Pinned place = places.get((int) (step % OUTGOING));
                     long bytes = Math.min(most, elements - step * most) * each;
                     gpu.check(
-                            cuMemcpyDtoHAsync(place.pointer, new Address(from + step * most * each), bytes, out.handle()),
+                            cuMemcpyDtoHAsync(
+                                    place.pointer, new Address(from + step * most * each), bytes, out.handle()),
                             "cuMemcpyDtoHAsync");
                     out.record(place.copied);
                 }

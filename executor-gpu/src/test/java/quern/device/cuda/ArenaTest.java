@@ -95,7 +95,8 @@ class ArenaTest {
                     .isTrue();
             Map.Entry<Long, Long> before = living.floorEntry(at);
             Map.Entry<Long, Long> after = living.ceilingEntry(at);
-            assertThat(before == null || before.getKey() + before.getValue() <= at).isTrue();
+            assertThat(before == null || before.getKey() + before.getValue() <= at)
+                    .isTrue();
             assertThat(after == null || at + bytes <= after.getKey()).isTrue();
             living.put(at, bytes);
         }

@@ -105,7 +105,13 @@ class FakeGpuErrorsTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"cuMemHostAlloc:2", "cuStreamCreate:2", "cuEventCreate:999999", "cublasCreate_v2:3", "cusolverDnCreate:1"})
+    @CsvSource({
+        "cuMemHostAlloc:2",
+        "cuStreamCreate:2",
+        "cuEventCreate:999999",
+        "cublasCreate_v2:3",
+        "cusolverDnCreate:1"
+    })
     void a_device_that_does_not_open_leaves_no_memory_behind(String failure) {
         int gpu = nextGpu++;
         tell("FAKE_CUDA_FAIL=" + failure);
@@ -162,7 +168,9 @@ class FakeGpuErrorsTest {
                     .hasMessageContaining("is lost to this process")
                     .hasMessageContaining(failure.substring(failure.indexOf(':') + 1));
             String reason = "(the work has to be done again by another process)";
-            assertThatThrownBy(() -> device.download(x)).isInstanceOf(DeviceLost.class).hasMessageContaining(reason);
+            assertThatThrownBy(() -> device.download(x))
+                    .isInstanceOf(DeviceLost.class)
+                    .hasMessageContaining(reason);
             assertThatThrownBy(() -> device.forward().add(x, x))
                     .isInstanceOf(DeviceLost.class)
                     .hasMessageContaining(reason);

@@ -55,7 +55,9 @@ class FakeGpuProcessTest {
         process.redirectError(folder.resolve("errors").toFile());
         Process running = process.start();
         String text = new String(running.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        assertThat(running.waitFor()).as(Files.readString(folder.resolve("errors"))).isZero();
+        assertThat(running.waitFor())
+                .as(Files.readString(folder.resolve("errors")))
+                .isZero();
         String[] lines = text.strip().split("\n");
         assertThat(lines).hasSize(2);
         assertThat(lines[1]).isEqualTo(lines[0]);
