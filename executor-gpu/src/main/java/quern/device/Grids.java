@@ -33,8 +33,7 @@ public record Grids(
 
     /** To be chosen. */
     public static Grids of(CodeValues values, int rows, int groups, Device device) {
-        return new Grids(
-                values, device.zeros(rows, groups, DType.F32), device.zeros(rows, groups, DType.F32), null);
+        return new Grids(values, device.zeros(rows, groups, DType.F32), device.zeros(rows, groups, DType.F32), null);
     }
 
     public int groups() {

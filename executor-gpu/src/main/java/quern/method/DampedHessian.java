@@ -57,8 +57,7 @@ record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double lambda, L
     }
 
     /** H with its columns and rows in the given order. */
-    private static DeviceMatrix ordered(
-            DeviceMatrix sum, long tokens, int[] order, float[] diagonal, Device device) {
+    private static DeviceMatrix ordered(DeviceMatrix sum, long tokens, int[] order, float[] diagonal, Device device) {
         float[] inOrder = new float[order.length];
         for (int i = 0; i < order.length; i++) {
             inOrder[i] = diagonal[order[i]];

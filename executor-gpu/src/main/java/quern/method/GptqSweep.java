@@ -42,8 +42,7 @@ record GptqSweep(
         Assembly assembly = new Assembly(search, columns, weight.rows());
         for (int row = 0, rows; row < weight.rows(); row += rows) {
             rows = Math.min(device.solve().rowsAtATime(), weight.rows() - row);
-            try (Panel panel =
-                            Panel.of(search.scheme(), columns, weight, row, rows, dead, importance, device);
+            try (Panel panel = Panel.of(search.scheme(), columns, weight, row, rows, dead, importance, device);
                     DeviceMatrix codes = sweep(panel)) { // rows x n, in the order of groups
                 if (search.refines()) {
                     new Refinement(columns, hessian, search, device).apply(panel, codes);

@@ -51,12 +51,11 @@ record ScaleSearch(Scheme scheme, ScaleRule rule, float divisor) {
     }
 
     StoredScale stored() {
-        float smallest =
-                switch (scheme.scaleType()) {
-                    case F16 -> 0x1p-24f;
-                    case F8_E4M3 -> 0x1p-9f;
-                    default -> Float.MIN_NORMAL;
-                };
+        float smallest = switch (scheme.scaleType()) {
+            case F16 -> 0x1p-24f;
+            case F8_E4M3 -> 0x1p-9f;
+            default -> Float.MIN_NORMAL;
+        };
         boolean signed = scheme.blocks() != null; // which reach one further to one side
         return new StoredScale(scheme.scaleType(), divisor, smallest, scheme.largestScale(), signed);
     }

@@ -23,11 +23,12 @@ abstract class GridContract extends SolveContract {
     private static final CodeValues NUMBERS = new CodeValues(null, 0, 15);
     /** Uneven, and halfway to the lower. */
     private static final CodeValues LEVELS = new CodeValues(
-            new StepFunction(new float[] {-1, -.5f, -.125f, 0, .25f, .75f, 1}, new float[] {
-                -.75f, -.3125f, -.0625f, .125f, .5f, .875f
-            }),
+            new StepFunction(
+                    new float[] {-1, -.5f, -.125f, 0, .25f, .75f, 1},
+                    new float[] {-.75f, -.3125f, -.0625f, .125f, .5f, .875f}),
             0,
             6);
+
     private static final StoredScale HALVES = new StoredScale(DType.F16, 1, 0x1p-24f, 65504, false);
 
     /** What a code stands for, before zero and scale. */
@@ -114,26 +115,24 @@ abstract class GridContract extends SolveContract {
         "true, SQUARES, F8_E4M3",
     })
     void the_search_takes_the_best_candidate(boolean symmetric, Measure measure, DType type) {
-        StoredScale stored =
-                switch (type) {
-                    case F16 -> HALVES;
-                    case F8_E4M3 -> new StoredScale(type, 77, 0x1p-9f, 448, false);
-                    default -> new StoredScale(type, 1, Float.MIN_NORMAL, 0x1p127f, false);
-                };
+        StoredScale stored = switch (type) {
+            case F16 -> HALVES;
+            case F8_E4M3 -> new StoredScale(type, 77, 0x1p-9f, 448, false);
+            default -> new StoredScale(type, 1, Float.MIN_NORMAL, 0x1p127f, false);
+        };
         float[] factors = measure == Measure.NONE ? new float[] {1} : new float[] {1.1f, 1, .9f, .8f, .7f, .6f};
         int zeros = symmetric || measure != Measure.SQUARES ? 1 : 3;
-        checkSearch(
-                new GridSearch(
-                        NUMBERS,
-                        symmetric,
-                        symmetric ? 7.5f : 15,
-                        8,
-                        symmetric ? 8 : 1,
-                        symmetric ? 8 : 15,
-                        stored,
-                        measure,
-                        factors,
-                        zeros));
+        checkSearch(new GridSearch(
+                NUMBERS,
+                symmetric,
+                symmetric ? 7.5f : 15,
+                8,
+                symmetric ? 8 : 1,
+                symmetric ? 8 : 15,
+                stored,
+                measure,
+                factors,
+                zeros));
     }
 
     @Test
@@ -326,7 +325,7 @@ abstract class GridContract extends SolveContract {
         int n = 80;
         int from = 32;
         int to = 64;
-        int group = 1;
+        int group = 2;
         Matrix hessian = positive(n);
         Matrix gradient = random(rows, n);
         byte[] before = randomCodes(values, rows * n);
@@ -334,21 +333,20 @@ abstract class GridContract extends SolveContract {
             before[7 * n + i] = 5; // what is to stand for zero in a row that nothing pulls at
             gradient.values()[7 * n + i] = 0;
         }
-        Matrix units = Matrix.zeros(rows, 1);
-        for (int r = 0; r < rows; r++) {
+        Matrix units = Matrix.zeros(rows, 2);
+        for (int r = 0; r < 2 * rows; r++) {
             units.values()[r] = 0.01f + 0.01f * random.nextFloat();
         }
-        Multiples multiples =
-                fit == Fit.MULTIPLES ? new Multiples(device.upload(units, DType.F32), 3, -32, 31) : null;
+        Multiples multiples = fit == Fit.MULTIPLES ? new Multiples(device.upload(units, DType.F32), 2, -32, 31) : null;
         StoredScale stored = fit == Fit.NONE ? null : new StoredScale(DType.F16, 1, 0x1p-24f, 65504, fit == Fit.SIGNED);
         try (DeviceMatrix h = device.upload(hessian, DType.F32);
                 DeviceMatrix g = device.upload(gradient, DType.F32);
-                Grids grids = grids(values, rows, 3, multiples);
+                Grids grids = grids(values, rows, 4, multiples);
                 DeviceMatrix codes = device.upload(before, rows, n)) {
             Matrix scales = device.download(grids.scales());
             Matrix zeros = device.download(grids.zeros());
             if (values.levels() == null) {
-                zeros.values()[7 * 3 + group] = 5;
+                zeros.values()[7 * 4 + group] = 5;
             }
             Grids given = new Grids(
                     values, device.upload(scales, DType.F32), device.upload(zeros, DType.F32), grids.multiples());
@@ -387,9 +385,9 @@ abstract class GridContract extends SolveContract {
                     assertThat(change.at(r, i - from))
                             .isEqualTo(scales.at(r, group) * (float) was - fitted.at(r, group) * (float) level[i]);
                 }
-                float unit = units.values()[r];
+                float unit = units.at(r, 1);
                 checkFit(fit, hessian, slope, level, scales.at(r, group), fitted.at(r, group), unit, r == 7);
-                for (int other : new int[] {0, 2}) {
+                for (int other : new int[] {0, 1, 3}) {
                     assertThat(fitted.at(r, other)).isEqualTo(scales.at(r, other));
                 }
             }

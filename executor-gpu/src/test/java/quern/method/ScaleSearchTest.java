@@ -36,8 +36,7 @@ class ScaleSearchTest {
                 w[i] = i / inputs == 3 ? 0 : (float) random.nextGaussian() + (i / inputs == 4 ? 3 : 0);
             }
             Scheme scheme = new Scheme(4, 23, symmetric, false, ColumnOrder.OFF, DType.F32);
-            QuantizedLinear scales =
-                    RoundToNearest.quantize(new Matrix(rows, inputs, w), scheme, ScaleRule.MAX, 1);
+            QuantizedLinear scales = RoundToNearest.quantize(new Matrix(rows, inputs, w), scheme, ScaleRule.MAX, 1);
             for (int g = 0; g < rows * 7; g++) {
                 float low = 0;
                 float high = 0;
@@ -102,14 +101,7 @@ class ScaleSearchTest {
         java.util.Arrays.fill(importance, 1);
         Scheme scheme = new Scheme(4, -1, symmetric, false, ColumnOrder.OFF, type);
         new GridSearchLoops(new ScaleSearch(scheme, rule, 1).search())
-                .choose(
-                        new Matrix(1, w.length, w)::read,
-                        1,
-                        0,
-                        w.length,
-                        importance,
-                        scales.scales(),
-                        scales.zeros());
+                .choose(new Matrix(1, w.length, w)::read, 1, 0, w.length, importance, scales.scales(), scales.zeros());
         return scales;
     }
 

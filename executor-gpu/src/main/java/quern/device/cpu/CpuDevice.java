@@ -189,7 +189,8 @@ final class CpuDevice implements Device {
 
     private DType checked(DType type) {
         if (type != DType.F32 && type != computeType) {
-            throw new IllegalArgumentException("A matrix here is F32, " + computeType + " or, of codes, U8, not " + type);
+            throw new IllegalArgumentException(
+                    "A matrix here is F32, " + computeType + " or, of codes, U8, not " + type);
         }
         return type;
     }

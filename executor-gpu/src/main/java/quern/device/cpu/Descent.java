@@ -167,7 +167,8 @@ final class Descent {
             int at = (row + r) * codes.cols() + from;
             for (int j = 0; j < width; j++) {
                 byte code = tile.code(level[j][r], zero[r]);
-                line[j] = before[r] * tile.value(codes.values()[at + j], zero[r]) - after[r] * tile.value(code, zero[r]);
+                line[j] =
+                        before[r] * tile.value(codes.values()[at + j], zero[r]) - after[r] * tile.value(code, zero[r]);
                 codes.values()[at + j] = code;
             }
             grown.write(row + r, 0, width, line, 0);

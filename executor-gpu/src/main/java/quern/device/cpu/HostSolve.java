@@ -156,15 +156,7 @@ abstract class HostSolve implements SolveKernels {
             DeviceMatrix codes,
             @Nullable StoredScale stored) {
         FloatRows grown = allocate(gradient.rows(), to - from);
-        new Descent(
-                        rows(gradient),
-                        rows(hessian),
-                        from,
-                        to,
-                        owned(grids),
-                        group,
-                        HeapCodes.own(codes),
-                        stored)
+        new Descent(rows(gradient), rows(hessian), from, to, owned(grids), group, HeapCodes.own(codes), stored)
                 .run(grown);
         return grown;
     }
