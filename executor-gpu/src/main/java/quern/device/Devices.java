@@ -20,13 +20,14 @@ public final class Devices {
 
     private Devices() {}
 
-    /** The name of the fastest device of this process: a GPU, where one can be used. */
+    /** The name of the fastest device of this process: a GPU, where one opens. Why not, is told in the log. */
     public static String fastest() {
-        String absence = CudaDevices.absence();
-        if (absence != null) {
-            LOG.info("No GPU is used: {}", absence);
+        try (Device gpu = CudaDevices.open(null)) {
+            return gpu.name();
+        } catch (QuernException e) {
+            LOG.info("No GPU is used. {}", e.getMessage());
+            return "cpu";
         }
-        return absence == null ? "cuda" : "cpu";
     }
 
     /**

@@ -69,16 +69,22 @@ public final class DecoderLayer implements AutoCloseable {
         }
     }
 
+    /** Experts come from where the layer came from. */
+    public LayerRun start(List<DeviceMatrix> batches, int length, Tap tap) {
+        return start(batches, length, tap, weights);
+    }
+
     /**
      * Begins to take batches through the layer.
      *
      * @param batches each (sequences * length) x hidden, F32; closed, and replaced by what leaves the layer
      * @param length tokens of a sequence
      * @param tap sees the inputs of the sites
+     * @param experts where the weights of experts come from
      */
-    public LayerRun start(List<DeviceMatrix> batches, int length, Tap tap) {
+    public LayerRun start(List<DeviceMatrix> batches, int length, Tap tap, Weights experts) {
         batches.forEach(batch -> check(batch, length));
-        return new LayerRun(block, weights, batches, batch -> length, tap, true, false);
+        return new LayerRun(block, experts, batches, batch -> length, tap, true, false);
     }
 
     private void check(DeviceMatrix x, int length) {

@@ -43,6 +43,11 @@ public final class Planner {
     /** A forward batch is about this many tokens: its activations stay in a core's cache, its products are large enough. */
     private static final int BATCH_TOKENS = 2_048;
 
+    /** The same on a GPU, which has more to be kept busy, and for which a part's Hessians have a longer way. */
+    private static final int PART_TOKENS_OF_GPU = 32_768;
+
+    private static final int BATCH_TOKENS_OF_GPU = 8_192;
+
     /** Waves of a layer-parallel run: so many that progress shows and a restart loses little. */
     private static final int WAVES = 5;
 
@@ -452,7 +457,7 @@ public final class Planner {
             rounds.add(slices);
             index += slices.size();
         }
-        int batch = Math.max(1, BATCH_TOKENS / length);
+        int batch = Math.max(1, (isGpu() ? BATCH_TOKENS_OF_GPU : BATCH_TOKENS) / length);
         long layerBytes = IntStream.range(0, model.layers())
                 .mapToLong(layer -> sites.stream()
                         .filter(s -> s.layer() == layer)
@@ -473,8 +478,13 @@ public final class Planner {
                 new Plan.Further(tokens.furtherSha256(), rounds));
     }
 
-    private static int parts(int sequences, int length) {
+    private int parts(int sequences, int length) {
         long total = (long) sequences * length;
-        return (int) Math.min(sequences, Math.max(FEWEST_PARTS, (total + PART_TOKENS - 1) / PART_TOKENS));
+        int each = isGpu() ? PART_TOKENS_OF_GPU : PART_TOKENS;
+        return (int) Math.min(sequences, Math.max(FEWEST_PARTS, (total + each - 1) / each));
+    }
+
+    private boolean isGpu() {
+        return request.machine().device().equals("cuda");
     }
 }

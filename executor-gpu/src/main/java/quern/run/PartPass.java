@@ -16,10 +16,8 @@ import org.jspecify.annotations.Nullable;
 import quern.calibrate.RowFile;
 import quern.device.DeviceMatrix;
 import quern.method.Statistics;
-import quern.model.DecoderLayer;
 import quern.model.LayerRun;
 import quern.model.Linear;
-import quern.model.Model;
 import quern.model.Site;
 import quern.model.Tap;
 import quern.model.Weights;
@@ -42,7 +40,6 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
     private final Pass pass;
     private final Plan.Part part;
     private final Stopwatch watch;
-    private final Model model;
     private final List<DeviceMatrix> hidden; // each (batch sequences * length) x hidden size, F32
     private int layer;
     private @Nullable Running running;
@@ -52,7 +49,6 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
         this.pass = pass;
         this.part = part;
         this.watch = watch;
-        this.model = pass.fits() ? bench.original() : bench.model();
         this.layer = pass.from();
         this.hidden = watch.time(Phase.LOAD, () -> layer == 0 ? embed() : stored());
     }
@@ -94,16 +90,19 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
     /** A layer that the part is in. Weights of experts are read on the way. */
     private final class Running implements AutoCloseable {
         private final Taps taps = new Taps();
-        private final DecoderLayer decoder;
+        private final Layers.Lent lent;
         private final LayerRun run;
         private long loading;
 
         Running() throws IOException {
-            QuantizedWeights weights = new QuantizedWeights(bench, pass.quantized(), Weights.stored(model));
-            decoder = watch.time(
-                    Phase.LOAD,
-                    () -> DecoderLayer.load(model, layer, (linear, device) -> timed(weights, linear), bench.device()));
-            run = decoder.start(hidden, bench.plan().calibration().length(), taps);
+            Weights weights = bench.layers().weights(pass);
+            lent = watch.time(Phase.LOAD, () -> bench.layers().take(pass, layer));
+            run = lent.layer()
+                    .start(
+                            hidden,
+                            bench.plan().calibration().length(),
+                            taps,
+                            (linear, device) -> timed(weights, linear));
         }
 
         private DeviceMatrix timed(Weights weights, Linear linear) throws IOException {
@@ -129,7 +128,7 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
         @Override
         public void close() {
             run.close();
-            decoder.close();
+            lent.close();
             taps.close();
         }
     }

@@ -34,6 +34,7 @@ public final class Workbench {
     private final Model model;
     private final BlobStore output;
     private final Device device;
+    private final Layers layers;
     private final Map<Long, Plan.SitePlan> sites; // pools included
     private @Nullable Entry entry;
     private @Nullable Checkpoint written;
@@ -52,6 +53,7 @@ public final class Workbench {
         }
         this.sites = PassTiles.byKey(Stream.concat(plan.sites().stream(), plan.pools(0, plan.layers()).stream())
                 .toList());
+        this.layers = new Layers(this);
     }
 
     /** The workbenches of several plans. */
@@ -75,6 +77,7 @@ public final class Workbench {
         Workbench bench = OPEN.remove(plan.output() + "#" + plan.id());
         if (bench != null) {
             bench.closeEntry();
+            bench.layers.close();
             bench.device.close();
         }
     }
@@ -115,6 +118,11 @@ public final class Workbench {
 
     public Device device() {
         return device;
+    }
+
+    /** What parts go through. */
+    Layers layers() {
+        return layers;
     }
 
     public RunFolder folder() {

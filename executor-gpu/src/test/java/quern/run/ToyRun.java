@@ -63,19 +63,25 @@ public final class ToyRun {
     /** @param further sequences, for experts */
     public static Plan plan(Path source, Path output, Recipe recipe, int stages, int further) throws IOException {
         try (Device device = Devices.open("cpu")) {
-            Planner.Machine machine = new Planner.Machine(device.name(), device.type(), device.computeType(), 2, 10, 0);
-            Plan plan = Planner.plan(
-                    Model.open(new LocalStore(source)),
-                    new Planner.Request(
-                            source.toString(),
-                            output.toString(),
-                            recipe,
-                            stages,
-                            30_000,
-                            new Planner.Tokens("random", "0", 24, 32, further, "0"),
-                            machine));
-            return withParts(plan, 4);
+            return plan(source, output, recipe, stages, further, device);
         }
+    }
+
+    /** @param device what it is to be carried out on */
+    static Plan plan(Path source, Path output, Recipe recipe, int stages, int further, Device device)
+            throws IOException {
+        Planner.Machine machine = new Planner.Machine(device.name(), device.type(), device.computeType(), 2, 10, 0);
+        Plan plan = Planner.plan(
+                Model.open(new LocalStore(source)),
+                new Planner.Request(
+                        source.toString(),
+                        output.toString(),
+                        recipe,
+                        stages,
+                        30_000,
+                        new Planner.Tokens("random", "0", 24, 32, further, "0"),
+                        machine));
+        return withParts(plan, 4);
     }
 
     private static Plan withParts(Plan p, int parts) {

@@ -400,6 +400,7 @@ final class CudaSolve implements SolveKernels {
         }
     }
 
+    /** Zeros are whole numbers: where minima have their place, the format itself rounds. */
     @Override
     public DeviceMatrix round(DeviceMatrix weights, Grids grids, int[] groupOfColumn) {
         CudaMatrix w = device.own(weights);

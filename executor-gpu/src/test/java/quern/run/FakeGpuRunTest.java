@@ -1,0 +1,104 @@
+package quern.run;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.withinPercentage;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import quern.device.Device;
+import quern.device.Devices;
+import quern.device.FakeGpu;
+import quern.plan.Plan;
+import quern.scheme.Recipe;
+import quern.store.Checkpoint;
+import quern.store.LocalStore;
+import quern.tensor.DType;
+
+/** Whole runs on libraries that play a GPU, beside those of the CPU: the flow, and that both quantize alike. */
+class FakeGpuRunTest {
+    private static final int LAYERS = 3;
+
+    @TempDir
+    Path folder;
+
+    private Path source;
+
+    @BeforeAll
+    static void fakes() {
+        FakeGpu.assumeBuilt();
+    }
+
+    @BeforeEach
+    void model() throws IOException {
+        source = folder.resolve("source");
+        ToyModel.write(new LocalStore(source), LAYERS, 7);
+    }
+
+    private List<SiteManifest> run(String device, DType compute, String output, int stages) throws IOException {
+        Recipe recipe = ToyRun.recipe();
+        try (Device machine = Devices.open(device, compute)) {
+            Plan plan = ToyRun.plan(source, folder.resolve(output), recipe, stages, 0, machine);
+            assertThat(plan.device()).isEqualTo(device);
+            return ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT)
+                    .sites();
+        }
+    }
+
+    /** Layers at a time, and all of them as stages of their own. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, LAYERS})
+    void codes_and_losses_are_those_of_the_cpu(int stages) throws IOException {
+        List<SiteManifest> gpu = run("cuda", DType.F32, "gpu", stages);
+        List<SiteManifest> cpu = run("cpu", DType.F32, "cpu", stages);
+        assertThat(gpu).hasSameSizeAs(cpu);
+        for (int i = 0; i < gpu.size(); i++) {
+            List<SiteManifest.LinearManifest> linears = gpu.get(i).linears();
+            for (int l = 0; l < linears.size(); l++) {
+                SiteManifest.LinearManifest other = cpu.get(i).linears().get(l);
+                assertThat(linears.get(l).name()).isEqualTo(other.name());
+                assertThat(linears.get(l).loss()).isCloseTo(other.loss(), withinPercentage(1));
+                assertThat(linears.get(l).roundToNearest()).isCloseTo(other.roundToNearest(), withinPercentage(1));
+                assertThat(linears.get(l).norm()).isCloseTo(other.norm(), withinPercentage(1));
+            }
+        }
+        assertThat(differing()).as("share of codes that differ").isLessThan(0.001);
+    }
+
+    /** Of codes of four bits, those in which the two outputs differ. */
+    private double differing() throws IOException {
+        Checkpoint gpu = Checkpoint.open(new LocalStore(folder.resolve("gpu")));
+        Checkpoint cpu = Checkpoint.open(new LocalStore(folder.resolve("cpu")));
+        long all = 0;
+        long differing = 0;
+        for (String name : gpu.names()) {
+            if (!name.endsWith("qweight")) {
+                continue;
+            }
+            int bytes = Math.toIntExact(gpu.spec(name).bytes());
+            ByteBuffer a = gpu.read(name, 0, bytes);
+            ByteBuffer b = cpu.read(name, 0, bytes);
+            for (int i = 0; i < bytes; i++) {
+                int difference = a.get(a.position() + i) ^ b.get(b.position() + i);
+                all += 2;
+                differing += ((difference & 0xf) != 0 ? 1 : 0) + ((difference & 0xf0) != 0 ? 1 : 0);
+            }
+        }
+        assertThat(all).isGreaterThan(10_000);
+        return (double) differing / all;
+    }
+
+    @Test
+    void a_second_run_writes_the_same_bytes() throws IOException {
+        run("cuda", DType.BF16, "one", LAYERS);
+        run("cuda", DType.BF16, "two", LAYERS);
+        assertThat(ToyRun.bytes(folder.resolve("two"))).isEqualTo(ToyRun.bytes(folder.resolve("one")));
+    }
+}
