@@ -114,8 +114,7 @@ class ConvertTest {
     void a_gguf_file_becomes_a_checkpoint_of_the_same_weights() throws Exception {
         Path source = folder.resolve("source");
         Path out = folder.resolve("out");
-        assertThat(quern(
-                        "quantize", "demo", "--format", "gguf-q4_0", "--method", "rtn", "--out", source.toString()))
+        assertThat(quern("quantize", "demo", "--format", "gguf-q4_0", "--method", "rtn", "--out", source.toString()))
                 .isEmpty();
         assertThat(quern("convert", source.toString(), "--format", "gptq", "--out", out.toString()))
                 .isEmpty();

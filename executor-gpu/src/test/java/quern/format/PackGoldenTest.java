@@ -33,12 +33,10 @@ class PackGoldenTest {
         Format format = Formats.named(name);
         DType weights = stored.spec("linear.weight").dtype();
 
-        QuantizedLinear q =
-                format.unpack(LINEAR, stored, format.scheme(format.settled(Recipe.OPEN), weights));
+        QuantizedLinear q = format.unpack(LINEAR, stored, format.scheme(format.settled(Recipe.OPEN), weights));
 
         assertThat(q.scheme().bits()).isEqualTo(bits);
-        float[] expected =
-                HalfFloats.toFloats(stored.read("linear.dequantized"), DType.F32, q.outputs() * q.inputs());
+        float[] expected = HalfFloats.toFloats(stored.read("linear.dequantized"), DType.F32, q.outputs() * q.inputs());
         assertThat(q.dequantize().values()).containsExactly(expected, within(1e-6f));
         PackedTensors again = PackedTensors.of(format, LINEAR, q);
         for (String tensor : again.names()) {

@@ -256,7 +256,7 @@ class GgufRunTest {
         assertThatThrownBy(() -> ToyRun.plan(source, output, recipe("rtn"), 0))
                 .isInstanceOf(QuernException.class)
                 .hasMessage(
-                        "Cannot write a model of type qwen3_moe as GGUF: that is written of llama, mistral, qwen2, qwen3"
+                        "Cannot write a model of type qwen3_moe as GGUF: that is written of llama, mistral, qwen2, qwen3, starcoder2"
                                 + " (use another format)");
     }
 
@@ -268,8 +268,8 @@ class GgufRunTest {
     })
     void its_codes_have_a_place_in_other_formats(String from, String to, int bits) throws Exception {
         blankBlock("model.layers.0.self_attn.q_proj.weight");
-        Plan plan = ToyRun.plan(
-                source, output, RecipeReader.read("{format: %s, method: rtn}".formatted(from), "test"), 0);
+        Plan plan =
+                ToyRun.plan(source, output, RecipeReader.read("{format: %s, method: rtn}".formatted(from), "test"), 0);
         ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
         Model written = Model.open(new LocalStore(output));
         PackedLinears packed = PackedLinears.of(written.source(), null);
@@ -309,10 +309,10 @@ class GgufRunTest {
 
     @Test
     void minima_have_no_place_where_zero_points_are_codes() throws Exception {
-        Plan plan =
-                ToyRun.plan(source, output, RecipeReader.read("{format: gguf-q4_1, method: rtn}", "test"), 0);
+        Plan plan = ToyRun.plan(source, output, RecipeReader.read("{format: gguf-q4_1, method: rtn}", "test"), 0);
         ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
-        PackedLinears packed = PackedLinears.of(Model.open(new LocalStore(output)).source(), null);
+        PackedLinears packed =
+                PackedLinears.of(Model.open(new LocalStore(output)).source(), null);
         String linear = packed.names().get(0);
         QuantizedLinear q = packed.read(linear);
         for (String to : List.of("gptq", "hqq")) {

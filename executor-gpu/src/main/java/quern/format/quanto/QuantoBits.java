@@ -183,7 +183,8 @@ public final class QuantoBits implements Format {
                 || inputs < 1
                 || inputs % length != 0
                 || outputs * inputs / length != stored.shape(".weight._scale")[0]) {
-            throw stored.unreadable("." + SIZE, "it says %d x %d, of which there are no such groups".formatted(outputs, inputs));
+            throw stored.unreadable(
+                    "." + SIZE, "it says %d x %d, of which there are no such groups".formatted(outputs, inputs));
         }
         return new Shape((int) outputs, (int) inputs);
     }
@@ -200,7 +201,8 @@ public final class QuantoBits implements Format {
         byte[] codes = new byte[Math.multiplyExact(shape.outputs(), shape.inputs())];
         int bytes = step(rows) * length;
         for (int i = 0; i < codes.length; i++) {
-            codes[i] = (byte) ((packed.get(packed.position() + i % bytes) & 0xff) >>> bits * (i / bytes) & (1 << bits) - 1);
+            codes[i] = (byte)
+                    ((packed.get(packed.position() + i % bytes) & 0xff) >>> bits * (i / bytes) & (1 << bits) - 1);
         }
         float[] scales = stored.floats(".weight._scale", rows, 1);
         float[] zeros = stored.floats(".weight._shift", rows, 1);
