@@ -43,6 +43,7 @@ import quern.spark.SparkRunner;
 import quern.store.BlobStore;
 import quern.store.Checkpoint;
 import quern.tensor.TensorSource;
+import quern.transform.Transforms;
 
 /** One {@code quern quantize} from its plan to its report. */
 final class QuantizeJob {
@@ -91,18 +92,10 @@ final class QuantizeJob {
     static List<Plan> plans(JavaSparkContext spark, StoreOpener stores, Settings settings) throws IOException {
         Model model = Model.open(stores.open(settings.source()));
         Planner.Machine machine = Cluster.machine(spark, model.operands());
-        for (Output output : settings.outputs()) {
-            if (output.recipe().transforms() && (settings.outputs().size() > 1 || settings.targetBpw() != null)) {
-                throw new QuernException(
-                        "Cannot use transform %s with %s: what is calibrated together is one model (use one recipe and one width at a time)"
-                                .formatted(
-                                        output.recipe().transform(),
-                                        settings.targetBpw() != null ? "--target-bpw" : "several recipes"));
-            }
-        }
+        refuseModels(settings);
         if (settings.targetBpw() != null) {
             List<Plan> widths = widths(settings, model, machine);
-            new MixedWidths(model, widths).require(settings.targetBpw());
+            new MixedWidths(transformed(settings, model), widths).require(settings.targetBpw());
             return widths;
         }
         List<Plan> plans = new ArrayList<>();
@@ -118,6 +111,30 @@ final class QuantizeJob {
             plans.add(plan);
         }
         return plans;
+    }
+
+    /** What is calibrated together is one model: a transform that is fitted makes another for each recipe. */
+    private static void refuseModels(Settings settings) {
+        boolean several = settings.outputs().size() > 1 || settings.targetBpw() != null;
+        String first = settings.outputs().get(0).recipe().transform();
+        for (Output output : settings.outputs()) {
+            String transform = output.recipe().transform();
+            if (several && (Transforms.named(transform).fitted() || !transform.equals(first))) {
+                throw new QuernException(
+                        "Cannot use transform %s with %s: what is calibrated together is one model (use one recipe and one width at a time%s)"
+                                .formatted(
+                                        transform.equals(Recipe.UNCHANGED) ? first : transform,
+                                        settings.targetBpw() != null ? "--target-bpw" : "several recipes",
+                                        Transforms.named(transform).fitted()
+                                                ? ""
+                                                : ", or the same transform in all recipes"));
+            }
+        }
+    }
+
+    /** The one model of all outputs. */
+    private static Model transformed(Settings settings, Model model) {
+        return Planner.transformed(model, settings.outputs().get(0).recipe());
     }
 
     private static Plan plan(Settings settings, Model model, Planner.Machine machine, Output output)
@@ -254,7 +271,7 @@ final class QuantizeJob {
     private Report mixed(List<Plan> widths, Quantization quantization, SparkRunner runner, Model model)
             throws IOException {
         double target = Objects.requireNonNull(settings.targetBpw());
-        MixedWidths.Choice choice = new MixedWidths(model, widths)
+        MixedWidths.Choice choice = new MixedWidths(transformed(settings, model), widths)
                 .choose(widths.stream().map(quantization::sites).toList(), target);
         Map<Integer, List<String>> linears = choice.widthOfLinear().keySet().stream()
                 .collect(Collectors.groupingBy(
