@@ -6,7 +6,7 @@ root=$(cd "$bench/../../../.." && pwd)
 shared=$(cd "${QUERN_SHARED:-$root/../shared}" && pwd)
 : "${GPTQM_PY:?the python of an environment with gptqmodel}" "${LLMC_PY:?the python of one with llmcompressor}"
 [ -x /usr/bin/time ] || { echo "$0: /usr/bin/time is missing (apt-get install time)" >&2; exit 2; }
-export HF_HUB_OFFLINE=1 OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 TOKENIZERS_PARALLELISM=false
+export HF_HUB_OFFLINE=1 OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}" MKL_NUM_THREADS="${MKL_NUM_THREADS:-2}" TOKENIZERS_PARALLELISM=false
 
 tables() { "$GPTQM_PY" "$bench/tables.py" "$@"; }
 
@@ -35,12 +35,14 @@ words() { (IFS=$'\t' && echo "$*"); }
 
 # quern_lines <LINES: each line a command, its words between tabs; all in one JVM.
 quern_lines() {
-  local target=$root/driver/target opens
+  local target=$root/driver/target opens lines
+  lines=$(cat)
+  [ -n "$lines" ] || return 0
   opens=$(sed -n 's:.*<spark\.jvm\.opens>\(.*\)</spark\.jvm\.opens>.*:\1:p' "$root/pom.xml")
   # shellcheck disable=SC2086 # the flags are words without spaces in them
   env -u OMP_NUM_THREADS -u MKL_NUM_THREADS MALLOC_ARENA_MAX=2 java $opens -XX:+UseSerialGC \
     "-Dlog4j2.configurationFile=file:$root/conf/log4j2.properties" \
-    -cp "$target/quern.jar:$(cat "$target/spark-classpath.txt"):$(cat "$target/spark-classpath-runtime.txt")" "$bench/Commands.java"
+    -cp "$target/quern.jar:$(cat "$target/spark-classpath.txt"):$(cat "$target/spark-classpath-runtime.txt")" "$bench/Commands.java" <<<"$lines"
 }
 
 machine() {

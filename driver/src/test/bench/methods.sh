@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Perplexity and KL of every method and format beside the format's own tool at the same settings, where that runs on a CPU.
 #
-#   methods.sh [-o OUT] [-s SMOLLM2] [-m ROWS] quern-stories-4m|smollm2 ...
+#   methods.sh [-o OUT] [-s SMOLLM2] [-n WINDOWS] [-m ROWS] quern-stories-4m|smollm2 ...
 #
-# ROWS: the first words of rows below, all unless given. What lies in OUT already is not run again. All are judged as dense float32
+# ROWS: names of rows below, all unless given. What lies in OUT already is not run again. All are judged as dense float32
 # copies that are made of the packed bytes by neither tool (dense.py; torchao, Quanto, HQQ, AutoRound and libggml unpack their own).
 # Groups as in quality.sh, but hqq's, which are 64. GGUF: libggml's quantizers with the means of squares of the inputs, on the types
 # that our file has, which are llama.cpp's (GgufQuantizersTest, GgufInteropTest).
 . "$(dirname "$0")/common.sh"
-out= smollm2= chosen=
-while getopts o:s:m: option; do case $option in
-  o) out=$OPTARG ;; s) smollm2=$OPTARG ;; m) chosen=$OPTARG ;; *) exit 2 ;;
+out= smollm2= windows= chosen=
+while getopts o:s:n:m: option; do case $option in
+  o) out=$OPTARG ;; s) smollm2=$OPTARG ;; n) windows=$OPTARG ;; m) chosen=$OPTARG ;; *) exit 2 ;;
   esac; done
 shift $((OPTIND - 1))
 out=${out:-$(mktemp -d)}
@@ -65,7 +65,6 @@ ct-mxfp4+rtn|||format: compressed-tensors-mxfp4, method: rtn
 R
 }
 
-
 for name in "$@"; do
   at=$out/$name
   mkdir -p "$at/ours" "$at/theirs" "$at/dense"
@@ -80,6 +79,7 @@ for name in "$@"; do
     grep -vxF '<|endoftext|>' "$shared/data/text/tinystories.train-sample.txt" >"$calibration"
     awk '/^<\|endoftext\|>$/ { n++; next } n >= 450' "$shared/data/text/tinystories.valid-sample.txt" >"$evaluation"
   fi
+  n=${windows:-$n}
   text=(--calibration "$calibration" --samples $n --seqlen $len)
   recipes=()
   : >"$at/commands"

@@ -93,18 +93,21 @@ PAIRS = {
 }
 
 
+def spread_of_mean(ratios):
+    error = f" ± {stdev(ratios) / len(ratios) ** 0.5:.3f} ({len(ratios)})" if len(ratios) > 1 else ""
+    return f"{mean(ratios):.3f}{error}" if ratios else ""
+
+
 def ratios(*files):
     draws = [{Path(s["checkpoint"]).name: s["kl"] for s in lines(f, "PPL ")} for f in files]
     widths = sorted({n[1] for d in draws for n in d if re.match(r"w\d-", n)}, reverse=True)
-    print("| KL over the peer's |" + "".join(f" {w} bits |" for w in widths))
-    print("|---|" + "---|" * len(widths))
+    print("| KL over the peer's |" + "".join(f" {w} bits |" for w in widths) + " all |")
+    print("|---|" + "---|" * (len(widths) + 1))
     for name, (own, peer) in PAIRS.items():
-        cells = []
-        for w in widths:
-            r = [d[f"w{w}-{own}"] / d[f"w{w}-{peer}"] for d in draws if f"w{w}-{own}" in d and f"w{w}-{peer}" in d]
-            cells.append(f"{mean(r):.3f} ± {stdev(r) / len(r) ** 0.5:.3f} ({len(r)})" if len(r) > 1 else f"{r[0]:.3f}" if r else "")
+        cells = [[d[f"w{w}-{own}"] / d[f"w{w}-{peer}"] for d in draws if {f"w{w}-{own}", f"w{w}-{peer}"} <= d.keys()]
+                 for w in widths]
         if any(cells):
-            print(f"| {name} |" + "".join(f" {c} |" for c in cells))
+            print(f"| {name} |" + "".join(f" {spread_of_mean(c)} |" for c in [*cells, sum(cells, [])]))
 
 
 def methods(file, rows):
