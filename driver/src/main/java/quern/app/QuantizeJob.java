@@ -34,7 +34,6 @@ import quern.spark.SparkRunner;
 import quern.store.BlobStore;
 import quern.store.Checkpoint;
 import quern.tensor.TensorSource;
-import quern.transform.Transforms;
 
 /** One {@code quern quantize} from its plan to its report. */
 final class QuantizeJob {

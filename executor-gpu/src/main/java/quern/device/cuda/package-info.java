@@ -16,8 +16,9 @@
  * {@code quern/native/linux-x86_64/libquern.so}, and {@code quern/native/native.properties}, which says what was built
  * ({@code layer} and {@code kernels}, each {@code present} or {@code absent}).
  *
- * <p>A thread has a context current at every entry, and its own stream, libraries and workspace, so that no result depends
- * on what other threads do.
+ * <p>A GPU is one process's, see {@link quern.device.cuda.Claim}. Whatever thread asks, the context is made current first; a device
+ * computes on one stream, with a handle of the libraries and a workspace of its own, so that no result depends on what other threads
+ * do.
  */
 @NullMarked
 package quern.device.cuda;
