@@ -461,7 +461,7 @@ TEST(Elementwise, AddsMatrices) {
 TEST(Elementwise, AFewBlocksPassOverManyElements) {  // more than the grid has threads for
   const int count = 5000;
   Random random(4);
-  std::vector<float> a = random.normals(count), b = random.normals(count), sum(count), scaled(count), want(count), want_scaled(count), largest = {0};
+  std::vector<float> a = random.normals(count), b = random.normals(count), sum(count), scaled, want(count), want_scaled(count), largest = {0};
   for (int i = 0; i < count; i++) {
     want[i] = a[i] + b[i];
     want_scaled[i] = a[i] * 3;
@@ -469,12 +469,13 @@ TEST(Elementwise, AFewBlocksPassOverManyElements) {  // more than the grid has t
   a[4999] = 99;
   want[4999] = 99 + b[4999];
   want_scaled[4999] = 297;
+  scaled = a;
   std::vector<double> wide(count), want_wide(a.begin(), a.end());
   std::vector<unsigned short> halves(count, 0x3c00);
   auto ones = fresh<float>(count);
   Launch launch{Order::forward, 0};
   launch(dim3(2), 256, 0, [&] { add_f32(a.data(), b.data(), sum.data(), count); });
-  launch(dim3(2), 256, 0, [&] { scale_f32_f32(a.data(), 3, scaled.data(), count); });
+  launch(dim3(2), 256, 0, [&] { scale_f32_f32(scaled.data(), 3, scaled.data(), count); });  // in place: none twice
   launch(dim3(2), 256, 0, [&] { add_f64_f32(wide.data(), a.data(), count); });
   launch(dim3(2), 256, 0, [&] { convert_f16_f32(halves.data(), ones.data(), count); });
   launch(dim3(2), 256, 0, [&] { largest_f32(a.data(), count, largest.data()); });

@@ -5,7 +5,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 kernels=$here/../../main/cuda
 out=${OUT:-$here/../../../target/emulator}
-export QUERN_SEED=1 here kernels out
+export QUERN_SEED=1 ASAN_OPTIONS=detect_leaks=0 here kernels out
 [ -x "$out/kernels_test" ] || { echo "Cannot plant bugs: there is no $out/kernels_test (run.sh builds it)"; exit 2; }
 
 plant() {  # one line of the table
@@ -29,7 +29,9 @@ plant() {  # one line of the table
     objects+=("$object")
   done
   g++ -fsanitize=address,undefined "${objects[@]}" -o "$work/test" -lgtest -lgtest_main -lpthread || return 1
-  if ( ASAN_OPTIONS=detect_leaks=0 timeout 100 "$work/test" --gtest_break_on_failure --gtest_filter="$tests" ) > "$work/out" 2>&1; then
+  local status=0
+  { timeout 100 "$work/test" --gtest_break_on_failure --gtest_filter="$tests" > "$work/out" 2>&1 || status=$?; } 2> /dev/null
+  if [ $status = 0 ]; then
     echo "$name: SURVIVED"
     return 1
   fi
