@@ -6,7 +6,7 @@ root=$(cd "$bench/../../../.." && pwd)
 shared=$(cd "${QUERN_SHARED:-$root/../shared}" && pwd)
 : "${GPTQM_PY:?the python of an environment with gptqmodel}" "${LLMC_PY:?the python of one with llmcompressor}"
 [ -x /usr/bin/time ] || { echo "$0: /usr/bin/time is missing (apt-get install time)" >&2; exit 2; }
-export HF_HUB_OFFLINE=1 OMP_NUM_THREADS=2 MKL_NUM_THREADS=2 TOKENIZERS_PARALLELISM=false
+export HF_HUB_OFFLINE=1 OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}" MKL_NUM_THREADS="${MKL_NUM_THREADS:-2}" TOKENIZERS_PARALLELISM=false
 
 tables() { "$GPTQM_PY" "$bench/tables.py" "$@"; }
 
@@ -29,6 +29,21 @@ timed() {
 # The launcher builds what is stale; that is not to be timed.
 quern() { "$root/quern" "$@"; }
 build() { quern --version >/dev/null; }
+
+# words WORD...: a line for quern_lines.
+words() { (IFS=$'\t' && echo "$*"); }
+
+# quern_lines <LINES: each line a command, its words between tabs; all in one JVM.
+quern_lines() {
+  local target=$root/driver/target opens lines
+  lines=$(cat)
+  [ -n "$lines" ] || return 0
+  opens=$(sed -n 's:.*<spark\.jvm\.opens>\(.*\)</spark\.jvm\.opens>.*:\1:p' "$root/pom.xml")
+  # shellcheck disable=SC2086 # the flags are words without spaces in them
+  env -u OMP_NUM_THREADS -u MKL_NUM_THREADS MALLOC_ARENA_MAX=2 java $opens -XX:+UseSerialGC \
+    "-Dlog4j2.configurationFile=file:$root/conf/log4j2.properties" \
+    -cp "$target/quern.jar:$(cat "$target/spark-classpath.txt"):$(cat "$target/spark-classpath-runtime.txt")" "$bench/Commands.java" <<<"$lines"
+}
 
 machine() {
   echo "$(date -u +%F), $(nproc) cores of $(sed -n 's/^model name[^:]*: //p;' /proc/cpuinfo | head -1)" \
@@ -53,5 +68,28 @@ import sys
 from tokenizers import Tokenizer
 text = open(sys.argv[2], encoding="utf-8").read(200_000)
 print(Tokenizer.from_file(sys.argv[1]).encode(text, add_special_tokens=False).offsets[24 * 512 + 255][1])
+P
+}
+
+# draws MODEL TEXT TOKENS COUNT FOLDER: stretches of the text that share no token, FOLDER/1/calibration.txt and so on, each of so many
+# tokens at least and beginning with a line; the first is the beginning of the text.
+draws() {
+  "$GPTQM_PY" - "$@" <<'P'
+import os, sys
+from tokenizers import Tokenizer
+model, text, tokens, count, folder = sys.argv[1:]
+tokenizer = Tokenizer.from_file(model + "/tokenizer.json")
+draw, lines, got = 1, [], 0
+for line in open(text, encoding="utf-8"):
+    lines.append(line)
+    got += len(tokenizer.encode(line, add_special_tokens=False).ids)
+    if got >= int(tokens):
+        os.makedirs(f"{folder}/{draw}", exist_ok=True)
+        with open(f"{folder}/{draw}/calibration.txt", "w", encoding="utf-8") as f:
+            f.writelines(lines)
+        draw, lines, got = draw + 1, [], 0
+        if draw > int(count):
+            sys.exit()
+sys.exit(f"{text} is enough for {draw - 1} draws only")
 P
 }

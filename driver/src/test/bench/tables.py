@@ -4,13 +4,15 @@ tables.py run NAME KEY=VALUE...     one line of JSON from NAME.time and NAME.bus
 tables.py tokens FILE               the first 16 digits of the tokens' hash, from our report or a peer's result
 tables.py speed RUNS                wall clock, memory and ratios
 tables.py quality PPL BITS...       perplexity and KL; PPL is the output of perplexity.py for checkpoints named wBITS-VARIANT
+tables.py ratios PPL...             KL over the peer's of the same draw: mean and standard error over the draws, one PPL each
+tables.py methods PPL ROWS          each row of methods.sh beside the format's own tool; PPL of folders ours/ROW and theirs/ROW
 tables.py propagation RUNS PPL      stages against wall clock and KL
 """
 import json
 import re
 import sys
 from pathlib import Path
-from statistics import median
+from statistics import mean, median, stdev
 
 
 def run(name, *facts):
@@ -79,6 +81,45 @@ def quality(file, *widths):
     for v in variants:
         cells = [scores.get(f"w{w}-{v}") for w in widths]
         print(f"| {v} |" + "".join(f" {c['ppl']:.3f}, {c['kl']:.4f} |" if c else " |" for c in cells))
+
+
+PAIRS = {
+    "defaults, llm-compressor's": ("quern", "llmcompressor-static"),
+    "defaults, GPTQModel's": ("quern", "gptqmodel-gar05"),
+    "llm-compressor's order": ("quern-static", "llmcompressor-static"),
+    "GPTQModel's order": ("quern-group", "gptqmodel-gar"),
+    "none, against GPTQModel": ("quern-off", "gptqmodel-off"),
+    "none, against llm-compressor": ("quern-off", "llmcompressor-off"),
+}
+
+
+def spread_of_mean(ratios):
+    error = f" ± {stdev(ratios) / len(ratios) ** 0.5:.3f} ({len(ratios)})" if len(ratios) > 1 else ""
+    return f"{mean(ratios):.3f}{error}" if ratios else ""
+
+
+def ratios(*files):
+    draws = [{Path(s["checkpoint"]).name: s["kl"] for s in lines(f, "PPL ")} for f in files]
+    widths = sorted({n[1] for d in draws for n in d if re.match(r"w\d-", n)}, reverse=True)
+    print("| KL over the peer's |" + "".join(f" {w} bits |" for w in widths) + " all |")
+    print("|---|" + "---|" * (len(widths) + 1))
+    for name, (own, peer) in PAIRS.items():
+        cells = [[d[f"w{w}-{own}"] / d[f"w{w}-{peer}"] for d in draws if {f"w{w}-{own}", f"w{w}-{peer}"} <= d.keys()]
+                 for w in widths]
+        if any(cells):
+            print(f"| {name} |" + "".join(f" {spread_of_mean(c)} |" for c in [*cells, sum(cells, [])]))
+
+
+def methods(file, rows):
+    scores = {"/".join(Path(s["checkpoint"]).parts[-2:]): s for s in lines(file, "PPL ")}
+    full = next(s for s in scores.values() if s["kl"] == 0 and s["top1_agree"] == 1.0)
+    cell = lambda s: f" {s['ppl']:.2f}, {s['kl']:.4f} |" if s else " |"
+    print(f"Full precision: perplexity {full['ppl']:.2f}; {full['tokens']} tokens scored.\n")
+    print("| | Quern | the tool | KL / the tool's |\n|---|---|---|---|")
+    for row in Path(rows).read_text().splitlines():
+        name = row.split("|")[0]
+        ours, theirs = (scores.get(f"{who}/{name}") for who in ("ours", "theirs"))
+        print(f"| {name} |{cell(ours)}{cell(theirs)}" + (f" {ours['kl'] / theirs['kl']:.3f} |" if ours and theirs else " |"))
 
 
 def propagation(file, *ppl):

@@ -64,7 +64,8 @@ TEST(Codes, AreTheNearest) {
     for (bool reciprocal : {false, true})
       for (bool signed_zero : {false, true}) {
         Coded c(g, 2);
-        for (int i = 0; i < 100; i++) c.w[i] = ((float)(i % 17 - 8) + 0.5f) * c.scales[c.group(i)] * (g.shape.levels ? 0.0625f : 1);  // ties
+        for (int i = 0; i < c.groups; i++) c.scales[i] = 0x1p-7f;  // of the first row: ties are exact
+        for (int i = 0; i < 2 * c.n; i++) c.w[i] = c.scales[c.group(i)] * (g.shape.levels ? g.thresholds[i % (g.shape.levels - 1)] : (float)(i % 17 - 8) + 0.5f);
         c.w[100] = 0;
         c.w[101] = -0.0f;
         std::vector<unsigned char> want;

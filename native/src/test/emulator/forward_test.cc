@@ -209,8 +209,8 @@ struct Heads {
 };
 
 static const Heads HEADS[] = {
-    {2, 7, 2, 1, 8, 8, 0, 0, false, false},     // less than a tile, two sequences, grouped
-    {1, 70, 1, 1, 20, 36, 0, 0, true, false},   // several tiles, the last one partial; another width of values
+    {2, 7, 4, 2, 8, 8, 0, 0, false, false},     // less than a tile, two sequences, grouped
+    {1, 70, 2, 1, 20, 36, 0, 0, true, false},   // several tiles, the last one partial; another width of values
     {1, 65, 2, 2, 5, 33, 0, 3, false, true},    // widths that are no multiples of four; cap; sink
     {2, 75, 2, 1, 8, 4, 32, 0, false, true},    // a window of a tile: whole tiles are left out
     {1, 100, 1, 1, 4, 4, 33, 2, true, true},    // a window that begins inside of a tile
@@ -261,15 +261,17 @@ static void attend_plainly(const Heads& a, const float* q, const float* k, const
 static void attend_by_definition(const Heads& a, const float* q, const float* k, const float* v, const float* bias, const float* sink, int query, int head, double* y) {
   int kv = head / (a.heads / a.kv_heads);
   std::vector<double> weight(a.length, 0.0);
-  double sum = sink ? exp((double)sink[head]) : 0;
+  double highest = sink ? sink[head] : -INFINITY;
   for (int key = a.window ? std::max(0, query - a.window + 1) : 0; key <= query; key++) {
     double s = 0;
     for (int c = 0; c < a.head_dim; c++) s += (double)q[((size_t)query * a.heads + head) * a.head_dim + c] * k[((size_t)key * a.kv_heads + kv) * a.head_dim + c];
     s *= 1 / sqrtf((float)a.head_dim);
     if (a.cap > 0) s = a.cap * tanh(s / a.cap);
     if (bias) s += bias[(size_t)head * a.length + key];
-    sum += weight[key] = exp(s);
+    highest = std::max(highest, weight[key] = s);
   }
+  double sum = sink ? exp(sink[head] - highest) : 0;
+  for (int key = a.window ? std::max(0, query - a.window + 1) : 0; key <= query; key++) sum += weight[key] = exp(weight[key] - highest);
   for (int c = 0; c < a.value_dim; c++) {
     double mixed = 0;
     for (int key = 0; key <= query; key++) mixed += weight[key] / sum * v[((size_t)key * a.kv_heads + kv) * a.value_dim + c];
@@ -319,18 +321,20 @@ TEST(Attention, Bf16ToBf16) { test_attention<bf16, bf16>(attention_bf16_bf16, 4e
 
 TEST(Attention, ByTensorsIsTheDefinitionButForTheRoundingOfWeights) {
   const Heads cases[] = {
-      {2, 70, 2, 1, 16, 32, 0, 0, false, false},    // two tiles, the second one partial; two sequences, grouped
-      {1, 130, 1, 1, 24, 72, 0, 0, true, false},    // three tiles; widths that are no multiples of 16
-      {1, 65, 1, 1, 8, 136, 0, 3, false, true},     // many value columns; cap; sink
+      {2, 70, 4, 2, 16, 32, 0, 0, false, false},    // two tiles, the second one partial; two sequences, grouped
+      {1, 130, 2, 1, 24, 72, 0, 0, true, false},    // three tiles; widths that are no multiples of 16
+      {1, 65, 2, 1, 8, 136, 0, 3, false, true},     // many value columns; cap; sink
       {1, 200, 1, 1, 8, 8, 64, 0, false, true},     // a window of a tile: whole tiles are left out
       {1, 150, 1, 1, 8, 8, 70, 2, true, false},     // a window that begins inside of a tile
       {1, 40, 1, 1, 8, 8, 1, 0, false, false},      // itself alone
+      {1, 70, 1, 1, 8, 8, 0, 0, false, false},      // scores that are no powers without their maximum
   };
   int number = 0;
   for (const Heads& a : cases) {
     Random random(200 + ++number);
+    float deviation = number == 7 ? 12.0f : 2.0f;
     int rows = a.sequences * a.length;
-    std::vector<bf16> q = to_bf16(random.normals((size_t)rows * a.heads * a.head_dim, 2)), k = to_bf16(random.normals((size_t)rows * a.kv_heads * a.head_dim, 2)),
+    std::vector<bf16> q = to_bf16(random.normals((size_t)rows * a.heads * a.head_dim, deviation)), k = to_bf16(random.normals((size_t)rows * a.kv_heads * a.head_dim, deviation)),
                       v = to_bf16(random.normals((size_t)rows * a.kv_heads * a.value_dim));
     std::vector<float> bias = random.normals((size_t)a.heads * a.length), sinks = random.normals(a.heads);
     const float *b = a.bias ? bias.data() : nullptr, *s = a.sinks ? sinks.data() : nullptr;
@@ -457,10 +461,29 @@ TEST(Elementwise, AddsMatrices) {
 TEST(Elementwise, AFewBlocksPassOverManyElements) {  // more than the grid has threads for
   const int count = 5000;
   Random random(4);
-  std::vector<float> a = random.normals(count), b = random.normals(count), y(count), want(count);
-  for (int i = 0; i < count; i++) want[i] = a[i] + b[i];
-  Launch{Order::forward, 0}(dim3(2), 256, 0, [&] { add_f32(a.data(), b.data(), y.data(), count); });
-  EXPECT_SAME_BITS(y, want);
+  std::vector<float> a = random.normals(count), b = random.normals(count), sum(count), scaled, want(count), want_scaled(count), largest = {0};
+  for (int i = 0; i < count; i++) {
+    want[i] = a[i] + b[i];
+    want_scaled[i] = a[i] * 3;
+  }
+  a[4999] = 99;
+  want[4999] = 99 + b[4999];
+  want_scaled[4999] = 297;
+  scaled = a;
+  std::vector<double> wide(count), want_wide(a.begin(), a.end());
+  std::vector<unsigned short> halves(count, 0x3c00);
+  auto ones = fresh<float>(count);
+  Launch launch{Order::forward, 0};
+  launch(dim3(2), 256, 0, [&] { add_f32(a.data(), b.data(), sum.data(), count); });
+  launch(dim3(2), 256, 0, [&] { scale_f32_f32(scaled.data(), 3, scaled.data(), count); });  // in place: none twice
+  launch(dim3(2), 256, 0, [&] { add_f64_f32(wide.data(), a.data(), count); });
+  launch(dim3(2), 256, 0, [&] { convert_f16_f32(halves.data(), ones.data(), count); });
+  launch(dim3(2), 256, 0, [&] { largest_f32(a.data(), count, largest.data()); });
+  EXPECT_SAME_BITS(sum, want);
+  EXPECT_SAME_BITS(scaled, want_scaled);
+  EXPECT_SAME_BITS(wide, want_wide);
+  EXPECT_SAME_BITS(ones, std::vector<float>(count, 1.0f));
+  EXPECT_EQ(largest[0], 99);
 }
 
 // ------------------------------------------------------------------------------------------------------------ rows and columns

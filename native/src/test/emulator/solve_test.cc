@@ -17,18 +17,28 @@ struct Searched {
 static std::vector<Searched> searches() {
   std::vector<float> shrunk;
   for (int i = 0; i < 80; i++) shrunk.push_back(1 - i / 100.0f);
+  // Multiples of a quarter are exact with the second factor and with the ninth, which one lane tries after its first.
+  std::vector<float> tied = plain::steps(9, 0.3f, 0.6f);
+  tied[1] = 1.25f;
+  tied[8] = 2.5f;
   return {
+      {"4 bits, equal errors", plain::integers(4, true), plain::search(1, 1, 1, tied), true},
       {"4 bits, weighted squares, F16", plain::integers(4, true), plain::search(1, 1, 1, plain::steps(48, 1.07f, 0.4f)), true},
       {"3 bits, asymmetric, three zeros, BF16", plain::integers(3, false), plain::search(1, 3, 2, plain::steps(48, 1.1f, 0.4f)), true},
       {"4 bits, powers, F32", plain::integers(4, false), plain::search(2, 1, 0, shrunk), false},
+      {"4 bits, squares, factors a hair apart", plain::integers(4, true), plain::search(1, 1, 0, plain::steps(48, 0.9f, 0.900003f)), true},
+      {"4 bits, powers, factors a hair apart", plain::integers(4, true), plain::search(2, 1, 0, plain::steps(80, 0.9f, 0.9001f)), false},
       {"largest, F32", plain::integers(4, false), plain::search(0, 1, 0, {1}), false},
+      {"largest, F16", plain::integers(4, true), plain::search(0, 1, 1, {1}), false},
+      {"largest, BF16", plain::integers(4, true), plain::search(0, 1, 2, {1}), false},
       {"ternary, E8M0", plain::integers(2, true, true), plain::search(1, 1, 4, {1, 2, 0.5f}), true},
       {"E2M1, E4M3 with a divisor", plain::e2m1(), plain::search(1, 1, 3, plain::steps(48, 1.55f, 0.6f), 301.7f), true},
+      {"E2M1, E4M3 below its normal numbers", plain::e2m1(), plain::search(1, 1, 3, plain::steps(48, 1.55f, 0.6f)), true},
       {"255 levels, F16, all weigh 1", plain::table(255), plain::search(1, 1, 1, plain::steps(48, 1.1f, 0.8f)), false},
   };
 }
 
-// Rows of all kinds: usual ones, zeros, a far outlier, without negative weights, tiny.
+// Rows of all kinds: usual ones, zeros, a far outlier, without negative weights, tiny, with scales halfway between two stored ones.
 static std::vector<float> weights_of_all_kinds(Random& random, int rows, int n) {
   std::vector<float> w = random.normals((size_t)rows * n, 0.02f);
   for (int r = 0; r < rows; r++)
@@ -39,6 +49,8 @@ static std::vector<float> weights_of_all_kinds(Random& random, int rows, int n) 
       if (r == 3) x = fabsf(x);
       if (r == 4) x *= 1e-30f;
       if (r == 5) x = (float)(j % 7 - 3) * 0.25f;  // exact multiples: candidates tie
+      if (r == 6) x = (float)(j % 5 - 2) * 3.75f * (1 + 0x1p-11f);
+      if (r == 7) x = (float)(j % 5 - 2) * 3.75f * (1 + 0x1p-8f);
     }
   return w;
 }
@@ -74,6 +86,30 @@ TEST(Search, ChoosesTheScalesOfThePlainLoop) {
       EXPECT_SAME_BITS(got, scales) << s.name << ", groups of " << shape.length;
       EXPECT_SAME_BITS(got_zeros, zeros) << s.name << ", groups of " << shape.length;
     }
+}
+
+TEST(Search, ChoosesTheScalesOfSomeGroups) {
+  const int rows = 34, n = 90, from = 22, length = 30, groups = 5;
+  std::vector<int> run_groups = {4, 0, 2};
+  Random random(8);
+  for (const Searched& s : searches()) {
+    std::vector<float> w = weights_of_all_kinds(random, rows, n), importance(n), scales(rows * groups, -7.0f), zeros = scales;
+    for (float& x : importance) x = fabsf(random.normal()) + 0.01f;
+    const float* weight = s.weighted ? importance.data() : nullptr;
+    auto got = scales, got_zeros = zeros;
+    for (int r = 0; r < rows; r++)
+      for (int k = 0; k < 3; k++) {
+        int begin = from + k * length;
+        std::tie(scales[r * groups + run_groups[k]], zeros[r * groups + run_groups[k]]) =
+            plain::choose(s.grid, s.search, &w[(size_t)r * n + begin], std::min(length, n - begin), weight ? weight + begin : nullptr);
+      }
+    Launch{Order::shuffled, seed()}(dim3(2, 3), 256, 17424, [&] {
+      search_runs(w.data(), rows, n, from, length, s.grid.shape, s.search.shape, s.grid.values_or_null(), s.grid.thresholds_or_null(), weight,
+                  s.search.factors.data(), plain::powers().data(), run_groups.data(), groups, got.data(), got_zeros.data());
+    });
+    EXPECT_SAME_BITS(got, scales) << s.name;
+    EXPECT_SAME_BITS(got_zeros, zeros) << s.name;
+  }
 }
 
 TEST(Search, RowsShareTheLargestScale) {
@@ -192,7 +228,7 @@ static void expect_same(const SweepResult& got, const SweepResult& want, const s
 TEST(Sweep, GivesTheCodesOfThePlainLoop) {
   int salt = 0;
   for (const Grid& grid : {plain::integers(4, true), plain::integers(3, false), plain::integers(2, true, true), plain::integers(8, false), plain::e2m1(), plain::table(255)})
-    for (auto [rows, stride, from, width] : {std::tuple(9, 160, 16, 128), {33, 39, 1, 37}, {6, 136, 8, 100}}) {
+    for (auto [rows, stride, from, width] : {std::tuple(9, 160, 16, 128), {33, 39, 1, 37}, {6, 136, 8, 100}, {5, 43, 4, 37}}) {
       Swept s(grid, rows, stride, from, width, ++salt);
       expect_same(sweep_by_kernel(s, salt % 5 == 1), sweep_plainly(s), std::to_string(salt));
     }
@@ -237,7 +273,7 @@ TEST(Sweep, FindsScalesOnTheWayAsThePlainLoop) {
         importance.push_back(fabsf(random.normal()) + 0.01f);
       }
       const float* weight = s.weighted ? importance.data() : nullptr;
-      expect_same(sweep_by_kernel(swept, salt == 102, length, &s.search, weight), sweep_plainly(swept, length, &s.search, weight), s.name);
+      expect_same(sweep_by_kernel(swept, salt == 105, length, &s.search, weight), sweep_plainly(swept, length, &s.search, weight), s.name);
     }
 }
 
@@ -341,8 +377,7 @@ TEST(Descent, GivesTheCodesAndScalesOfThePlainLoop) {
         zeros.push_back(grid.shape.symmetric ? grid.shape.middle : (float)random.below(8) + (i % 3 ? 0 : random.normal(0.3f)));
       }
       for (int j = 0; j < n; j++) codes[j] = grid.code(grid.round(0, zeros[group]), zeros[group]);  // a row that stands for zero
-      if (!shape.fits) gradient.assign(gradient.size(), 0.0f);
-      Search search = plain::search(1, 1, salt % 5, {1}, salt % 5 == 3 ? 300.0f : 1.0f);
+      Search search = plain::search(1, 1, (salt + salt / 5) % 5, {1}, (salt + salt / 5) % 5 == 3 ? 300.0f : 1.0f);
       Descended want = descend_plainly(grid, search, rows, n, shape.from, shape.width, gradient, hessian, group, groups, scales, zeros, shape.fits, codes);
       bool wide = shape.width > 128;
       auto run = [&](Launch launch) {
@@ -364,4 +399,24 @@ TEST(Descent, GivesTheCodesAndScalesOfThePlainLoop) {
     }
   EXPECT_GT(fitted, 8);  // or the test shows nothing
   EXPECT_GT(moved, 8);
+}
+
+TEST(Descent, TiesRoundToEvenOnAnExactQuotient) {
+  const int rows = 32, n = 128;
+  Grid grid = plain::integers(4, true);
+  Search search = plain::search(1, 1, 1, {1});
+  std::vector<float> hessian(n * n), gradient, scales, zeros(rows, 8.0f), change = fresh<float>(rows * n);
+  std::vector<unsigned char> codes(rows * n, 8);
+  for (int i = 0; i < n; i++) hessian[i * n + i] = 1;
+  for (int r = 0; r < rows; r++) {
+    scales.push_back((float)(2 * r + 3) / 1024);
+    for (int j = 0; j < n; j++) gradient.push_back(((float)(j % 11 - 5) + 0.5f) * scales[r]);
+  }
+  Descended want = descend_plainly(grid, search, rows, n, 0, n, gradient, hessian, 0, 1, scales, zeros, true, codes);
+  Launch{Order::forward, 0}(lanes(rows), 256, 19456, [&] {
+    descend_128(gradient.data(), hessian.data(), rows, n, 0, n, grid.shape, search.shape, nullptr, nullptr, 0, 1, scales.data(), zeros.data(), 1, codes.data(), change.data());
+  });
+  EXPECT_SAME_BITS(codes, want.codes);
+  EXPECT_SAME_BITS(scales, want.scales);
+  EXPECT_EQ(change, want.change);
 }

@@ -132,7 +132,7 @@ final class QuantizeJob {
     private Report mixed(List<Plan> widths, Quantization quantization, SparkRunner runner, Model model)
             throws IOException {
         double target = Objects.requireNonNull(settings.targetBpw());
-        MixedWidths.Choice choice = new MixedWidths(model, widths)
+        MixedWidths.Choice choice = new MixedWidths(QuantizePlans.transformed(settings, model), widths)
                 .choose(widths.stream().map(quantization::sites).toList(), target);
         Map<Integer, List<String>> linears = choice.widthOfLinear().keySet().stream()
                 .collect(Collectors.groupingBy(

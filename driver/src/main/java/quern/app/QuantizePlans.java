@@ -16,6 +16,7 @@ import quern.plan.Planner;
 import quern.run.MixedWidths;
 import quern.run.StoreOpener;
 import quern.scheme.Recipe;
+import quern.transform.Transforms;
 
 /** The plans of one {@code quern quantize}: what is asked for, on the machines that there are. */
 record QuantizePlans(QuantizeSettings settings, Model model, Planner.Machine machine) {
@@ -35,18 +36,10 @@ record QuantizePlans(QuantizeSettings settings, Model model, Planner.Machine mac
     }
 
     private List<Plan> all() throws IOException {
-        for (Output output : settings.outputs()) {
-            if (output.recipe().transforms() && (settings.outputs().size() > 1 || settings.targetBpw() != null)) {
-                throw new QuernException(
-                        "Cannot use transform %s with %s: what is calibrated together is one model (use one recipe and one width at a time)"
-                                .formatted(
-                                        output.recipe().transform(),
-                                        settings.targetBpw() != null ? "--target-bpw" : "several recipes"));
-            }
-        }
+        refuseModels();
         if (settings.targetBpw() != null) {
             List<Plan> widths = widths();
-            new MixedWidths(model, widths).require(settings.targetBpw());
+            new MixedWidths(transformed(settings, model), widths).require(settings.targetBpw());
             return widths;
         }
         List<Plan> plans = new ArrayList<>();
@@ -62,6 +55,30 @@ record QuantizePlans(QuantizeSettings settings, Model model, Planner.Machine mac
             plans.add(plan);
         }
         return plans;
+    }
+
+    /** What is calibrated together is one model: a transform that is fitted makes another for each recipe. */
+    private void refuseModels() {
+        boolean several = settings.outputs().size() > 1 || settings.targetBpw() != null;
+        String first = settings.outputs().get(0).recipe().transform();
+        for (Output output : settings.outputs()) {
+            String transform = output.recipe().transform();
+            if (several && (Transforms.named(transform).fitted() || !transform.equals(first))) {
+                throw new QuernException(
+                        "Cannot use transform %s with %s: what is calibrated together is one model (use one recipe and one width at a time%s)"
+                                .formatted(
+                                        transform.equals(Recipe.UNCHANGED) ? first : transform,
+                                        settings.targetBpw() != null ? "--target-bpw" : "several recipes",
+                                        Transforms.named(transform).fitted()
+                                                ? ""
+                                                : ", or the same transform in all recipes"));
+            }
+        }
+    }
+
+    /** The one model of all outputs. */
+    static Model transformed(QuantizeSettings settings, Model model) {
+        return Planner.transformed(model, settings.outputs().get(0).recipe());
     }
 
     Plan of(Output output) throws IOException {

@@ -18,7 +18,7 @@ final class BrokenCheckpoint {
     private static final ObjectMapper JSON = new ObjectMapper();
 
     private static final Pattern SCALES = Pattern.compile(".*(qkv_proj|v_proj|kv_b_proj|query_key_value|c_attn)\\."
-            + "(scales|scale|SCB|_?weight_scale|weight\\._scale|weight_scale_inv|weight\\.(nested_)?absmax)");
+            + "(scales|scale|SCB|_?weight_scales?|weight\\._scale|weight_scale_inv|weight\\.(nested_)?absmax)");
 
     private BrokenCheckpoint() {}
 

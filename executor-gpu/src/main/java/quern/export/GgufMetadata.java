@@ -29,13 +29,16 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
         metadata.put(key + "attention.head_count_kv", config.kvHeads());
         metadata.put(key + "attention.key_length", config.headDim());
         metadata.put(key + "attention.value_length", config.valueDim());
-        metadata.put(key + "attention.layer_norm_rms_epsilon", config.normEps());
+        metadata.put(
+                key + (family.layerNorm() ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon"),
+                config.normEps());
         metadata.put(key + "rope.dimension_count", config.rotaryDim());
         metadata.put(key + "rope.freq_base", (float) config.ropeTheta());
         addScaling(metadata, key + "rope.scaling.");
-        String activation = json.path("hidden_act").asText("silu");
-        if (!activation.equals("silu") && !activation.equals("swish")) {
-            throw refused("its hidden_act is " + activation + ", and llama.cpp runs the family with silu");
+        String activation = json.path("hidden_act").asText(family.activation()).replace("swish", "silu");
+        if (!activation.equals(family.activation())) {
+            throw refused("its hidden_act is %s, and llama.cpp runs the family with %s"
+                    .formatted(activation, family.activation()));
         }
     }
 

@@ -46,16 +46,25 @@ final class GgufConfig {
         Long kvHeads = model.number("attention.head_count_kv");
         config.put("num_key_value_heads", kvHeads == null ? model.needed("attention.head_count") : kvHeads);
         config.put("head_dim", model.headDim());
-        config.put("hidden_act", "silu");
+        config.put("hidden_act", model.family().activation());
         config.put("max_position_embeddings", model.needed("context_length"));
-        config.put("rms_norm_eps", decimal("attention.layer_norm_rms_epsilon", null));
+        config.put(
+                model.family().norm(),
+                decimal(
+                        model.family().layerNorm()
+                                ? "attention.layer_norm_epsilon"
+                                : "attention.layer_norm_rms_epsilon",
+                        null));
         config.put("rope_theta", decimal("rope.freq_base", 10000.0));
         ObjectNode scaling = scaling();
         if (scaling != null) {
             config.set("rope_scaling", scaling);
         }
-        if (!model.family().modelType().equals("qwen2")) {
-            config.put("attention_bias", has("blk.0.attn_output.bias"));
+        boolean biased = has("blk.0.attn_output.bias");
+        switch (model.family().modelType()) {
+            case "qwen2" -> {} // its are fixed
+            case "starcoder2" -> config.put("use_bias", biased);
+            default -> config.put("attention_bias", biased);
         }
         if (model.family().modelType().equals("llama")) {
             config.put("mlp_bias", has("blk.0.ffn_down.bias"));

@@ -256,7 +256,7 @@ class GgufRunTest {
         assertThatThrownBy(() -> ToyRun.plan(source, output, recipe("rtn"), 0))
                 .isInstanceOf(QuernException.class)
                 .hasMessage(
-                        "Cannot write a model of type qwen3_moe as GGUF: that is written of llama, mistral, qwen2, qwen3"
+                        "Cannot write a model of type qwen3_moe as GGUF: that is written of llama, mistral, qwen2, qwen3, starcoder2"
                                 + " (use another format)");
     }
 

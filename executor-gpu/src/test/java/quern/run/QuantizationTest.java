@@ -10,6 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -126,13 +127,16 @@ class QuantizationTest {
         }
     }
 
-    /** Also where one of them skips what the other does not, and one needs no calibration. */
-    @Test
-    void plansThatShareAPassWriteWhatEachWritesAlone() throws IOException {
-        List<Recipe> recipes = List.of(
-                read("{bits: 4, group-size: 32, skip: 0.mlp}"),
-                read("{bits: 3, group-size: 16, symmetric: false, act-order: full, skip: v_proj}"),
-                read("{method: rtn, bits: 8, group-size: 32, scales: max}"));
+    /** Also where one of them skips what the other does not, one needs no calibration, and all are of a rotated model. */
+    @ParameterizedTest
+    @ValueSource(strings = {"none", "hadamard"})
+    void plansThatShareAPassWriteWhatEachWritesAlone(String transform) throws IOException {
+        List<Recipe> recipes = Stream.of(
+                        read("{bits: 4, group-size: 32, skip: 0.mlp}"),
+                        read("{bits: 3, group-size: 16, symmetric: false, act-order: full, skip: v_proj}"),
+                        read("{method: rtn, bits: 8, group-size: 32, scales: max}"))
+                .map(recipe -> recipe.with(transform))
+                .toList();
         List<Plan> together = new ArrayList<>();
         for (Recipe recipe : recipes) {
             Plan alone = plan("alone" + together.size(), recipe, LAYERS);

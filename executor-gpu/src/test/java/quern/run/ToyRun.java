@@ -139,8 +139,8 @@ public final class ToyRun {
         quantization.solve();
         for (Plan plan : plans) {
             Quantization.Result result = quantization.write(plan, quantization.sites(plan));
-            new Publication(plan, Model.open(STORES.open(plan.model())), STORES.open(plan.output()))
-                    .publish(result.shards(), Map.of(), List::copyOf);
+            Model model = Planner.transformed(Model.open(STORES.open(plan.model())), plan.recipe());
+            new Publication(plan, model, STORES.open(plan.output())).publish(result.shards(), Map.of(), List::copyOf);
         }
     }
 

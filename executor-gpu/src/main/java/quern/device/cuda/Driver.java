@@ -20,7 +20,7 @@ import quern.device.DeviceException;
 /**
  * The NVIDIA driver of this machine. Looked for once in a process: a second attempt to load would fail with a less telling error.
  *
- * <p>All that Quern calls of it: cuInit, cuDriverGetVersion, cuGetErrorName, cuGetErrorString; cuDeviceGet, -GetCount, -GetName,
+ * <p>All that Quern calls of it: cuInit, cuDriverGetVersion, cuGetErrorName, cuGetErrorString; cuDeviceGet, -GetCount, -GetName, -GetUuid,
  * -GetAttribute, cuDevicePrimaryCtxRetain; cuCtxSetCurrent, cuCtxSynchronize; cuModuleLoadData, -GetFunction, cuFuncSetAttribute,
  * cuLaunchKernel; cuStreamCreate, -Destroy, -Synchronize, -WaitEvent; cuEventCreate, -Record, -Synchronize, -Destroy; cuMemAlloc,
  * cuMemFree, cuMemGetInfo, cuMemHostAlloc, cuMemFreeHost, cuMemcpyHtoDAsync, -DtoHAsync, -DtoDAsync, cuMemcpy2DAsync,

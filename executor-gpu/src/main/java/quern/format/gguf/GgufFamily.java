@@ -1,5 +1,6 @@
 package quern.format.gguf;
 
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
@@ -15,13 +16,41 @@ import quern.QuernException;
  * @param modelType of the Hugging Face model
  * @param classes its class
  * @param permuted whether rows of q and k stand in pairs that turn together, rather than half a head apart
+ * @param activation the {@code hidden_act} with which llama.cpp runs it
+ * @param norm what the config calls the epsilon of its norms: those of {@code rms_norm_eps} are RMSNorm, others LayerNorm
+ * @param own names within a layer that other families do not have, or have for something else
  */
-public record GgufFamily(String architecture, String modelType, String classes, boolean permuted) {
+public record GgufFamily(
+        String architecture,
+        String modelType,
+        String classes,
+        boolean permuted,
+        String activation,
+        String norm,
+        Map<String, String> own) {
+    private static final String RMS = "rms_norm_eps";
     private static final List<GgufFamily> ALL = List.of(
-            new GgufFamily("llama", "llama", "LlamaForCausalLM", true),
-            new GgufFamily("llama", "mistral", "MistralForCausalLM", true),
-            new GgufFamily("qwen2", "qwen2", "Qwen2ForCausalLM", false),
-            new GgufFamily("qwen3", "qwen3", "Qwen3ForCausalLM", false));
+            gated("llama", "llama", "LlamaForCausalLM", true),
+            gated("llama", "mistral", "MistralForCausalLM", true),
+            gated("qwen2", "qwen2", "Qwen2ForCausalLM", false),
+            gated("qwen3", "qwen3", "Qwen3ForCausalLM", false),
+            new GgufFamily(
+                    "starcoder2",
+                    "starcoder2",
+                    "Starcoder2ForCausalLM",
+                    false,
+                    "gelu_pytorch_tanh",
+                    "norm_epsilon",
+                    Map.of("ffn_up", "mlp.c_fc", "ffn_down", "mlp.c_proj")));
+
+    private static GgufFamily gated(String architecture, String modelType, String classes, boolean permuted) {
+        return new GgufFamily(architecture, modelType, classes, permuted, "silu", RMS, Map.of());
+    }
+
+    /** Whether its norms take the mean away. */
+    public boolean layerNorm() {
+        return !norm.equals(RMS);
+    }
 
     /** What is generated from the config and stands in it again. */
     public static final String ROPE_FACTORS = "rope_freqs.weight";
@@ -41,13 +70,18 @@ public record GgufFamily(String architecture, String modelType, String classes, 
             Map.entry("ffn_up", "mlp.up_proj"),
             Map.entry("ffn_down", "mlp.down_proj"));
     private static final Map<String, String> OUTSIDE_THERE = turned(OUTSIDE);
-    private static final Map<String, String> IN_LAYER_THERE = turned(IN_LAYER);
     private static final Pattern NAME = Pattern.compile("(?:blk\\.(\\d+)\\.)?(\\w+)\\.(weight|bias)");
     private static final Pattern OURS = Pattern.compile("(?:model\\.layers\\.(\\d+)\\.)?([\\w.]+)\\.(weight|bias)");
     private static final List<String> TURNING = List.of("attn_q", "attn_k");
 
     private static Map<String, String> turned(Map<String, String> names) {
         return names.entrySet().stream().collect(Collectors.toMap(Map.Entry::getValue, Map.Entry::getKey));
+    }
+
+    private Map<String, String> inLayer() {
+        Map<String, String> names = new HashMap<>(IN_LAYER);
+        names.putAll(own);
+        return names;
     }
 
     /** By its {@code general.architecture}; null if its files are not read. Of two the first. */
@@ -81,7 +115,7 @@ public record GgufFamily(String architecture, String modelType, String classes, 
             return null;
         }
         String layer = parts.group(1);
-        String module = (layer == null ? OUTSIDE : IN_LAYER).get(parts.group(2));
+        String module = (layer == null ? OUTSIDE : inLayer()).get(parts.group(2));
         if (module == null) {
             return null;
         }
@@ -95,7 +129,7 @@ public record GgufFamily(String architecture, String modelType, String classes, 
             return null;
         }
         String layer = parts.group(1);
-        String module = (layer == null ? OUTSIDE_THERE : IN_LAYER_THERE).get(parts.group(2));
+        String module = (layer == null ? OUTSIDE_THERE : turned(inLayer())).get(parts.group(2));
         return module == null ? null : (layer == null ? "" : "blk." + layer + ".") + module + "." + parts.group(3);
     }
 

@@ -21,6 +21,8 @@
  *
  * <h2>Limits</h2>
  *
+ * One bit is for models that are trained further: scales by the range reach too far for two values (KL of the demo 4.9).
+ *
  * Read by the library, module by module ({@code HQQLinear.load_state_dict}), and by transformers 4. transformers 5 knows the name
  * {@code hqq}, does not load these tensors and leaves the linears random, without an error.
  */

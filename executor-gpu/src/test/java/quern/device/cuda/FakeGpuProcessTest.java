@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import org.junit.jupiter.api.BeforeAll;
@@ -40,20 +42,46 @@ class FakeGpuProcessTest {
         }
     }
 
+    /** Opens the device, says so, and keeps it until its input ends. */
+    static final class Holding {
+        private Holding() {}
+
+        public static void main(String[] none) throws Exception {
+            try (Device device = Devices.open("cuda")) {
+                System.out.println("holds " + device.name());
+                System.in.read();
+            }
+        }
+    }
+
+    private Process java(Class<?> program, Map<String, String> environment, String... options) throws Exception {
+        List<String> command = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-cp",
+                System.getProperty("java.class.path")));
+        command.addAll(List.of(options));
+        command.add(program.getName());
+        ProcessBuilder process = new ProcessBuilder(command);
+        process.environment().put("LD_LIBRARY_PATH", folder.toString());
+        process.environment().putAll(environment);
+        process.redirectError(folder.resolve("errors").toFile());
+        return process.start();
+    }
+
     private String opened(Map<String, String> environment, String... libraries) throws Exception {
+        link(libraries);
+        return opened(environment, List.of("-Dquern.gpu.shared=true"));
+    }
+
+    private void link(String... libraries) throws Exception {
         for (String library : libraries) {
             Files.createSymbolicLink(
                     folder.resolve(library), FakeGpu.FOLDER.toAbsolutePath().resolve(library));
         }
-        ProcessBuilder process = new ProcessBuilder(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-cp",
-                System.getProperty("java.class.path"),
-                Opening.class.getName());
-        process.environment().put("LD_LIBRARY_PATH", folder.toString());
-        process.environment().putAll(environment);
-        process.redirectError(folder.resolve("errors").toFile());
-        Process running = process.start();
+    }
+
+    private String opened(Map<String, String> environment, List<String> options) throws Exception {
+        Process running = java(Opening.class, environment, options.toArray(String[]::new));
         String text = new String(running.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
         assertThat(running.waitFor())
                 .as(Files.readString(folder.resolve("errors")))
@@ -113,5 +141,24 @@ class FakeGpuProcessTest {
                         "libcusolver.so.12"))
                 .contains("/cublas-13.")
                 .contains("/cusolver-12.");
+    }
+
+    @Test
+    void a_gpu_is_one_process_s_until_it_ends_but_where_sharing_is_asked_for() throws Exception {
+        link("libcuda.so.1", "libcublas.so.13", "libcusolver.so.12");
+        String own = "-Djava.io.tmpdir=" + folder; // apart from what else runs on this machine
+        Process first = java(Holding.class, Map.of(), own);
+        try {
+            assertThat(first.inputReader().readLine()).isEqualTo("holds cuda");
+            assertThat(opened(Map.of(), List.of(own)))
+                    .isEqualTo("Cannot compute on 'cuda': GPU 0 (Fake GPU (kernels run on the CPU)) is used by another process of "
+                            + "Quern (give each executor a GPU of its own, or share it with -Dquern.gpu.shared=true in the JVM "
+                            + "options of all) (mend that, or use --device cpu)");
+            assertThat(opened(Map.of(), List.of(own, "-Dquern.gpu.shared=true"))).startsWith("cuda/bf16/Fake GPU");
+        } finally {
+            first.outputWriter().close();
+        }
+        assertThat(first.waitFor()).isZero();
+        assertThat(opened(Map.of(), List.of(own))).startsWith("cuda/bf16/Fake GPU");
     }
 }

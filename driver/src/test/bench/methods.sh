@@ -1,0 +1,129 @@
+#!/usr/bin/env bash
+# Perplexity and KL of every method and format beside the format's own tool at the same settings, where that runs on a CPU.
+#
+#   methods.sh [-o OUT] [-s SMOLLM2] [-n WINDOWS] [-m ROWS] quern-stories-4m|smollm2 ...
+#
+# ROWS: names of rows below, all unless given. What lies in OUT already is not run again. All are judged as dense float32
+# copies that are made of the packed bytes by neither tool (dense.py; torchao, Quanto, HQQ, AutoRound and libggml unpack their own).
+# Groups as in quality.sh, but hqq's, which are 64. GGUF: libggml's quantizers with the means of squares of the inputs, on the types
+# that our file has, which are llama.cpp's (GgufQuantizersTest, GgufInteropTest).
+. "$(dirname "$0")/common.sh"
+out= smollm2= windows= chosen=
+while getopts o:s:n:m: option; do case $option in
+  o) out=$OPTARG ;; s) smollm2=$OPTARG ;; n) windows=$OPTARG ;; m) chosen=$OPTARG ;; *) exit 2 ;;
+  esac; done
+shift $((OPTIND - 1))
+out=${out:-$(mktemp -d)}
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+build
+
+# row|whose environment the tool is in, if there is one|alone: later layers must see the quantized ones before them, or the model
+# is transformed first; all others share one calibration|our recipe
+rows() {
+  cat <<R
+gptq-4|llmc||bits: 4, group-size: $group
+gptq-3|llmc|alone|bits: 3, group-size: $group
+gptq-2|llmc|alone|bits: 2, group-size: $group
+rtn-4|llmc||bits: 4, group-size: $group, method: rtn
+rtn-3|llmc||bits: 3, group-size: $group, method: rtn
+awq-4|llmc|alone|bits: 4, group-size: $group, method: rtn, transform: awq, format: compressed-tensors
+awq-4-asym|llmc|alone|bits: 4, group-size: $group, method: rtn, transform: awq, format: awq
+awq-3|llmc|alone|bits: 3, group-size: $group, method: rtn, transform: awq, format: compressed-tensors
+hqq-4|main||bits: 4, group-size: 64, format: hqq
+hqq-3|main||bits: 3, group-size: 64, format: hqq
+hqq-2|main||bits: 2, group-size: 64, format: hqq
+bnb-nf4|main||format: bitsandbytes-nf4
+bnb-nf4-nested|main||format: bitsandbytes-nf4-nested
+bnb-fp4|main||format: bitsandbytes-fp4
+bnb-int8|main||format: bitsandbytes-int8
+ct-int8|llmc||format: compressed-tensors-int8
+ct-fp8|llmc||format: compressed-tensors-fp8
+fp8|llmc||format: fp8
+ct-nvfp4|llmc||format: compressed-tensors-nvfp4
+ct-mxfp4|llmc||format: compressed-tensors-mxfp4
+torchao-4|main||format: torchao, bits: 4, group-size: $group
+torchao-3|main|alone|format: torchao, bits: 3, group-size: $group
+torchao-int8|main||format: torchao-int8
+torchao-fp8|main||format: torchao-fp8
+quanto-int8|main||format: quanto-int8
+quanto-fp8|main||format: quanto-fp8
+autoround-4|main||format: autoround, bits: 4, group-size: $group
+autoround-3|main|alone|format: autoround, bits: 3, group-size: $group
+autoround-2|main|alone|format: autoround, bits: 2, group-size: $group
+gguf-q8_0|main||format: gguf-q8_0
+gguf-q6_k|main||format: gguf-q6_k
+gguf-q5_k_m|main||format: gguf-q5_k_m
+gguf-q4_k_m|main||format: gguf-q4_k_m
+gguf-iq4_xs|main||format: gguf-iq4_xs
+gguf-q4_0|main||format: gguf-q4_0
+gguf-q3_k_m|main|alone|format: gguf-q3_k_m
+gguf-q2_k|main|alone|format: gguf-q2_k
+bnb-nf4+gptq|||format: bitsandbytes-nf4, method: gptq
+ct-nvfp4+rtn|||format: compressed-tensors-nvfp4, method: rtn
+ct-mxfp4+rtn|||format: compressed-tensors-mxfp4, method: rtn
+R
+}
+
+for name in "$@"; do
+  at=$out/$name
+  mkdir -p "$at/ours" "$at/theirs" "$at/dense"
+  if [ "$name" = smollm2 ]; then
+    model=$(cd "${smollm2:?-s SMOLLM2}" && pwd) group=64 n=32 len=512 chars=$(windows24 "$model")
+    calibration=$shared/data/text/wikipedia.sample.txt
+    evaluation=$shared/data/text/wikitext2-raw.test.txt
+  else
+    model=$shared/data/models/$name group=128 n=128 len=512 chars=100000
+    calibration=$at/calibration.txt
+    evaluation=$at/evaluation.txt
+    grep -vxF '<|endoftext|>' "$shared/data/text/tinystories.train-sample.txt" >"$calibration"
+    awk '/^<\|endoftext\|>$/ { n++; next } n >= 450' "$shared/data/text/tinystories.valid-sample.txt" >"$evaluation"
+  fi
+  n=${windows:-$n}
+  text=(--calibration "$calibration" --samples $n --seqlen $len)
+  recipes=()
+  : >"$at/commands"
+  : >"$at/rows"
+  while IFS='|' read -r row tool alone recipe; do
+    [ -z "$chosen" ] || [[ " $chosen " == *" $row "* ]] || continue
+    echo "$row|$tool" >>"$at/rows"
+    echo "{$recipe}" >"$at/$row.yaml"
+    [ ! -e "$at/ours/$row" ] || continue
+    if [ -n "$alone" ]; then
+      words quantize "$model" --out "$at/ours/$row" --recipe "$at/$row.yaml" "${text[@]}" >>"$at/commands"
+    else
+      recipes+=(--recipe "$at/$row.yaml")
+    fi
+  done < <(rows)
+  [ ${#recipes[@]} = 0 ] || words quantize "$model" --out "$at/together" "${recipes[@]}" "${text[@]}" >>"$at/commands"
+  quern_lines <"$at/commands" >>"$at/quern.log" 2>&1 || { tail -5 "$at/quern.log" >&2; exit 1; }
+  [ ! -e "$at/together" ] || { mv "$at/together"/* "$at/ours/" && rmdir "$at/together"; }
+  for tool in llmc main; do
+    python=$GPTQM_PY
+    [ $tool = main ] || python=$LLMC_PY
+    awk -F'|' -v t=$tool -v at="$at" '$2 == t { print $1, at "/theirs/" $1, at "/ours/" $1 }' "$at/rows" |
+      (cd "$at" && "$python" "$bench/methods_peers.py" "$model" "$calibration" $n $len $group >>"$at/$tool.log" 2>&1) ||
+      grep -a '^FAILED' "$at/$tool.log" >&2
+  done
+
+  # A few at a time, since a dense copy is large.
+  touch "$at/ppl.txt"
+  for whose in ours theirs; do
+    for checkpoint in "$at/$whose"/*; do
+      key=$whose/$(basename "$checkpoint")
+      [ ! -d "$checkpoint" ] || grep -qF "/dense/$key\"" "$at/ppl.txt" || echo "$key"
+    done
+  done >"$at/unjudged"
+  while mapfile -t -n 6 keys && [ ${#keys[@]} -gt 0 ]; do
+    mkdir -p "$at/dense/ours" "$at/dense/theirs"
+    for key in "${keys[@]}"; do echo "$at/$key $at/dense/$key"; done |
+      "$GPTQM_PY" "$bench/dense.py" "$shared/interop/dequantize.py" "$model" >"$at/dense.log" 2>&1 || { tail -5 "$at/dense.log" >&2; exit 1; }
+    perplexity "$at/judged" --fp "$model" --text "$evaluation" --chars "$chars" --window "$len" "${keys[@]/#/$at/dense/}"
+    grep '^PPL' "$at/judged" >>"$at/ppl.txt"
+    rm -r "$at/dense"
+  done <"$at/unjudged"
+  echo
+  echo "$name, groups of $group, $n x $len tokens; $(machine)"
+  echo
+  tables methods "$at/ppl.txt" "$at/rows"
+done
