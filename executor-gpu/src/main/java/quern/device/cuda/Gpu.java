@@ -78,6 +78,10 @@ final class Gpu {
     static synchronized Gpu of(int ordinal) {
         Gpu open = OPEN.get(ordinal);
         if (open == null) {
+            String absence = Driver.absence();
+            if (absence != null) {
+                throw new DeviceException(absence);
+            }
             if (ordinal >= Driver.devices()) {
                 throw new DeviceException("there is no GPU " + ordinal + " among the " + Driver.devices()
                         + " that this process sees; CUDA_VISIBLE_DEVICES is "

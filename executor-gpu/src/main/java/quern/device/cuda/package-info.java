@@ -16,9 +16,13 @@
  * {@code quern/native/linux-x86_64/libquern.so}, and {@code quern/native/native.properties}, which says what was built
  * ({@code layer} and {@code kernels}, each {@code present} or {@code absent}).
  *
- * <p>A GPU is one process's, see {@link quern.device.cuda.Claim}. Whatever thread asks, the context is made current first; a device
- * computes on one stream, with a handle of the libraries and a workspace of its own, so that no result depends on what other threads
- * do.
+ * <p>A GPU is one process's, see {@link quern.device.cuda.Claim}. Whatever thread calls, its context is made current first. A device
+ * has one stream, one handle of each library with its own workspace, and one arena: so no result depends on what other threads or other
+ * devices of the process do, and a block of memory can be given out again as soon as it is closed.
+ *
+ * <p>Not yet run on a GPU. The contract of every device, whole runs and the error paths pass on libraries that play a GPU
+ * ({@code native/src/test/fake}): the tests named {@code FakeGpu...}. On a machine with a GPU {@code GpuDeviceTest} says how the contract
+ * is run there.
  */
 @NullMarked
 package quern.device.cuda;

@@ -67,19 +67,6 @@ class FakeGpuErrorsTest {
     }
 
     @Test
-    void matrices_larger_than_a_slot_come_and_go_in_pieces() {
-        Matrix m = random(2100, 3001); // 25 MB
-        try (Device device = open(0);
-                DeviceMatrix there = device.upload(m, DType.F32);
-                DeviceMatrix rounded = device.upload(m, DType.BF16);
-                DeviceMatrix again = device.upload(device.download(rounded), DType.BF16)) {
-            assertThat(device.download(there).values()).isEqualTo(m.values());
-            assertThat(device.download(again).values())
-                    .isEqualTo(device.download(rounded).values());
-        }
-    }
-
-    @Test
     void a_bad_image_is_refused_with_the_driver_s_words() {
         assertThatThrownBy(() -> new Launcher(Gpu.of(0), new byte[64]))
                 .isInstanceOf(DeviceException.class)
