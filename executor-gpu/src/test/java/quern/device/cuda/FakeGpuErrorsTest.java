@@ -17,7 +17,6 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import quern.QuernException;
 import quern.Seeds;
-import quern.device.Device;
 import quern.device.DeviceException;
 import quern.device.DeviceLost;
 import quern.device.DeviceMatrix;
