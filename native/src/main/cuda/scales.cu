@@ -47,11 +47,11 @@ DEVICE void search(const float* w, int rows, int n, int first, int length, const
   }
 }
 
-extern "C" __global__ void __launch_bounds__(256) search_scales(const float* w, int rows, int n, int length, GridShape grid, SearchShape shape, const float* values, const float* thresholds, const float* importance, const float* factors, const float* powers, float* scales, float* zeros) {
+extern "C" __global__ void __launch_bounds__(256, 3) search_scales(const float* w, int rows, int n, int length, GridShape grid, SearchShape shape, const float* values, const float* thresholds, const float* importance, const float* factors, const float* powers, float* scales, float* zeros) {
   search(w, rows, n, 0, length, grid, shape, values, thresholds, importance, factors, powers, nullptr, gridDim.y, scales, zeros);
 }
 
-extern "C" __global__ void __launch_bounds__(256) search_runs(const float* w, int rows, int n, int from, int length, GridShape grid, SearchShape shape, const float* values, const float* thresholds, const float* importance, const float* factors, const float* powers, const int* run_groups, int groups, float* scales, float* zeros) {
+extern "C" __global__ void __launch_bounds__(256, 3) search_runs(const float* w, int rows, int n, int from, int length, GridShape grid, SearchShape shape, const float* values, const float* thresholds, const float* importance, const float* factors, const float* powers, const int* run_groups, int groups, float* scales, float* zeros) {
   search(w, rows, n, from, length, grid, shape, values, thresholds, importance, factors, powers, run_groups, groups, scales, zeros);
 }
 
