@@ -2,9 +2,12 @@ package quern.device.cuda;
 
 import java.io.IOException;
 import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.HashMap;
+import java.util.Map;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import quern.device.DeviceException;
@@ -19,6 +22,9 @@ final class Claim {
     /** The system property of those who want their processes to share GPUs. */
     private static final String SHARED = "quern.gpu.shared";
 
+    /** By UUID. A lock that nobody holds on to is let go some time, and so is one whose file is opened a second time and closed. */
+    private static final Map<String, FileLock> HELD = new HashMap<>(); // guarded by the class
+
     private Claim() {}
 
     /**
@@ -28,14 +34,17 @@ final class Claim {
      * @param name for a person
      * @throws DeviceException where another process has it
      */
-    static void on(String uuid, String name) {
-        if (Boolean.getBoolean(SHARED)) {
+    static synchronized void on(String uuid, String name) {
+        if (Boolean.getBoolean(SHARED) || HELD.containsKey(uuid)) {
             return;
         }
         Path file = Path.of(System.getProperty("java.io.tmpdir", "/tmp"), "quern-gpu-" + uuid + ".lock");
         try {
             FileChannel channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-            if (channel.tryLock() == null) { // else it stays open, and locked
+            FileLock lock = channel.tryLock();
+            if (lock != null) {
+                HELD.put(uuid, lock);
+            } else {
                 channel.close();
                 throw new DeviceException(
                         name + " is used by another process of Quern (give each executor a GPU of its own, or "

@@ -70,6 +70,14 @@ final class CudaSolve implements SolveKernels {
         });
     }
 
+    /** Puts columns into a matrix of the same type, from {@code column} on. */
+    private void put(CudaMatrix columns, CudaMatrix into, int column) {
+        int each = into.dtype().bytes();
+        long width = (long) columns.cols() * each;
+        device.copyRuns(
+                columns.address(), width, into.address(0, column), (long) into.cols() * each, width, into.rows());
+    }
+
     @Override
     public DeviceMatrix hessian(DeviceMatrix sum, long tokens, int[] order, float[] diagonal) {
         int n = order.length;
@@ -133,54 +141,23 @@ final class CudaSolve implements SolveKernels {
             int length,
             int[] groups,
             Grids grids) {
-        CudaMatrix w = device.own(weights);
-        if (from > 0) { // the kernel's runs begin with the row
-            try (CudaMatrix behind = slice(w, from, w.cols())) {
-                search(behind, importance, from, search, length, groups, grids);
-            }
-        } else {
-            search(w, importance, 0, search, length, groups, grids);
-        }
-    }
-
-    private void search(
-            CudaMatrix w,
-            @Nullable DeviceMatrix importance,
-            int first,
-            GridSearch search,
-            int length,
-            int[] groups,
-            Grids grids) {
-        CudaMatrix scales = device.own(grids.scales());
-        CudaMatrix zeros = device.own(grids.zeros());
-        long weighing = importance == null ? 0 : device.own(importance).address(0, first);
+        long weighing = importance == null ? 0 : device.own(importance).address();
         Matrix factors = new Matrix(1, search.factors().length, search.factors());
-        try (DeviceMatrix tried = device.upload(factors, DType.F32)) {
-            long powers = search.measure() == Measure.POWERS ? powers() : 0;
-            GridKernels.Tables tables = tables(search.values());
-            long factorsAt = device.own(tried).address();
-            if (Arrays.equals(groups, IntStream.range(0, grids.groups()).toArray())) {
-                kernels.searchScales(w, length, search, tables, weighing, factorsAt, powers, scales, zeros);
-                return;
-            }
-            try (CudaMatrix someScales = device.allocate(w.rows(), groups.length, DType.F32);
-                    CudaMatrix someZeros = device.allocate(w.rows(), groups.length, DType.F32)) {
-                kernels.searchScales(w, length, search, tables, weighing, factorsAt, powers, someScales, someZeros);
-                replace(scales, groups, someScales);
-                replace(zeros, groups, someZeros);
-            }
-        }
-    }
-
-    /** Column places[k] of the matrix becomes column k of {@code columns}. */
-    private void replace(CudaMatrix matrix, int[] places, CudaMatrix columns) {
-        int[] order = IntStream.range(0, matrix.cols()).toArray();
-        for (int k = 0; k < places.length; k++) {
-            order[places[k]] = matrix.cols() + k;
-        }
-        try (CudaMatrix both = device.own(device.forward().join(matrix, matrix.cols(), columns, columns.cols()));
-                Arena.Block numbers = device.numbers(order)) {
-            kernels.gatherColumns(both, numbers.address(), matrix);
+        try (DeviceMatrix tried = device.upload(factors, DType.F32);
+                Arena.Block numbers = device.numbers(groups)) {
+            kernels.searchRuns(
+                    device.own(weights),
+                    from,
+                    length,
+                    search,
+                    tables(search.values()),
+                    weighing,
+                    device.own(tried).address(),
+                    search.measure() == Measure.POWERS ? powers() : 0,
+                    numbers.address(),
+                    groups.length,
+                    device.own(grids.scales()),
+                    device.own(grids.zeros()));
         }
     }
 
@@ -373,14 +350,8 @@ final class CudaSolve implements SolveKernels {
                 DeviceMatrix change = host.solve().descend(slope, curvature, 0, to - from, one, 0, chosen, stored);
                 DeviceMatrix fitted = device.upload(host.download(one.scales()), DType.F32);
                 DeviceMatrix after = device.upload(host.codes(chosen), before.rows(), before.cols())) {
-            replace(scales, new int[] {group}, device.own(fitted));
-            device.copyRuns(
-                    device.own(after).address(),
-                    to - from,
-                    codes.address(0, from),
-                    codes.cols(),
-                    to - from,
-                    codes.rows());
+            put(device.own(fitted), scales, group);
+            put(device.own(after), codes, from);
             return device.upload(host.download(change), DType.F32);
         }
     }

@@ -192,24 +192,28 @@ final class GridKernels {
                 at(update));
     }
 
-    /** All runs of a matrix, from its first column on; scales and zeros have a column for each. */
-    void searchScales(
+    /** @param groups address of a number of a group for each of {@code runs} */
+    void searchRuns(
             CudaMatrix w,
+            int from,
             int length,
             GridSearch search,
             Tables tables,
             long importance,
             long factors,
             long powers,
+            long groups,
+            int runs,
             CudaMatrix scales,
             CudaMatrix zeros) {
         launch(
-                "search_scales",
-                new Geometry(256, 1, Geometry.ceil(w.rows(), 32), scales.cols(), 1, 4 * 33 * 132),
-                scales.elements(),
+                "search_runs",
+                new Geometry(256, 1, Geometry.ceil(w.rows(), 32), runs, 1, 4 * 33 * 132),
+                (long) w.rows() * runs,
                 at(w),
                 number(w.rows()),
                 number(w.cols()),
+                number(from),
                 number(length),
                 shape(search),
                 shape(rule(search.measure()), search.factors().length, search.zeros(), search.stored()),
@@ -218,6 +222,8 @@ final class GridKernels {
                 at(importance),
                 at(factors),
                 at(powers),
+                at(groups),
+                number(scales.cols()),
                 at(scales),
                 at(zeros));
     }
