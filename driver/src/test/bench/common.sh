@@ -46,7 +46,7 @@ quern_lines() {
 }
 
 machine() {
-  echo "$(date -u +%F), $(nproc) cores of $(sed -n 's/^model name[^:]*: //p;' /proc/cpuinfo | head -1)" \
+  echo "$(date -u +%F), $(nproc --all) cores of $(sed -n 's/^model name[^:]*: //p;' /proc/cpuinfo | head -1)" \
     "$(grep -om1 -w -e amx_bf16 /proc/cpuinfo || true) $(grep -om1 -w -e avx512_bf16 /proc/cpuinfo || true), commit" \
     "$(git -C "$root" rev-parse --short HEAD)"
 }

@@ -85,6 +85,7 @@ def quality(file, *widths):
 
 PAIRS = {
     "defaults, llm-compressor's": ("quern", "llmcompressor-static"),
+    "defaults, llm-compressor's, whole rows": ("quern", "llmcompressor-off"),
     "defaults, GPTQModel's": ("quern", "gptqmodel-gar05"),
     "llm-compressor's order": ("quern-static", "llmcompressor-static"),
     "GPTQModel's order": ("quern-group", "gptqmodel-gar"),
