@@ -14,6 +14,7 @@ import quern.plan.Planner;
 import quern.scheme.Recipe;
 import quern.store.BlobStore;
 import quern.store.LocalStore;
+import quern.tensor.DType;
 
 /** A run of the toy model from plan to marker, by any runner; gives the bytes of everything in the output folder. */
 public final class ToyRun {
@@ -70,7 +71,21 @@ public final class ToyRun {
     /** @param device what it is to be carried out on */
     static Plan plan(Path source, Path output, Recipe recipe, int stages, int further, Device device)
             throws IOException {
-        Planner.Machine machine = new Planner.Machine(device.name(), device.type(), device.computeType(), 2, 10, 0);
+        return plan(source, output, recipe, stages, further, device.name(), device.type(), device.computeType());
+    }
+
+    /** @param type of the device, and its compute type */
+    public static Plan plan(
+            Path source,
+            Path output,
+            Recipe recipe,
+            int stages,
+            int further,
+            String device,
+            String type,
+            DType computeType)
+            throws IOException {
+        Planner.Machine machine = new Planner.Machine(device, type, computeType, 2, 10, 0);
         Plan plan = Planner.plan(
                 Model.open(new LocalStore(source)),
                 new Planner.Request(

@@ -1,15 +1,12 @@
 package quern.device.cuda;
 
-import static jcuda.driver.JCudaDriver.cuModuleLoadData;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import java.nio.charset.StandardCharsets;
 import java.util.Random;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
-import jcuda.driver.CUmodule;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -42,14 +39,9 @@ class FakeGpuErrorsTest {
         tell("FAKE_CUDA_MEMORY=1073741824");
     }
 
-    /** The fake driver takes its settings as the image of a module. */
     private static void tell(String setting) {
         Gpu.of(0).enter();
-        Gpu.of(0)
-                .check(
-                        cuModuleLoadData(
-                                new CUmodule(), ("QUERN FAKE " + setting + "\0").getBytes(StandardCharsets.UTF_8)),
-                        "cuModuleLoadData");
+        FakeGpu.tell(setting);
     }
 
     private static CudaDevice open(int gpu) {
