@@ -37,9 +37,8 @@ final class Claim {
             FileChannel channel = FileChannel.open(file, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
             if (channel.tryLock() == null) { // else it stays open, and locked
                 channel.close();
-                throw new DeviceException(
-                        name + " is used by another process of Quern (give each executor a GPU of its own, or "
-                                + "share it with -D" + SHARED + "=true in the JVM options of all)");
+                throw new DeviceException(name + " is used by another process of Quern (give each executor a GPU of its own, or "
+                        + "share it with -D" + SHARED + "=true in the JVM options of all)");
             }
         } catch (AccessDeniedException e) {
             LOG.warn("Whether another process uses {} is not known: {} belongs to another user", name, file);

@@ -151,12 +151,10 @@ class FakeGpuProcessTest {
         try {
             assertThat(first.inputReader().readLine()).isEqualTo("holds cuda");
             assertThat(opened(Map.of(), List.of(own)))
-                    .isEqualTo(
-                            "Cannot compute on 'cuda': GPU 0 (Fake GPU (kernels run on the CPU)) is used by another process of "
-                                    + "Quern (give each executor a GPU of its own, or share it with -Dquern.gpu.shared=true in the JVM "
-                                    + "options of all) (mend that, or use --device cpu)");
-            assertThat(opened(Map.of(), List.of(own, "-Dquern.gpu.shared=true")))
-                    .startsWith("cuda/bf16/Fake GPU");
+                    .isEqualTo("Cannot compute on 'cuda': GPU 0 (Fake GPU (kernels run on the CPU)) is used by another process of "
+                            + "Quern (give each executor a GPU of its own, or share it with -Dquern.gpu.shared=true in the JVM "
+                            + "options of all) (mend that, or use --device cpu)");
+            assertThat(opened(Map.of(), List.of(own, "-Dquern.gpu.shared=true"))).startsWith("cuda/bf16/Fake GPU");
         } finally {
             first.outputWriter().close();
         }
