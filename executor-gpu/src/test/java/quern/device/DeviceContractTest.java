@@ -2,7 +2,7 @@ package quern.device;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
-import static org.assertj.core.api.Assumptions.assumeThat;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -82,7 +82,7 @@ abstract class DeviceContractTest extends ForwardContract {
 
     @Test
     void a_closed_matrix_cannot_be_read_where_memory_is_native() {
-        assumeThat(device.name()).isNotEqualTo("java");
+        assumeFalse(device.name().equals("java"), "Skipped: matrices are on the heap");
         DeviceMatrix m = device.upload(random(3, 3), DType.F32);
         m.close();
         m.close();
