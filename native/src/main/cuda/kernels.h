@@ -207,13 +207,10 @@ extern "C" __global__ void gather_columns_f32(const float* from, long long strid
 extern "C" __global__ void gather_columns_bf16(const bf16* from, long long stride, const int* order, int cols, float* to);
 extern "C" __global__ void gather_columns_u8(const unsigned char* from, long long stride, const int* order, int cols, unsigned char* to);
 
-// The scales and zeros of all groups of a matrix, each a run of `length` columns, the last perhaps shorter: quern.method.ScaleSearch,
-// bit for bit. w: rows x n. Needs importance of n. Block 256 x (ceil(rows / 32), groups), shared memory 4 * 33 * 132 = 17424.
-extern "C" __global__ void search_scales(const float* w, int rows, int n, int length, GridShape grid, SearchShape shape, const float* values, const float* thresholds, const float* importance, const float* factors, const float* powers, float* scales, float* zeros);
-
-// The same for runs of `length` columns from column `from` on, the last ending with the row at the latest: run k gives the grid of group
-// run_groups[k], of `groups` in a row; the other groups' stay. importance: n. Block 256 x (ceil(rows / 32), runs), shared memory 17424.
-extern "C" __global__ void search_runs(const float* w, int rows, int n, int from, int length, GridShape grid, SearchShape shape, const float* values, const float* thresholds, const float* importance, const float* factors, const float* powers, const int* run_groups, int groups, float* scales, float* zeros);
+// The scales and zeros of groups, each a run of `length` columns of w, rows x n, from column `from` on, the last ending with the row at the
+// latest: quern.method.ScaleSearch, bit for bit. Run k gives the grid of group run_groups[k], of `groups` in a row; the other groups' stay.
+// importance: n. Block 256 x (ceil(rows / 32), runs), shared memory 4 * 33 * 132 = 17424.
+extern "C" __global__ void search_runs(const float* w, int rows, int n, int from, int length, GridShape grid, SearchShape search, const float* values, const float* thresholds, const float* importance, const float* factors, const float* powers, const int* run_groups, int groups, float* scales, float* zeros);
 
 // Every `together` rows get the largest of their scales, group by group. 256 x (ceil(groups / 256), ceil(rows / together)).
 extern "C" __global__ void share_scales(float* scales, int rows, int groups, int together);
@@ -302,6 +299,6 @@ extern "C" __global__ void transpose_bf16(const bf16* from, int rows, int cols, 
   X(gather_rows) X(add_rows_f32) X(add_rows_bf16) X(join_f32) X(join_bf16) X(raise_largest_f32) X(raise_largest_bf16)          \
   X(largest_f32) X(add_f64_f32) X(mirror_lower) X(order_hessian) X(reverse_symmetric) X(reverse_lower) X(reverse_upper)        \
   X(zero_lower) X(diagonal) X(column_squares) X(updates) X(gather_columns_f32) X(gather_columns_bf16) X(gather_columns_u8)     \
-  X(search_scales) X(search_runs) X(share_scales) X(sweep_given) X(sweep_live) X(free_columns) X(descend_128) X(descend_256)   \
+  X(search_runs) X(share_scales) X(sweep_given) X(sweep_live) X(free_columns) X(descend_128) X(descend_256)   \
   X(dequantize_f32) X(dequantize_bf16) X(quantization_error) X(nearest_codes) X(dot_f32) X(sum_f64) X(pack_rows)               \
   X(pack_columns) X(transpose_f32) X(transpose_u8) X(transpose_bf16)

@@ -12,24 +12,21 @@ DEVICE void load_pieces(const float* w, int rows, int n, int first_row, int c, i
   }
 }
 
-// Runs of `length` columns from column `first` on, a row of blocks for each; run_groups null: run k is group k.
-DEVICE void search(const float* w, int rows, int n, int first, int length, const GridShape& grid, const SearchShape& search,
-                   const float* values, const float* thresholds, const float* importance, const float* factors, const float* powers,
-                   const int* run_groups, int groups, float* scales, float* zeros) {
+extern "C" __global__ void __launch_bounds__(256, 3) search_runs(const float* w, int rows, int n, int from, int length, GridShape grid, SearchShape search, const float* values, const float* thresholds, const float* importance, const float* factors, const float* powers, const int* run_groups, int groups, float* scales, float* zeros) {
   DYNAMIC_SHARED(float, pieces);                       // 32 rows, then one of importance
   SHARED(float, tables, 3 * TABLE);
   float* weights = pieces + 32 * PITCH_OF_PIECE;
   Levels levels = load_levels(grid, values, thresholds, tables);
   int lane_of_warp = threadIdx.x % 32, lane = threadIdx.x % LANES, in_block = threadIdx.x / LANES;
   int row = blockIdx.x * 32 + in_block, first_row = blockIdx.x * 32 + threadIdx.x / 32 * 4;
-  int group = run_groups ? run_groups[blockIdx.y] : blockIdx.y, from = first + blockIdx.y * length, count = min(length, n - from);
+  int group = run_groups[blockIdx.y], begin = from + blockIdx.y * length, count = min(length, n - begin);
   float* piece = pieces + in_block * PITCH_OF_PIECE;
   float* own = pieces + threadIdx.x / 32 * 4 * PITCH_OF_PIECE;
 
   Range range = {0.0f, 0.0f};
   for (int c = 0; c < count; c += COLUMNS) {
     __syncwarp();
-    load_pieces(w, rows, n, first_row, from + c, min(COLUMNS, count - c), own, lane_of_warp);
+    load_pieces(w, rows, n, first_row, begin + c, min(COLUMNS, count - c), own, lane_of_warp);
     __syncwarp();
     range = range_of_piece(range, piece, min(COLUMNS, count - c), lane);
   }
@@ -37,22 +34,14 @@ DEVICE void search(const float* w, int rows, int n, int first, int length, const
   Chosen chosen = choose(grid, search, levels, factors, powers, range, lane, piece, weights, count, [&](int c) {
     int piece_count = min(COLUMNS, count - c);
     __syncthreads();
-    if (count > COLUMNS) load_pieces(w, rows, n, first_row, from + c, piece_count, own, lane_of_warp);
-    for (int i = threadIdx.x; i < piece_count; i += blockDim.x) weights[i] = importance ? importance[from + c + i] : 1.0f;
+    if (count > COLUMNS) load_pieces(w, rows, n, first_row, begin + c, piece_count, own, lane_of_warp);
+    for (int i = threadIdx.x; i < piece_count; i += blockDim.x) weights[i] = importance ? importance[begin + c + i] : 1.0f;
     __syncthreads();
   });
   if (row < rows && lane == 0) {
     scales[(long long)row * groups + group] = chosen.scale;
     zeros[(long long)row * groups + group] = chosen.zero;
   }
-}
-
-extern "C" __global__ void __launch_bounds__(256, 3) search_scales(const float* w, int rows, int n, int length, GridShape grid, SearchShape shape, const float* values, const float* thresholds, const float* importance, const float* factors, const float* powers, float* scales, float* zeros) {
-  search(w, rows, n, 0, length, grid, shape, values, thresholds, importance, factors, powers, nullptr, gridDim.y, scales, zeros);
-}
-
-extern "C" __global__ void __launch_bounds__(256, 3) search_runs(const float* w, int rows, int n, int from, int length, GridShape grid, SearchShape shape, const float* values, const float* thresholds, const float* importance, const float* factors, const float* powers, const int* run_groups, int groups, float* scales, float* zeros) {
-  search(w, rows, n, from, length, grid, shape, values, thresholds, importance, factors, powers, run_groups, groups, scales, zeros);
 }
 
 extern "C" __global__ void __launch_bounds__(256) share_scales(float* scales, int rows, int groups, int together) {

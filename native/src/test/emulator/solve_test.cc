@@ -66,6 +66,8 @@ TEST(Search, ChoosesTheScalesOfThePlainLoop) {
       std::vector<float> w = weights_of_all_kinds(random, shape.rows, shape.n), importance(shape.n);
       for (float& x : importance) x = fabsf(random.normal()) + 0.01f;
       const float* weight = s.weighted ? importance.data() : nullptr;
+      std::vector<int> numbers(groups);
+      for (int g = 0; g < groups; g++) numbers[g] = g;
       std::vector<float> scales, zeros;
       for (int r = 0; r < shape.rows; r++)
         for (int g = 0; g < groups; g++) {
@@ -77,8 +79,8 @@ TEST(Search, ChoosesTheScalesOfThePlainLoop) {
       auto run = [&](Launch launch) {
         auto got = fresh<float>(scales.size()), got_zeros = fresh<float>(scales.size());
         launch(dim3((shape.rows + 31) / 32, groups), 256, 17424, [&] {
-          search_scales(w.data(), shape.rows, shape.n, shape.length, s.grid.shape, s.search.shape, s.grid.values_or_null(), s.grid.thresholds_or_null(), weight,
-                        s.search.factors.data(), plain::powers().data(), got.data(), got_zeros.data());
+          search_runs(w.data(), shape.rows, shape.n, 0, shape.length, s.grid.shape, s.search.shape, s.grid.values_or_null(), s.grid.thresholds_or_null(), weight,
+                        s.search.factors.data(), plain::powers().data(), numbers.data(), groups, got.data(), got_zeros.data());
         });
         return std::make_tuple(got, got_zeros);
       };
