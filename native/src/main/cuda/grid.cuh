@@ -68,7 +68,7 @@ DEVICE float through_small_float(float value, int exponent, int mantissa) {
   return __uint_as_float((bits + (1u << (shift - 1)) - 1 + (bits >> shift & 1u)) >> shift << shift);
 }
 
-// A scale as it will be stored, positive and finite: quern.method.Ranges. Every type's largest value bounds it, so nothing overflows.
+// A scale as it will be stored, positive and finite: quern.device.StoredScale. Every type's largest value bounds it, so nothing overflows.
 DEVICE float stored_scale(const SearchShape& search, float value) {
   float clamped = fmaxf(search.smallest, fminf(search.largest, value * search.divisor));
   if (search.scale_type == 4) return __uint_as_float((__float_as_uint(clamped) + (1u << 21)) & 0x7f800000u);

@@ -179,10 +179,10 @@ struct GridShape {
   float middle;       // zero point of a symmetric grid
   float lowest_zero;  // that a search may choose
   float highest_zero;
-  float span;         // symmetric: what the largest magnitude meets (Ranges.reach); else largest code less smallest
+  float span;         // symmetric: what the largest magnitude meets (GridSearch); else largest code less smallest
 };
 
-// How the scale of a group is searched: quern.method.ScaleSearch. Candidates are all factors with the implied zero point, then all with
+// How the scale of a group is searched: quern.device.GridSearchLoops. Candidates are all factors with the implied zero point, then all with
 // the one below, then all with the one above (zeros = 3); the first with the smallest error wins.
 struct SearchShape {
   int rule;        // 0: the first candidate; 1: errors squared, weighted by importance; 2: |error|^2.4 by the table of powers, and on grids
@@ -200,7 +200,7 @@ struct SearchShape {
 //   groups: groups of a row; scales, zeros: rows x groups
 //   group_of_column: group of each column of the block or matrix
 //   importance: what a squared error weighs, by column, same order as the weights; null: all weigh 1
-//   factors: search.factors floats; powers: for rule 2, 256 + 4097 floats: powers of exponents and of mantissas (quern.method.Power), else null
+//   factors: search.factors floats; powers: for rule 2, 256 + 4097 floats: powers of exponents and of mantissas (quern.device.Power), else null
 
 // to[r, i] = from[r, order[i]], or 0 where order[i] < 0. from: rows x stride, to: rows x cols. ROWS(rows).
 extern "C" __global__ void gather_columns_f32(const float* from, long long stride, const int* order, int cols, float* to);
@@ -208,7 +208,7 @@ extern "C" __global__ void gather_columns_bf16(const bf16* from, long long strid
 extern "C" __global__ void gather_columns_u8(const unsigned char* from, long long stride, const int* order, int cols, unsigned char* to);
 
 // The scales and zeros of groups, each a run of `length` columns of w, rows x n, from column `from` on, the last ending with the row at the
-// latest: quern.method.ScaleSearch, bit for bit. Run k gives the grid of group run_groups[k], of `groups` in a row; the other groups' stay.
+// latest: quern.device.GridSearchLoops, bit for bit. Run k gives the grid of group run_groups[k], of `groups` in a row; the other groups' stay.
 // importance: n. Block 256 x (ceil(rows / 32), runs), shared memory 4 * 33 * 132 = 17424.
 extern "C" __global__ void search_runs(const float* w, int rows, int n, int from, int length, GridShape grid, SearchShape search, const float* values, const float* thresholds, const float* importance, const float* factors, const float* powers, const int* run_groups, int groups, float* scales, float* zeros);
 
@@ -258,7 +258,7 @@ extern "C" __global__ void dequantize_bf16(const unsigned char* codes, int n, in
 // error = weights - quantized for all columns; weights, error: rows x n. error may be weights. ROWS(rows).
 extern "C" __global__ void quantization_error(const float* weights, const unsigned char* codes, int n, const float* values, const int* group_of_column, int groups, const float* scales, const float* zeros, float* error);
 
-// The nearest codes on given grids: quern.method.RoundToNearest, bit for bit. w: rows x n, codes: rows x n.
+// The nearest codes on given grids: quern.device.cpu.Rounding, bit for bit. w: rows x n, codes: rows x n.
 //   by_reciprocal: weights are multiplied by 1 / scale, not divided (grids of levels only)
 //   signed_zero: a negative zero gets the code before that of zero (E4M3)
 // ROWS(rows).

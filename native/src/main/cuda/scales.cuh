@@ -1,4 +1,4 @@
-// The search of a group's scale: quern.method.ScaleSearch, bit for bit. Eight lanes share a row; each tries every eighth factor over all
+// The search of a group's scale: quern.device.GridSearchLoops, bit for bit. Eight lanes share a row; each tries every eighth factor over all
 // columns in order, so sums are those of the plain loop and nothing is exchanged before the end.
 #pragma once
 #include "grid.cuh"
@@ -28,7 +28,7 @@ DEVICE Range range_of_lanes(Range r) {
   return r;
 }
 
-// The scale that spans the range: quern.method.Ranges.full.
+// The scale that spans the range: quern.device.GridSearch.
 DEVICE float full_scale(const GridShape& grid, Range r) {
   if (r.low == r.high) r = {-1.0f, 1.0f};  // there are only zeros
   return __fdiv_rn(grid.symmetric ? fmaxf(-r.low, r.high) : r.high - r.low, grid.span);
@@ -41,7 +41,7 @@ DEVICE float middle_zero(const GridShape& grid, Range r, float full) {
 
 DEVICE float bounded_zero(const GridShape& grid, float implied) { return fmaxf(grid.lowest_zero, fminf(grid.highest_zero, implied)); }
 
-// |x|^2.4 by the table: quern.method.Power. 0 for subnormal x.
+// |x|^2.4 by the table: quern.device.Power. 0 for subnormal x.
 DEVICE float power_by_table(const float* powers, float x) {
   unsigned bits = __float_as_uint(x) & 0x7fffffffu;
   unsigned step = bits >> 11 & 4095u;

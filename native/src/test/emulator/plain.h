@@ -77,7 +77,7 @@ struct Search {
   SearchShape shape;
   std::vector<float> factors;
 
-  // quern.method.Ranges.stored.
+  // quern.device.StoredScale.
   float stored(float value) const {
     float clamped = std::max(shape.smallest, std::min(shape.largest, value * shape.divisor));
     switch (shape.scale_type) {
@@ -104,7 +104,7 @@ inline std::vector<float> steps(int count, float from, float to) {
   return f;
 }
 
-// quern.method.Power's tables: of exponents, then of mantissas.
+// quern.device.Power's tables: of exponents, then of mantissas.
 inline const std::vector<float>& powers() {
   static const std::vector<float> table = [] {
     std::vector<float> t(256 + 4097);
@@ -122,7 +122,7 @@ inline float power(float x) {
   return powers()[bits >> 23] * (mantissa[step] + rest * (mantissa[step + 1] - mantissa[step]));
 }
 
-// quern.method.ScaleSearch.choose for one row: scale and zero.
+// quern.device.GridSearchLoops for one row: scale and zero.
 inline std::pair<float, float> choose(const Grid& grid, const Search& search, const float* w, int length, const float* importance) {
   float low = 0, high = 0;
   for (int j = 0; j < length; j++) {
