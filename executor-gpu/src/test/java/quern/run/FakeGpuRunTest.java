@@ -47,8 +47,12 @@ class FakeGpuRunTest {
         try (Device machine = Devices.open(device, compute)) {
             Plan plan = ToyRun.plan(source, folder.resolve(output), recipe, stages, 0, machine);
             assertThat(plan.device()).isEqualTo(device);
-            return ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT)
-                    .sites();
+            try {
+                return ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT)
+                        .sites();
+            } finally {
+                Workbench.release(plan);
+            }
         }
     }
 

@@ -207,8 +207,9 @@ class FakeGpuErrorsTest {
 
     @Test
     void two_devices_on_one_gpu_do_not_touch_each_other_s_matrices() {
-        try (CudaDevice one = open(0);
-                CudaDevice other = open(0);
+        int gpu = nextGpu++;
+        try (CudaDevice one = open(gpu);
+                CudaDevice other = open(gpu);
                 DeviceMatrix x = one.zeros(2, 2, DType.F32)) {
             assertThatThrownBy(() -> other.download(x)).isInstanceOf(IllegalArgumentException.class);
         }
