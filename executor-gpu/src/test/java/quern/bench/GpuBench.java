@@ -12,6 +12,8 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.SplittableRandom;
+import java.util.function.Consumer;
+import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import quern.device.CodeValues;
 import quern.device.Device;
@@ -60,6 +62,7 @@ final class GpuBench {
     private double fp32;
     private double memory; // bytes a second
     private double bus;
+    private boolean failed;
 
     private GpuBench(Device device, int shrink) {
         this.device = device;
@@ -105,6 +108,7 @@ final class GpuBench {
             bench.solves();
             bench.layerPieces();
             bench.write(Path.of(args[0]));
+            System.exit(bench.failed ? 1 : 0);
         }
     }
 
@@ -204,10 +208,9 @@ final class GpuBench {
         for (int real : new int[] {4096, 14336}) {
             int n = size(real);
             DeviceMatrix h = hessian(n);
-            addPrepared(
+            add(
                     "factor %d".formatted(n),
-                    () -> forward.scale(h, 1, DType.F32),
-                    this::factored,
+                    () -> time(() -> forward.scale(h, 1, DType.F32), this::factored),
                     (double) n * n * n / 3,
                     8.0 * n * n,
                     fp32,
@@ -351,18 +354,22 @@ final class GpuBench {
     }
 
     private void add(String name, Runnable call, double operations, double bytes, double peak, String note) {
-        add(new Row(name, time(call), operations, bytes, peak, memory, note));
+        add(name, () -> time(call), operations, bytes, peak, note);
     }
 
-    /** Of a call that spoils its operand, and waits: the time of the call alone. */
-    private void addPrepared(
-            String name,
-            java.util.function.Supplier<DeviceMatrix> operand,
-            java.util.function.Consumer<DeviceMatrix> call,
-            double operations,
-            double bytes,
-            double peak,
-            String note) {
+    /** What one call cannot do keeps no other from being measured. */
+    private void add(
+            String name, Supplier<double[]> seconds, double operations, double bytes, double peak, String note) {
+        try {
+            add(new Row(name, seconds.get(), operations, bytes, peak, memory, note));
+        } catch (RuntimeException e) {
+            failed = true;
+            System.out.println(name + " FAILED: " + e);
+        }
+    }
+
+    /** Of a call that spoils its operand: the time of the call alone. */
+    private double[] time(Supplier<DeviceMatrix> operand, Consumer<DeviceMatrix> call) {
         List<Double> seconds = new ArrayList<>();
         long end = System.nanoTime() + LONGEST_NANOS;
         for (int i = 0; i < 5 || (i < 2 + REPEATS && System.nanoTime() < end); i++) {
@@ -376,7 +383,7 @@ final class GpuBench {
                 }
             }
         }
-        add(new Row(name, summary(seconds), operations, bytes, peak, memory, note));
+        return summary(seconds);
     }
 
     private void add(Row row) {

@@ -82,7 +82,7 @@ final class GpuCheck {
             }
         }
         System.out.printf(
-                "%s: %s, %d of %d bits differ from plain Java%n", what, crc(gpu), differing, gpu.values().length);
+                "%s: %s, %d of %d values differ from plain Java%n", what, crc(gpu), differing, gpu.values().length);
         if (differing > 0) {
             failures.add(what + " does not give the bits of plain Java");
         }
