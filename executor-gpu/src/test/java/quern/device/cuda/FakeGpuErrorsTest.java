@@ -191,7 +191,7 @@ class FakeGpuErrorsTest {
 
     @Test
     void heads_wider_than_the_kernel_are_refused() {
-        try (CudaDevice device = open(0);
+        try (CudaDevice device = open(nextGpu++);
                 DeviceMatrix q = device.zeros(2, 512, DType.BF16)) {
             assertThatThrownBy(() -> device.forward()
                             .attention(
