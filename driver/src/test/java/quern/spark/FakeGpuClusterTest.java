@@ -78,11 +78,12 @@ class FakeGpuClusterTest {
             assertThat(found).hasSize(executors).allMatch(f -> f.matches("\\d+ cuda/f32/Fake GPU .*"));
             String type = found.get(0).replaceFirst("\\d+ ", "");
             Path folderOfOutput = folder.resolve(output);
-            Plan plan =
-                    ToyRun.plan(source, folderOfOutput, ToyRun.recipe(), LAYERS, 0, "cuda", type, DType.F32);
+            Plan plan = ToyRun.plan(source, folderOfOutput, ToyRun.recipe(), LAYERS, 0, "cuda", type, DType.F32);
             ToyRun.run(plan, new SparkRunner(spark, ToyRun.STORES), Quantization.Listener.SILENT);
             if (loses) {
-                assertThat(spark.sc().getExecutorIds().mkString(" ")).as("executor 0 has ended").doesNotContain("0");
+                assertThat(spark.sc().getExecutorIds().mkString(" "))
+                        .as("executor 0 has ended")
+                        .doesNotContain("0");
             }
             return ToyRun.bytes(folderOfOutput);
         }
@@ -93,8 +94,7 @@ class FakeGpuClusterTest {
         Files.writeString(script, "#!/bin/sh\necho '{\"name\":\"gpu\",\"addresses\":[\"0\"]}'\n");
         assertThat(script.toFile().setExecutable(true)).isTrue();
         Files.createDirectories(Path.of(System.getenv("SPARK_HOME"), "jars"));
-        String classPath = Arrays.stream(
-                        System.getProperty("java.class.path").split(File.pathSeparator))
+        String classPath = Arrays.stream(System.getProperty("java.class.path").split(File.pathSeparator))
                 .map(p -> Path.of(p).toAbsolutePath().toString())
                 .collect(Collectors.joining(File.pathSeparator));
         Path fakes = FakeGpu.FOLDER.toAbsolutePath();
