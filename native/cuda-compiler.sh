@@ -1,5 +1,5 @@
 #!/bin/sh
-# cuda-compiler.sh DIR: installs the CUDA compiler (90 MB from PyPI, 220 MB in DIR); then QUERN_CUDA=DIR ./mvnw ... builds the
+# cuda-compiler.sh DIR: installs the CUDA compiler (from PyPI, 220 MB in DIR); then QUERN_CUDA=DIR ./mvnw ... builds the
 # kernels. No GPU, no driver and no nvcc are needed.
 set -eu
 [ $# = 1 ] || { echo "usage: $0 DIR" >&2; exit 2; }
