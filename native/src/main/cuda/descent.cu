@@ -73,6 +73,13 @@ DEVICE void descend(const float* gradient, const float* hessian, int rows, int n
                     const float* zeros, int fits, unsigned char* codes, float* change) {
   const int WIDTH = 16 * SHARE;
   DYNAMIC_SHARED(float, hs);
+  long long first_row = (long long)blockIdx.y * rows;  // of the member in the stack
+  gradient += first_row * n;
+  hessian += (long long)blockIdx.y * n * n;
+  scales += first_row * groups;
+  zeros += first_row * groups;
+  codes += first_row * n;
+  change += first_row * width;
   Levels levels = load_levels(grid, values, thresholds, hs + AT_ONCE * WIDTH);
   __syncthreads();
   int lane = threadIdx.x % SHARE, row = blockIdx.x * (blockDim.x / SHARE) + threadIdx.x / SHARE;

@@ -29,7 +29,7 @@ public record Hessian(Matrix sum, long tokens) {
      */
     public double loss(Matrix error, DeviceMatrix uploaded, Device device) {
         try (DeviceMatrix e = device.upload(error, DType.F32)) {
-            return device.solve().loss(e, uploaded, 0) / Math.max(1, tokens);
+            return device.solve().loss(e, uploaded, 0)[0] / Math.max(1, tokens);
         }
     }
 }
