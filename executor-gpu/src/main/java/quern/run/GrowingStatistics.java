@@ -44,7 +44,7 @@ final class GrowingStatistics implements AutoCloseable {
     }
 
     Statistics statistics() {
-        return new Statistics(
+        return Statistics.of(
                 tokens,
                 gram == null ? null : device.download(gram),
                 largest == null ? null : device.download(largest).values());

@@ -102,12 +102,11 @@ public final class Hessians {
 
         /** Of all parts, with the whole symmetric matrix. */
         public Statistics statistics() {
-            for (int r = 0; sum != null && r < n; r++) {
-                for (int c = 0; c < r; c++) {
-                    sum[c * n + r] = sum[r * n + c];
-                }
+            Matrix whole = sum == null ? null : new Matrix(n, n, sum);
+            if (whole != null) {
+                whole.mirrorLower();
             }
-            return new Statistics(tokens, sum == null ? null : new Matrix(n, n, sum), largest);
+            return Statistics.of(tokens, whole, largest);
         }
     }
 }

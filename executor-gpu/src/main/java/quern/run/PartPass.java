@@ -213,7 +213,7 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
             if (cache != null && keys != null && values != null) {
                 Statistics k = keys.statistics();
                 float[] largest = {k.magnitude(), values.statistics().magnitude()};
-                statistics.add(new OfSite(layer, cache.index(), new Statistics(k.tokens(), null, largest)));
+                statistics.add(new OfSite(layer, cache.index(), Statistics.of(k.tokens(), null, largest)));
             }
             return statistics;
         }

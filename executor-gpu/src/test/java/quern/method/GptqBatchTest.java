@@ -170,7 +170,7 @@ class GptqBatchTest {
     void a_hessian_that_is_not_finite_is_an_error_with_its_linear() {
         Random random = Seeds.random();
         List<Hessian> hessians = List.of(Samples.hessian(INPUTS, 400, random), Samples.hessian(INPUTS, 400, random));
-        hessians.get(1).sum().values()[40] = Float.NaN;
+        hessians.get(1).sum().values()[40 * INPUTS + 40] = Float.NaN;
         Scheme scheme = Samples.scheme(4, 32, true, ColumnOrder.STATIC);
         try (Device device = Devices.open("java", DType.F32);
                 Method.Batch batch = new Gptq().batch(Samples.recipe(scheme, ScaleRule.MAX), hessians, device)) {

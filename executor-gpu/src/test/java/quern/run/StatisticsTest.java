@@ -88,7 +88,7 @@ class StatisticsTest {
         Random random = Seeds.random();
         List<Statistics> parts = new ArrayList<>();
         for (int part = 0; part < 3; part++) {
-            parts.add(new Statistics(
+            parts.add(Statistics.of(
                     10 + part,
                     hessians ? new Matrix(N, N, floats(N * N, random)) : null,
                     magnitudes ? floats(N, random) : null));
