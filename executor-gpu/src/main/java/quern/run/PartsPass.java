@@ -12,10 +12,10 @@ import java.util.List;
 import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.Objects;
+import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 import quern.calibrate.RowFile;
 import quern.device.DeviceMatrix;
-import quern.method.Statistics;
 import quern.model.LayerRun;
 import quern.model.Linear;
 import quern.model.Site;
@@ -26,31 +26,35 @@ import quern.tensor.DType;
 import quern.tensor.HalfFloats;
 
 /**
- * One part on its way through the layers of a pass: each {@link #next} runs a stretch of a layer, one expert or all between experts,
- * over the whole part and gives the statistics of tapped sites that are complete then. The part's hidden states stay on the device
- * between layers; a layer's weights are loaded once for the part.
+ * Parts on their way through the layers of a pass, side by side: each {@link #next} runs a stretch of a layer, one expert or all between
+ * experts, over all of them and gives the statistics of tapped sites that are complete then. Hidden states stay on the device
+ * between layers; a layer's weights are loaded once.
  *
- * <p>Batches are taken in order and each Hessian is summed in that order, so the result depends on the plan alone.
+ * <p>Batches are taken in order and a part's Hessian is summed in that order, then those of parts as {@link TreeSum} says, so the result
+ * depends on the plan alone.
  */
-final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
-    /** @param statistics of the part's tokens; of the sum, the lower triangle */
-    record OfSite(int layer, int site, Statistics statistics) {}
+final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable {
+    /** @param statistics of the tokens of all parts, on the device; whoever takes it closes it */
+    record OfSite(int layer, int site, GrowingStatistics statistics) {}
 
     private final Workbench bench;
     private final Pass pass;
-    private final Plan.Part part;
+    private final Parts parts;
     private final Stopwatch watch;
-    private final List<DeviceMatrix> hidden; // each (batch sequences * length) x hidden size, F32
+    private final List<List<DeviceMatrix>> hidden =
+            new ArrayList<>(); // of each part, each (batch sequences * length) x hidden size, F32
     private int layer;
     private @Nullable Running running;
 
-    PartPass(Workbench bench, Pass pass, Plan.Part part, Stopwatch watch) throws IOException {
+    PartsPass(Workbench bench, Pass pass, Parts parts, Stopwatch watch) throws IOException {
         this.bench = bench;
         this.pass = pass;
-        this.part = part;
+        this.parts = parts;
         this.watch = watch;
         this.layer = pass.from();
-        this.hidden = watch.time(Phase.LOAD, () -> layer == 0 ? embed() : stored());
+        for (Plan.Part part : parts.parts()) {
+            hidden.add(watch.time(Phase.LOAD, () -> layer == 0 ? embed(part) : stored(part)));
+        }
     }
 
     @Override
@@ -70,7 +74,9 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
             return advance();
         } catch (IOException e) {
             throw new UncheckedIOException(
-                    "Cannot run layer %d over part %d: %s".formatted(layer, part.index(), e.getMessage()), e);
+                    "Cannot run layer %d over part %d: %s"
+                            .formatted(layer, parts.parts().get(0).index(), e.getMessage()),
+                    e);
         }
     }
 
@@ -87,7 +93,7 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
         return rest;
     }
 
-    /** A layer that the part is in. Weights of experts are read on the way. */
+    /** A layer that the parts are in. Weights of experts are read on the way. */
     private final class Running implements AutoCloseable {
         private final Taps taps = new Taps();
         private final Layers.Lent lent;
@@ -97,12 +103,12 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
         Running() throws IOException {
             Weights weights = bench.layers().weights(pass);
             lent = watch.time(Phase.LOAD, () -> bench.layers().take(pass, layer));
+            List<LayerRun.Lane> lanes = new ArrayList<>();
+            for (int lane = 0; lane < hidden.size(); lane++) {
+                lanes.add(new LayerRun.Lane(hidden.get(lane), taps.of(parts.first() + lane)));
+            }
             run = lent.layer()
-                    .start(
-                            hidden,
-                            bench.plan().calibration().length(),
-                            taps,
-                            (linear, device) -> timed(weights, linear));
+                    .start(lanes, bench.plan().calibration().length(), (linear, device) -> timed(weights, linear));
         }
 
         private DeviceMatrix timed(Weights weights, Linear linear) throws IOException {
@@ -133,11 +139,12 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
         }
     }
 
-    /** The statistics of the layer's tapped sites, growing batch by batch; that of an expert is let go when the next one's turn comes. */
-    private final class Taps implements Tap, AutoCloseable {
+    /** The statistics of the layer's tapped sites; those of an expert are let go when the next one's turn comes. */
+    private final class Taps implements AutoCloseable {
         private final Map<String, Plan.SitePlan> sites = new HashMap<>(); // by name
         private final Map<Integer, Plan.SitePlan> pools = new LinkedHashMap<>(); // by rank
-        private final Map<Plan.SitePlan, GrowingStatistics> growing = new LinkedHashMap<>();
+        private final Map<Plan.SitePlan, PartsStatistics> growing = new LinkedHashMap<>();
+        private final Map<Plan.SitePlan, Map<Integer, GrowingStatistics>> pooled = new LinkedHashMap<>(); // by part
         private Plan.@Nullable SitePlan cache;
         private @Nullable GrowingStatistics keys;
         private @Nullable GrowingStatistics values;
@@ -158,69 +165,86 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
             }
         }
 
-        @Override
-        public void input(Site site, DeviceMatrix x) {
-            long start = System.nanoTime();
-            Plan.SitePlan tapped = sites.get(site.name());
-            if (tapped != null) {
-                growing.computeIfAbsent(
-                                tapped,
-                                s -> new GrowingStatistics(bench.device(), s.inputs(), pass.gathering(bench.plan(), s)))
-                        .add(x);
-            }
-            nanos += System.nanoTime() - start;
+        /** What sees the inputs of a part. */
+        Tap of(int part) {
+            return new Tap() {
+                @Override
+                public void input(Site site, DeviceMatrix x) {
+                    long start = System.nanoTime();
+                    Plan.SitePlan tapped = sites.get(site.name());
+                    if (tapped != null) {
+                        growing.computeIfAbsent(tapped, s -> begun(s)).add(part, x);
+                    }
+                    nanos += System.nanoTime() - start;
+                }
+
+                @Override
+                public void cached(int layer, DeviceMatrix k, DeviceMatrix v) {
+                    Plan.SitePlan asked = cache;
+                    if (asked != null) {
+                        keys = keys == null ? fresh(k.cols(), asked) : keys;
+                        values = values == null ? fresh(v.cols(), asked) : values;
+                        keys.add(k);
+                        values.add(v);
+                    }
+                }
+            };
         }
 
-        @Override
-        public void cached(int layer, DeviceMatrix k, DeviceMatrix v) {
-            if (cache != null) {
-                keys = keys == null ? ofCache(k) : keys;
-                values = values == null ? ofCache(v) : values;
-                keys.add(k);
-                values.add(v);
-            }
+        private PartsStatistics begun(Plan.SitePlan site) {
+            Plan.SitePlan pool = site.ofExpert() ? pools.get(site.rank()) : null;
+            return new PartsStatistics(() -> fresh(site.inputs(), site), (part, own) -> {
+                if (pool != null) {
+                    pooled.computeIfAbsent(pool, p -> new TreeMap<>())
+                            .computeIfAbsent(part, p -> fresh(pool.inputs(), pool))
+                            .add(own);
+                }
+            });
         }
 
-        private GrowingStatistics ofCache(DeviceMatrix x) {
-            return new GrowingStatistics(
-                    bench.device(), x.cols(), pass.gathering(bench.plan(), Objects.requireNonNull(cache)));
+        private GrowingStatistics fresh(int inputs, Plan.SitePlan site) {
+            return new GrowingStatistics(bench.device(), inputs, pass.gathering(bench.plan(), site));
         }
 
         /** Those of experts, which no further batch comes to. */
         List<OfSite> expertsDone() {
-            List<Plan.SitePlan> done =
-                    growing.keySet().stream().filter(Plan.SitePlan::ofExpert).toList();
-            List<OfSite> statistics = new ArrayList<>();
-            for (Plan.SitePlan site : done) {
-                try (GrowingStatistics expert = Objects.requireNonNull(growing.remove(site))) {
-                    Plan.SitePlan pool = pools.get(site.rank());
-                    if (pool != null) {
-                        growing.computeIfAbsent(
-                                        pool,
-                                        p -> new GrowingStatistics(
-                                                bench.device(), p.inputs(), pass.gathering(bench.plan(), p)))
-                                .add(expert);
-                    }
-                    statistics.add(new OfSite(layer, site.index(), expert.statistics()));
-                }
+            return taken(
+                    growing.keySet().stream().filter(Plan.SitePlan::ofExpert).toList());
+        }
+
+        List<OfSite> layerDone() {
+            List<OfSite> statistics = taken(List.copyOf(growing.keySet()));
+            pooled.forEach((pool, byPart) -> {
+                PartsStatistics all = begun(pool);
+                byPart.forEach(all::add);
+                growing.put(pool, all);
+            });
+            pooled.clear();
+            statistics.addAll(taken(List.copyOf(growing.keySet())));
+            if (cache != null && keys != null && values != null) {
+                statistics.add(new OfSite(layer, cache.index(), GrowingStatistics.ofCache(keys, values)));
+                keys = null;
+                values = null;
             }
             return statistics;
         }
 
-        List<OfSite> layerDone() {
+        private List<OfSite> taken(List<Plan.SitePlan> done) {
             List<OfSite> statistics = new ArrayList<>();
-            growing.forEach((site, all) -> statistics.add(new OfSite(layer, site.index(), all.statistics())));
-            if (cache != null && keys != null && values != null) {
-                Statistics k = keys.statistics();
-                float[] largest = {k.magnitude(), values.statistics().magnitude()};
-                statistics.add(new OfSite(layer, cache.index(), Statistics.of(k.tokens(), null, largest)));
+            for (Plan.SitePlan site : done) {
+                GrowingStatistics all =
+                        Objects.requireNonNull(growing.remove(site)).take();
+                if (all != null) {
+                    statistics.add(new OfSite(layer, site.index(), all));
+                }
             }
             return statistics;
         }
 
         @Override
         public void close() {
-            growing.values().forEach(GrowingStatistics::close);
+            growing.values().forEach(PartsStatistics::close);
+            pooled.values().forEach(byPart -> byPart.values().forEach(GrowingStatistics::close));
             if (keys != null && values != null) {
                 keys.close();
                 values.close();
@@ -235,7 +259,7 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
         }
     }
 
-    private List<DeviceMatrix> embed() throws IOException {
+    private List<DeviceMatrix> embed(Plan.Part part) throws IOException {
         List<int[]> sequences = CalibrationTokens.read(bench.output(), bench.plan(), part);
         int batch = bench.plan().calibration().batch();
         List<DeviceMatrix> batches = new ArrayList<>();
@@ -248,7 +272,7 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
         return batches;
     }
 
-    private List<DeviceMatrix> stored() throws IOException {
+    private List<DeviceMatrix> stored(Plan.Part part) throws IOException {
         List<DeviceMatrix> batches = new ArrayList<>();
         try (RowFile.Reader file =
                 RowFile.open(bench.output().open(bench.folder().activations(layer, part.index())))) {
@@ -262,15 +286,22 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
     }
 
     /** Goes on with what was stored, rounding included: a restart reads the same numbers. */
-    private List<DeviceMatrix> store() throws IOException {
+    private boolean store() throws IOException {
+        for (int lane = 0; lane < hidden.size(); lane++) {
+            store(parts.parts().get(lane), hidden.get(lane));
+        }
+        return true;
+    }
+
+    private void store(Plan.Part part, List<DeviceMatrix> ofPart) throws IOException {
         DType dtype = bench.plan().computeType();
-        int width = hidden.get(0).cols();
+        int width = ofPart.get(0).cols();
         List<ByteBuffer> batches = new ArrayList<>();
-        for (int b = 0; b < hidden.size(); b++) {
-            DeviceMatrix batch = hidden.get(b);
+        for (int b = 0; b < ofPart.size(); b++) {
+            DeviceMatrix batch = ofPart.get(b);
             ByteBuffer rows =
                     HalfFloats.fromFloats(bench.device().download(batch).values(), dtype);
-            hidden.set(b, bench.device().upload(rows, dtype, batch.rows(), width, DType.F32));
+            ofPart.set(b, bench.device().upload(rows, dtype, batch.rows(), width, DType.F32));
             batch.close();
             batches.add(rows);
         }
@@ -278,7 +309,6 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
                 .write(
                         bench.folder().activations(layer, part.index()),
                         out -> RowFile.write(out, dtype, width, batches));
-        return hidden;
     }
 
     @Override
@@ -287,7 +317,7 @@ final class PartPass implements Iterator<List<PartPass.OfSite>>, AutoCloseable {
             running.close();
             running = null;
         }
-        hidden.forEach(DeviceMatrix::close);
+        hidden.forEach(ofPart -> ofPart.forEach(DeviceMatrix::close));
         hidden.clear();
     }
 }
