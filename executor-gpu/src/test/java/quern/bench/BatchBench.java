@@ -31,7 +31,8 @@ final class BatchBench {
         try (Device device = Devices.open(args.length > 0 ? args[0] : "cpu", DType.F32)) {
             System.out.println(device.type());
             BatchBench bench = new BatchBench(device);
-            for (int[] shape : new int[][] {{32, 64, 32}, {32, 128, 64}, {32, 256, 128}, {16, 512, 256}, {4, 1024, 512}}) {
+            for (int[] shape :
+                    new int[][] {{32, 64, 32}, {32, 128, 64}, {32, 256, 128}, {16, 512, 256}, {4, 1024, 512}}) {
                 bench.compare(shape[0], shape[1], shape[2]);
             }
         }

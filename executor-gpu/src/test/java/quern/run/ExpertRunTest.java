@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -252,6 +253,42 @@ class ExpertRunTest {
                     .hasMessage("cut off");
             ToyRun.run(plan, runner(1), Quantization.Listener.SILENT);
             assertThat(ToyRun.bytes(folder.resolve("cut" + survived))).isEqualTo(ToyRun.bytes(folder.resolve("whole")));
+        }
+    }
+
+    /** One thread takes one task after the other, and hands over what each of them wrote: a batch's sites, whose indices are apart. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 4})
+    void experts_of_one_shape_are_solved_together(int together) throws IOException {
+        Plan plan = plan("batches" + together, ToyRun.recipe(), LAYERS);
+        List<Plan.SitePlan> solved = new ArrayList<>();
+        ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 1, together), new Quantization.Listener() {
+            @Override
+            public void stage(String name, int begin, int end) {}
+
+            @Override
+            public void site(SiteManifest manifest, double lossRatio) {
+                plan.sites().stream()
+                        .filter(s -> PassTiles.siteKey(s) == manifest.key())
+                        .forEach(solved::add);
+            }
+
+            @Override
+            public void writing(int shards) {}
+        });
+        for (int layer = 1; layer < LAYERS; layer++) {
+            int own = layer;
+            List<Plan.SitePlan> experts = solved.stream()
+                    .filter(s -> s.layer() == own && s.ofExpert())
+                    .toList();
+            assertThat(experts).hasSize(2 * EXPERTS);
+            List<Integer> inputs = experts.stream().map(Plan.SitePlan::inputs).toList();
+            // The few that wait for the pool come last, one by one.
+            assertThat(inputs.subList(0, 10)).containsOnly(inputs.get(0), inputs.get(9));
+            long changes = IntStream.range(1, 10)
+                    .filter(i -> !inputs.get(i).equals(inputs.get(i - 1)))
+                    .count();
+            assertThat(changes).as("of shape, among " + inputs).isLessThanOrEqualTo(1);
         }
     }
 
