@@ -13,6 +13,7 @@ import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.Objects;
 import java.util.TreeMap;
+import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import quern.calibrate.RowFile;
 import quern.device.DeviceMatrix;
@@ -37,6 +38,9 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
     /** @param statistics of the tokens of all parts, on the device; whoever takes it closes it */
     record OfSite(int layer, int site, GrowingStatistics statistics) {}
 
+    /** Files that are read or written at a time. */
+    private static final int FILES = 4;
+
     private final Workbench bench;
     private final Pass pass;
     private final Parts parts;
@@ -46,15 +50,13 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
     private int layer;
     private @Nullable Running running;
 
-    PartsPass(Workbench bench, Pass pass, Parts parts, Stopwatch watch) throws IOException {
+    PartsPass(Workbench bench, Pass pass, Parts parts, Stopwatch watch) {
         this.bench = bench;
         this.pass = pass;
         this.parts = parts;
         this.watch = watch;
         this.layer = pass.from();
-        for (Plan.Part part : parts.parts()) {
-            hidden.add(watch.time(Phase.LOAD, () -> layer == 0 ? embed(part) : stored(part)));
-        }
+        parts.parts().forEach(part -> hidden.add(List.of()));
     }
 
     @Override
@@ -68,6 +70,9 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
             throw new NoSuchElementException();
         }
         try {
+            if (running == null && layer == pass.from()) {
+                watch.time(Phase.LOAD, this::load);
+            }
             if (running == null && pass.stored().contains(layer)) {
                 watch.time(Phase.WRITE, this::store);
             }
@@ -259,6 +264,11 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
         }
     }
 
+    private boolean load() throws IOException {
+        each((part, lane) -> hidden.set(lane, layer == 0 ? embed(part) : stored(part)));
+        return true;
+    }
+
     private List<DeviceMatrix> embed(Plan.Part part) throws IOException {
         List<int[]> sequences = CalibrationTokens.read(bench.output(), bench.plan(), part);
         int batch = bench.plan().calibration().batch();
@@ -287,10 +297,30 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
 
     /** Goes on with what was stored, rounding included: a restart reads the same numbers. */
     private boolean store() throws IOException {
-        for (int lane = 0; lane < hidden.size(); lane++) {
-            store(parts.parts().get(lane), hidden.get(lane));
-        }
+        each((part, lane) -> store(part, hidden.get(lane)));
         return true;
+    }
+
+    @FunctionalInterface
+    private interface OfPart {
+        void run(Plan.Part part, int lane) throws IOException;
+    }
+
+    /** Files of several parts side by side: one thread alone is slower than a GPU waits for. */
+    private void each(OfPart work) throws IOException {
+        if (hidden.size() == 1) {
+            work.run(parts.parts().get(0), 0);
+            return;
+        }
+        List<Callable<Boolean>> calls = new ArrayList<>();
+        for (int lane = 0; lane < hidden.size(); lane++) {
+            int of = lane;
+            calls.add(() -> {
+                work.run(parts.parts().get(of), of);
+                return true;
+            });
+        }
+        SideBySide.run(Math.min(FILES, calls.size()), calls);
     }
 
     private void store(Plan.Part part, List<DeviceMatrix> ofPart) throws IOException {

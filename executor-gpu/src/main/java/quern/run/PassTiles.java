@@ -24,7 +24,7 @@ public final class PassTiles implements Iterator<PassTiles.PartTile>, AutoClosea
         this.part = part;
     }
 
-    public static PassTiles open(Workbench bench, Pass pass, Parts parts, Stopwatch watch) throws IOException {
+    public static PassTiles open(Workbench bench, Pass pass, Parts parts, Stopwatch watch) {
         return new PassTiles(new PartsPass(bench, pass, parts, watch), parts.first());
     }
 
