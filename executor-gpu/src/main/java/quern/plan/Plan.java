@@ -403,8 +403,8 @@ public record Plan(
         /** Bytes of a batch of experts: what fills a GPU, whose kernels one small expert leaves idle. */
         static final long BATCH_ON_GPU = 1L << 30;
 
-        /** A CPU's loops gain by calls that are shared, which counts for small experts alone. */
-        static final long BATCH = 32L << 20;
+        /** On a CPU, a core's cache: small experts share calls, and the steps of larger batches wait for memory. */
+        static final long BATCH = 2L << 20;
 
         public Cost {
             memory = List.copyOf(memory);

@@ -256,7 +256,7 @@ class ExpertRunTest {
         }
     }
 
-    /** One thread takes one task after the other, and hands over what each of them wrote: a batch's sites, whose indices are apart. */
+    /** Tasks hand over what they wrote one after the other: the sites of one step, though an expert has its two beside each other. */
     @ParameterizedTest
     @ValueSource(ints = {1, 4})
     void experts_of_one_shape_are_solved_together(int together) throws IOException {
@@ -268,8 +268,10 @@ class ExpertRunTest {
 
             @Override
             public void site(SiteManifest manifest, double lossRatio) {
+                boolean waited = manifest.linears().stream()
+                        .anyMatch(linear -> !linear.notes().isEmpty());
                 plan.sites().stream()
-                        .filter(s -> PassTiles.siteKey(s) == manifest.key())
+                        .filter(s -> PassTiles.siteKey(s) == manifest.key() && s.ofExpert() && !waited)
                         .forEach(solved::add);
             }
 
@@ -278,17 +280,15 @@ class ExpertRunTest {
         });
         for (int layer = 1; layer < LAYERS; layer++) {
             int own = layer;
-            List<Plan.SitePlan> experts = solved.stream()
-                    .filter(s -> s.layer() == own && s.ofExpert())
+            List<Integer> inputs = solved.stream()
+                    .filter(s -> s.layer() == own)
+                    .map(Plan.SitePlan::inputs)
                     .toList();
-            assertThat(experts).hasSize(2 * EXPERTS);
-            List<Integer> inputs = experts.stream().map(Plan.SitePlan::inputs).toList();
-            // The few that wait for the pool come last, one by one.
-            assertThat(inputs.subList(0, 10)).containsOnly(inputs.get(0), inputs.get(9));
-            long changes = IntStream.range(1, 10)
+            long changes = IntStream.range(1, inputs.size())
                     .filter(i -> !inputs.get(i).equals(inputs.get(i - 1)))
                     .count();
-            assertThat(changes).as("of shape, among " + inputs).isLessThanOrEqualTo(1);
+            assertThat(inputs).hasSizeGreaterThan(6);
+            assertThat(changes).as("of shape, among " + inputs).isEqualTo(1);
         }
     }
 
