@@ -48,6 +48,7 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
     private final List<List<DeviceMatrix>> hidden =
             new ArrayList<>(); // of each part, each (batch sequences * length) x hidden size, F32
     private int layer;
+    private boolean admitted;
     private @Nullable Running running;
 
     PartsPass(Workbench bench, Pass pass, Parts parts, Stopwatch watch) {
@@ -265,8 +266,19 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
     }
 
     private boolean load() throws IOException {
+        admit();
         each((part, lane) -> hidden.set(lane, layer == 0 ? embed(part) : stored(part)));
         return true;
+    }
+
+    private void admit() throws IOException {
+        try {
+            bench.passes().acquire();
+            admitted = true;
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException("The run was interrupted", e);
+        }
     }
 
     private List<DeviceMatrix> embed(Plan.Part part) throws IOException {
@@ -349,5 +361,9 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
         }
         hidden.forEach(ofPart -> ofPart.forEach(DeviceMatrix::close));
         hidden.clear();
+        if (admitted) {
+            admitted = false;
+            bench.passes().release();
+        }
     }
 }
