@@ -23,6 +23,13 @@ final class BatchBench {
     private static final int TURNS = 15;
     private static final ThreadMXBean CLOCK = ManagementFactory.getThreadMXBean();
 
+    /** Experts, inputs, outputs. */
+    private static final int[][] OF_CPU = {
+        {32, 64, 32}, {32, 128, 64}, {8, 128, 64}, {32, 256, 128}, {4, 256, 128}, {8, 512, 256}
+    };
+
+    private static final int[][] OF_GPU = {{8, 2048, 768}, {16, 768, 2048}, {32, 512, 256}};
+
     private final Random random = new Random(1);
     private final Device device;
 
@@ -34,9 +41,7 @@ final class BatchBench {
         try (Device device = Devices.open(args.length > 0 ? args[0] : "cpu", DType.F32)) {
             System.out.println(device.type());
             BatchBench bench = new BatchBench(device);
-            for (int[] shape :
-                    new int[][] {{32, 64, 32}, {32, 128, 64}, {8, 128, 64}, {32, 256, 128}, {4, 256, 128}, {8, 512, 256}
-                    }) {
+            for (int[] shape : device.ownMemory() > 0 ? OF_GPU : OF_CPU) {
                 bench.compare(shape[0], shape[1], shape[2]);
             }
         }
@@ -86,11 +91,15 @@ final class BatchBench {
         return String.format(Locale.ROOT, "%.1f (%.1f to %.1f)", sorted[n / 2], sorted[n / 4], sorted[3 * n / 4]);
     }
 
-    /** Of this thread: others compute beside it. */
-    private static double milliseconds(Runnable work) {
-        long begin = CLOCK.getCurrentThreadCpuTime();
+    /** On a CPU of this thread, for others compute beside it. */
+    private double milliseconds(Runnable work) {
+        long begin = nanos();
         work.run();
-        return (CLOCK.getCurrentThreadCpuTime() - begin) / 1e6;
+        return (nanos() - begin) / 1e6;
+    }
+
+    private long nanos() {
+        return device.ownMemory() > 0 ? System.nanoTime() : CLOCK.getCurrentThreadCpuTime();
     }
 
     private Matrix normal(int rows, int cols) {

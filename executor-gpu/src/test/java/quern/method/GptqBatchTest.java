@@ -9,11 +9,13 @@ import java.util.Random;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import quern.QuernException;
 import quern.Seeds;
 import quern.device.Device;
 import quern.device.Devices;
+import quern.device.FakeGpu;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
@@ -98,6 +100,15 @@ class GptqBatchTest {
                 assertSame(batch.quantize(names("up"), ups, c.scheme()), alone, 1);
             }
         }
+    }
+
+    /** On libraries that play a GPU: scales chosen before the sweep and on the way, codes refined and not. */
+    @ParameterizedTest
+    @CsvSource({"STATIC, SALIENCY", "FULL, MAX"})
+    void a_batch_on_a_gpu_is_what_each_is_alone(ColumnOrder order, ScaleRule rule) {
+        FakeGpu.assumeBuilt();
+        Scheme scheme = Samples.scheme(4, 32, true, order);
+        a_batch_is_what_each_is_alone(new Case("cuda", Samples.recipe(scheme, rule), scheme));
     }
 
     /** @param which linear of each site */
