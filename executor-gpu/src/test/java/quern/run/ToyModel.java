@@ -73,6 +73,43 @@ public final class ToyModel {
         text(store, "tokenizer_config.json", "{\"tokenizer_class\": \"Qwen2Tokenizer\"}");
     }
 
+    /** A gpt-oss of random weights: five experts a layer, whose weights are slices of one tensor, as are their biases. */
+    public static void writeStacked(BlobStore store, int layers, long seed) throws IOException {
+        int hidden = 64;
+        int inter = 96;
+        int experts = 5;
+        Random random = new Random(seed);
+        List<TensorSpec> specs = new ArrayList<>();
+        Map<String, ByteBuffer> bytes = new HashMap<>();
+        add(specs, bytes, "model.embed_tokens.weight", VOCABULARY, hidden, 1.0, random);
+        for (int l = 0; l < layers; l++) {
+            String p = "model.layers." + l + ".";
+            projections(specs, bytes, p, random);
+            norms(specs, bytes, p, random);
+            norm(specs, bytes, p + "self_attn.sinks", 4, random);
+            String m = p + "mlp.";
+            add(specs, bytes, m + "router.weight", experts, hidden, 0.3, random);
+            add(specs, bytes, 0.1, random, m + "router.bias", experts);
+            add(specs, bytes, 0.1, random, m + "experts.gate_up_proj", experts, hidden, 2 * inter);
+            add(specs, bytes, 0.1, random, m + "experts.gate_up_proj_bias", experts, 2 * inter);
+            add(specs, bytes, 0.1, random, m + "experts.down_proj", experts, inter, hidden);
+            add(specs, bytes, 0.1, random, m + "experts.down_proj_bias", experts, hidden);
+        }
+        norm(specs, bytes, "model.norm.weight", hidden, random);
+        add(specs, bytes, "lm_head.weight", VOCABULARY, hidden, 0.1, random);
+        store.write(
+                "model.safetensors",
+                out -> SafetensorsWriter.writeBuffers(out, specs, Map.of(), s -> bytes.get(s.name())));
+        text(store, "config.json", """
+                {"architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss", "hidden_size": 64,
+                 "intermediate_size": 96, "num_local_experts": 5, "num_experts_per_tok": 2,
+                 "num_hidden_layers": %d, "num_attention_heads": 4, "attention_bias": false,
+                 "num_key_value_heads": 2, "head_dim": 16, "vocab_size": %d, "max_position_embeddings": 64,
+                 "rms_norm_eps": 1e-5, "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+                 "sliding_window": 16, "tie_word_embeddings": false, "torch_dtype": "bfloat16"}
+                """.formatted(layers, VOCABULARY));
+    }
+
     private static void projections(List<TensorSpec> specs, Map<String, ByteBuffer> bytes, String p, Random random) {
         add(specs, bytes, p + "self_attn.q_proj.weight", 64, 64, 0.1, random);
         add(specs, bytes, p + "self_attn.k_proj.weight", 32, 64, 0.1, random);
@@ -153,11 +190,22 @@ public final class ToyModel {
             int cols,
             double deviation,
             Random random) {
-        float[] values = new float[rows * cols];
+        add(specs, bytes, deviation, random, name, rows, cols);
+    }
+
+    private static void add(
+            List<TensorSpec> specs,
+            Map<String, ByteBuffer> bytes,
+            double deviation,
+            Random random,
+            String name,
+            long... shape) {
+        TensorSpec spec = TensorSpec.of(name, DType.BF16, shape);
+        float[] values = new float[(int) spec.elements()];
         for (int i = 0; i < values.length; i++) {
             values[i] = (float) (deviation * random.nextGaussian());
         }
-        specs.add(TensorSpec.of(name, DType.BF16, rows, cols));
+        specs.add(spec);
         bytes.put(name, HalfFloats.fromFloats(values, DType.BF16));
     }
 }
