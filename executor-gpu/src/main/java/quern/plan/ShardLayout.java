@@ -57,7 +57,11 @@ final class ShardLayout {
         return new Plan.Shard(
                 format.file(),
                 export.tensors(names(model.tensors()), schemes).stream()
-                        .map(t -> new Plan.ShardTensor(t.spec(), t.linear()))
+                        .map(t -> new Plan.ShardTensor(
+                                t.spec(),
+                                t.linears().stream()
+                                        .map(linear -> new Plan.Packed(linear, linear + ".weight"))
+                                        .toList()))
                         .toList());
     }
 

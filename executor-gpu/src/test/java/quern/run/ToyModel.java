@@ -24,6 +24,11 @@ public final class ToyModel {
      * seventh of them, none to the last.
      */
     public static void writeExperts(BlobStore store, int layers, long seed) throws IOException {
+        writeExperts(store, layers, seed, true);
+    }
+
+    /** @param firstDense whether the first layer has none */
+    static void writeExperts(BlobStore store, int layers, long seed, boolean firstDense) throws IOException {
         int hidden = 64;
         int experts = 8;
         Random random = new Random(seed);
@@ -36,7 +41,7 @@ public final class ToyModel {
             norms(specs, bytes, p, random);
             norm(specs, bytes, p + "self_attn.q_norm.weight", 16, random);
             norm(specs, bytes, p + "self_attn.k_norm.weight", 16, random);
-            if (l == 0) {
+            if (l == 0 && firstDense) {
                 mlp(specs, bytes, p + "mlp.", 96, random);
                 continue;
             }
@@ -64,12 +69,12 @@ public final class ToyModel {
         text(store, "config.json", """
                 {"architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", "hidden_size": 64,
                  "intermediate_size": 96, "moe_intermediate_size": 32, "num_experts": 8, "num_experts_per_tok": 2,
-                 "norm_topk_prob": true, "mlp_only_layers": [0], "decoder_sparse_step": 1,
+                 "norm_topk_prob": true, "mlp_only_layers": [%s], "decoder_sparse_step": 1,
                  "num_hidden_layers": %d, "num_attention_heads": 4,
                  "num_key_value_heads": 2, "head_dim": 16, "vocab_size": %d, "max_position_embeddings": 64,
                  "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu",
                  "tie_word_embeddings": true, "torch_dtype": "bfloat16"}
-                """.formatted(layers, VOCABULARY));
+                """.formatted(firstDense ? "0" : "", layers, VOCABULARY));
         text(store, "tokenizer_config.json", "{\"tokenizer_class\": \"Qwen2Tokenizer\"}");
     }
 
