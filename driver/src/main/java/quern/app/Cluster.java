@@ -55,7 +55,7 @@ final class Cluster {
             return new Planner.Machine(
                     first.device(), first.type(), first.compute(), slots, gflops, slotMemory(spark, heap));
         }
-        // In one process all slots share its GPU; else each executor's tasks take turns on theirs.
+        // In one process all slots share its GPU.
         long executors = found.stream().map(Probe::executor).distinct().count();
         long memory = found.stream().mapToLong(Probe::memory).min().orElse(0);
         return new Planner.Machine(
@@ -63,8 +63,9 @@ final class Cluster {
                 first.type(),
                 first.compute(),
                 local ? slots : (int) executors,
-                local ? Math.max(1, gflops / slots) : gflops,
-                local ? memory / slots : memory);
+                (int) executors,
+                gflops,
+                memory);
     }
 
     /** What a task may use: the physical memory of this machine by its slots; of a cluster Spark's settings say it. */

@@ -25,7 +25,9 @@ import quern.QuernException;
 import quern.method.Statistics;
 import quern.plan.Plan;
 import quern.run.Hessians;
+import quern.run.Parts;
 import quern.run.Pass;
+import quern.run.PassSolve;
 import quern.run.PassTiles;
 import quern.run.PlanRunner;
 import quern.run.SiteManifest;
@@ -40,7 +42,9 @@ import scala.jdk.javaapi.CollectionConverters;
 /**
  * Carries a plan out on Spark. A pass is one job with one shuffle: the map side takes parts through the layers and emits
  * tiles of Hessians, keyed so that the sort of the shuffle is the order of the parts; the reduce side has one partition per
- * site or some small ones, which folds, factors, quantizes and writes. No tensor passes through the driver: results are manifests.
+ * site or some small ones, which adds up, factors, quantizes and writes. A GPU takes as many parts together as leave each GPU some;
+ * where it is the only one, a pass is one task, whose Hessians stay where they are. No tensor passes through the driver: results are
+ * manifests.
  */
 public final class SparkRunner implements PlanRunner {
     private final JavaSparkContext spark;
@@ -63,7 +67,7 @@ public final class SparkRunner implements PlanRunner {
     public void calibrate(
             Plan plan, List<Plan> solved, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left)
             throws IOException {
-        int parts = pass.parts(plan).size();
+        ArrayList<Parts> parts = new ArrayList<>(parts(plan, pass));
         List<Plan.SitePlan> sites = pass.sites(plan);
         Shared<Plan> shared = shared(plan);
         ArrayList<Shared<Plan>> each = new ArrayList<>();
@@ -74,14 +78,34 @@ public final class SparkRunner implements PlanRunner {
         spark.sc()
                 .setJobDescription(
                         layers + (sites.isEmpty() ? ": forward" : ": forward with taps, reduce Hessians, quantize"));
-        JavaPairRDD<Long, Hessians.Tile> tiles = indices(parts, "parts of the calibration tokens")
+        if (plan.onGpu() && parts.size() == 1) {
+            Parts all = parts.get(0);
+            JavaRDD<byte[]> manifests = indices(1, 1, "all parts of the calibration tokens")
+                    .map(index -> {
+                        Stopwatch own = new Stopwatch();
+                        GpuProfile.take();
+                        ArrayList<SiteManifest> results = new ArrayList<>();
+                        LostDevice.guarded(() -> {
+                            Workbench bench = Workbench.of(shared.value(), opener);
+                            PassSolve.run(bench, benches(each, opener), pass, all, own, results::addAll);
+                            return results;
+                        });
+                        busy.add(own);
+                        return bytes(results);
+                    });
+            collectAll(manifests, done);
+            left.run();
+            busy.addTo(watch);
+            return;
+        }
+        int tasks = plan.onGpu() && spark.isLocal() ? 1 : parts.size(); // in one process all share its GPU
+        JavaPairRDD<Long, Hessians.Tile> tiles = indices(parts.size(), tasks, "parts of the calibration tokens")
                 .flatMapToPair(index -> {
                     Stopwatch own = new Stopwatch();
                     GpuProfile.take();
                     PassTiles run = LostDevice.guarded(() -> {
                         Workbench bench = Workbench.of(shared.value(), opener);
-                        Plan.Part part = pass.parts(bench.plan()).get(index);
-                        return PassTiles.open(bench, pass, part, own);
+                        return PassTiles.open(bench, pass, parts.get(index), own);
                     });
                     TaskContext.get().addTaskCompletionListener(context -> {
                         run.close();
@@ -99,10 +123,7 @@ public final class SparkRunner implements PlanRunner {
                         GpuProfile.take();
                         ArrayList<SiteManifest> results = LostDevice.guarded(() -> {
                             Workbench bench = Workbench.of(shared.value(), opener);
-                            List<Workbench> benches = new ArrayList<>();
-                            for (Shared<Plan> one : each) {
-                                benches.add(Workbench.of(one.value(), opener));
-                            }
+                            List<Workbench> benches = benches(each, opener);
                             SortedTiles reduced = new SortedTiles(sorted);
                             ArrayList<SiteManifest> solvedSites = new ArrayList<>();
                             for (Plan.SitePlan site : partitioner.sites(TaskContext.getPartitionId())) {
@@ -116,15 +137,37 @@ public final class SparkRunner implements PlanRunner {
                     })
                     .setName("quantized sites of " + layers));
             try (MapSide mapSide = MapSide.watch(spark, left)) {
-                collect(manifests, (ArrayList<SiteManifest> some) -> {
-                    for (SiteManifest manifest : some) {
-                        done.accept(manifest);
-                    }
-                });
+                collectAll(manifests, done);
             }
         }
         left.run();
         busy.addTo(watch);
+    }
+
+    private List<Parts> parts(Plan plan, Pass pass) {
+        List<Plan.Part> parts = pass.parts(plan);
+        if (!plan.onGpu()) {
+            return Parts.cut(parts, 1);
+        }
+        int gpus = spark.isLocal() ? 1 : spark.sc().getExecutorMemoryStatus().size() - 1; // without the driver
+        int ofPass = Math.max(1, gpus / pass.beside(plan));
+        return Parts.cut(parts, Parts.together(plan, parts.size(), ofPass));
+    }
+
+    private static List<Workbench> benches(List<Shared<Plan>> plans, StoreOpener opener) throws IOException {
+        List<Workbench> benches = new ArrayList<>();
+        for (Shared<Plan> plan : plans) {
+            benches.add(Workbench.of(plan.value(), opener));
+        }
+        return benches;
+    }
+
+    private void collectAll(JavaRDD<byte[]> manifests, Done<SiteManifest> done) throws IOException {
+        collect(manifests, (ArrayList<SiteManifest> some) -> {
+            for (SiteManifest manifest : some) {
+                done.accept(manifest);
+            }
+        });
     }
 
     @Override
@@ -138,7 +181,7 @@ public final class SparkRunner implements PlanRunner {
         Shared<Plan> shared = shared(plan);
         Shared<ArrayList<I>> sent = new Shared<>(spark, new ArrayList<>(items));
         spark.sc().setJobDescription(name + " (" + items.size() + ")");
-        JavaRDD<byte[]> results = indices(items.size(), name).map(index -> {
+        JavaRDD<byte[]> results = indices(items.size(), items.size(), name).map(index -> {
             Stopwatch own = new Stopwatch();
             GpuProfile.take();
             R result = LostDevice.guarded(() ->
@@ -160,7 +203,7 @@ public final class SparkRunner implements PlanRunner {
 
     /** The GPU address that each of a number of tasks was given; empty without GPUs. */
     List<String> gpuOfTasks(int tasks) {
-        return indices(tasks, "GPU addresses")
+        return indices(tasks, tasks, "GPU addresses")
                 .map(i -> {
                     ResourceInformation gpu = TaskContext.get().resourcesJMap().get("gpu");
                     return gpu == null ? "" : String.join(",", gpu.addresses());
@@ -168,9 +211,9 @@ public final class SparkRunner implements PlanRunner {
                 .collect();
     }
 
-    private JavaRDD<Integer> indices(int count, String name) {
+    private JavaRDD<Integer> indices(int count, int tasks, String name) {
         List<Integer> numbers = IntStream.range(0, count).boxed().toList();
-        return withProfile(spark.parallelize(new ArrayList<>(numbers), count).setName(name));
+        return withProfile(spark.parallelize(new ArrayList<>(numbers), tasks).setName(name));
     }
 
     private <T> JavaRDD<T> withProfile(JavaRDD<T> rdd) {
@@ -231,7 +274,8 @@ public final class SparkRunner implements PlanRunner {
             Hessians.Sum sum = Hessians.sum(plan, pass, site);
             long key = PassTiles.siteKey(site);
             while (tiles.hasNext() && PassTiles.siteKey(tiles.head()._1()) == key) {
-                sum.add(tiles.next()._2());
+                Tuple2<Long, Hessians.Tile> next = tiles.next();
+                sum.add(PassTiles.part(next._1()), next._2());
             }
             return sum.statistics();
         }

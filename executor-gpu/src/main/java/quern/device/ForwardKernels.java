@@ -128,7 +128,7 @@ public interface ForwardKernels {
 
     /**
      * gram += xT x, rounded as the compute type and summed in fp32. Only the lower triangle (column <= row) is defined
-     * until {@link SolveKernels} or a download has mirrored it.
+     * until {@link SolveKernels#mirrorLower} has mirrored it.
      *
      * @param x tokens x inputs
      * @param gram inputs x inputs, F32

@@ -21,6 +21,21 @@ public interface SolveKernels {
     DeviceMatrix columns(DeviceMatrix matrix, int[] order);
 
     /**
+     * Writes the lower triangle of a square matrix onto the upper one, which {@link ForwardKernels#addGram} leaves open.
+     *
+     * @param matrix n x n, F32
+     */
+    void mirrorLower(DeviceMatrix matrix);
+
+    /**
+     * The diagonal of a square matrix.
+     *
+     * @param matrix n x n, F32
+     * @return n
+     */
+    float[] diagonal(DeviceMatrix matrix);
+
+    /**
      * A damped Hessian with its rows and columns in some order: H[i,j] = sum[order[i], order[j]] / tokens, and
      * {@code diagonal[i]} for i = j.
      *

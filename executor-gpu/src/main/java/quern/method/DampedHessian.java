@@ -5,7 +5,6 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
-import quern.tensor.DType;
 
 /**
  * A site's Hessian on the device: H = sum / tokens + lambda I, and its factor R.
@@ -33,7 +32,7 @@ record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double lambda, L
             Hessian sum, float[] diagonal, boolean[] dead, Columns columns, double percdamp, Device device) {
         double mean = mean(diagonal, dead);
         List<String> notes = new ArrayList<>();
-        try (DeviceMatrix sums = device.upload(sum.sum(), DType.F32)) { // n x n, natural order
+        return sum.on(device, sums -> {
             for (double damping = percdamp; ; damping = raise(damping)) {
                 double lambda = damping * mean;
                 float[] damped = damped(diagonal, dead, mean, lambda);
@@ -49,7 +48,7 @@ record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double lambda, L
                 notes.add("its Hessian could not be factored with a damping of " + (float) damping + "; raised to "
                         + (float) raise(damping));
             }
-        }
+        });
     }
 
     private static double raise(double damping) {

@@ -34,12 +34,11 @@ final class GptqSolver implements Method.Solver {
         this.hessian = hessian;
         this.device = device;
         this.largest = largest;
-        n = hessian.sum().rows();
-        diagonal = new float[n];
+        n = hessian.inputs();
+        diagonal = hessian.meanSquares();
         dead = new boolean[n];
-        unusable = nonFinite(hessian.sum());
+        unusable = nonFinite(diagonal);
         for (int i = 0; i < n; i++) {
-            diagonal[i] = hessian.sum().at(i, i) / Math.max(1, hessian.tokens());
             dead[i] = !(diagonal[i] > 0);
         }
     }
@@ -139,8 +138,9 @@ final class GptqSolver implements Method.Solver {
         return new Method.Outcome(quantized.quantized(), quantized.losses(), h.notes());
     }
 
-    private static @Nullable String nonFinite(Matrix hessian) {
-        for (float value : hessian.values()) {
+    /** The diagonal tells of the whole: |H[i,j]| is no larger than the larger of H[i,i] and H[j,j], and what is no number is one there too. */
+    private static @Nullable String nonFinite(float[] diagonal) {
+        for (float value : diagonal) {
             if (!Float.isFinite(value)) {
                 return Float.toString(value);
             }

@@ -45,7 +45,7 @@ public final class Shrinkage {
         Hessian ofOwn = own.hessian();
         Matrix sum =
                 ofAll == null || ofOwn == null ? null : toward(ofAll, ofOwn).sum();
-        return new Statistics(Math.max(1, own.tokens()), sum, all.largest());
+        return Statistics.of(Math.max(1, own.tokens()), sum, all.largest());
     }
 
     /**
@@ -54,14 +54,15 @@ public final class Shrinkage {
      * @return of as many tokens as {@code own}, and at least one
      */
     public static Hessian toward(Hessian all, Hessian own) {
-        int n = own.sum().rows();
+        int n = own.inputs();
+        float[] ownSum = own.sum().values();
+        float[] allSum = all.sum().values();
         double w = weight(own);
         long tokens = Math.max(1, own.tokens());
         double ofAll = (1 - w) * tokens / all.tokens();
         Matrix sum = Matrix.zeros(n, n);
         for (int i = 0; i < n * n; i++) {
-            sum.values()[i] =
-                    (float) (w * own.sum().values()[i] + ofAll * all.sum().values()[i]);
+            sum.values()[i] = (float) (w * ownSum[i] + ofAll * allSum[i]);
         }
         return new Hessian(sum, tokens);
     }
@@ -84,11 +85,11 @@ public final class Shrinkage {
                         "%d calibration tokens reached this expert, which has %d inputs; its Hessian counts %.2f, that of all "
                                 + "experts of the layer the rest",
                         own.tokens(),
-                        own.sum().rows(),
+                        own.inputs(),
                         weight(own));
     }
 
     private static double weight(Hessian own) {
-        return (double) own.tokens() / (own.tokens() + own.sum().rows());
+        return (double) own.tokens() / (own.tokens() + own.inputs());
     }
 }

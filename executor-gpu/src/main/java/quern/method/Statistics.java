@@ -7,15 +7,20 @@ import quern.tensor.Matrix;
  * What calibration tokens say of x, the input that the linears of a site share.
  *
  * @param tokens how many x were seen
- * @param sum n x n, the sum of x xT, symmetric; null where no one asked for it
+ * @param hessian the sum of x xT; null where no one asked for it
  * @param largest n, the largest |x| of each input; null where no one asked for it
  */
-public record Statistics(long tokens, @Nullable Matrix sum, float @Nullable [] largest) {
+public record Statistics(long tokens, @Nullable Hessian hessian, float @Nullable [] largest) {
     public static final Statistics NONE = new Statistics(0, null, null);
 
-    /** Null where no one asked for it. */
-    public @Nullable Hessian hessian() {
-        return sum == null ? null : new Hessian(sum, tokens);
+    /** @param sum n x n, the sum of x xT, symmetric; null where no one asked for it */
+    public static Statistics of(long tokens, @Nullable Matrix sum, float @Nullable [] largest) {
+        return new Statistics(tokens, sum == null ? null : new Hessian(sum, tokens), largest);
+    }
+
+    /** The sum of x xT on the host; null where no one asked for it. */
+    public @Nullable Matrix sum() {
+        return hessian == null ? null : hessian.sum();
     }
 
     /** The largest |x| of all inputs. */
@@ -32,11 +37,12 @@ public record Statistics(long tokens, @Nullable Matrix sum, float @Nullable [] l
 
     /** Those of the tokens of both. */
     public Statistics plus(Statistics other) {
-        Matrix both = sum;
-        if (sum != null && other.sum != null) {
-            both = sum.copy();
+        Matrix both = sum();
+        Matrix others = other.sum();
+        if (both != null && others != null) {
+            both = both.copy();
             for (int i = 0; i < both.values().length; i++) {
-                both.values()[i] += other.sum.values()[i];
+                both.values()[i] += others.values()[i];
             }
         }
         float[] larger = largest;
@@ -46,6 +52,6 @@ public record Statistics(long tokens, @Nullable Matrix sum, float @Nullable [] l
                 larger[i] = Math.max(larger[i], other.largest[i]);
             }
         }
-        return new Statistics(tokens + other.tokens, both, larger);
+        return of(tokens + other.tokens, both, larger);
     }
 }

@@ -7,7 +7,6 @@ import quern.device.DeviceMatrix;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
-import quern.tensor.DType;
 import quern.tensor.Matrix;
 
 /**
@@ -20,7 +19,6 @@ final class WeightedRounding implements Method.Solver {
     private final Device device;
     private final float largest; // of all weights of the site, or 0
     private final float[] importance; // of each input
-    private final DeviceMatrix sum; // n x n
 
     WeightedRounding(ScaleRule rule, Hessian hessian, Device device, float largest) {
         this.rule = rule;
@@ -28,7 +26,6 @@ final class WeightedRounding implements Method.Solver {
         this.device = device;
         this.largest = largest;
         importance = hessian.meanSquares();
-        sum = device.upload(hessian.sum(), DType.F32);
     }
 
     @Override
@@ -49,13 +46,16 @@ final class WeightedRounding implements Method.Solver {
         float divisor = ScaleSearch.divisor(scheme, weight, largest);
         QuantizedLinear chosen = RoundToNearest.quantize(weight, scheme, rule, divisor, importance);
         QuantizedLinear plain = RoundToNearest.quantize(weight, scheme, ScaleRule.MAX, divisor);
-        return new Method.Outcome(
-                chosen,
-                new Method.Losses(loss(weight, chosen), loss(weight, plain), hessian.loss(weight, sum, device)),
-                List.of());
+        return hessian.on(
+                device,
+                sum -> new Method.Outcome(
+                        chosen,
+                        new Method.Losses(
+                                loss(weight, chosen, sum), loss(weight, plain, sum), hessian.loss(weight, sum, device)),
+                        List.of()));
     }
 
-    private double loss(Matrix weight, QuantizedLinear quantized) {
+    private double loss(Matrix weight, QuantizedLinear quantized, DeviceMatrix sum) {
         Matrix error = quantized.dequantize();
         for (int i = 0; i < error.values().length; i++) {
             error.values()[i] = weight.values()[i] - error.values()[i];
@@ -64,7 +64,5 @@ final class WeightedRounding implements Method.Solver {
     }
 
     @Override
-    public void close() {
-        sum.close();
-    }
+    public void close() {}
 }

@@ -41,7 +41,7 @@ public final class DecoderLayer implements AutoCloseable {
      */
     public DeviceMatrix forward(DeviceMatrix x, int length, @Nullable Tap tap) throws IOException {
         List<DeviceMatrix> batches = new ArrayList<>(List.of(x));
-        run(batches, batch -> length, tap, false, false);
+        run(List.of(new LayerRun.Lane(batches, tap)), batch -> length, false);
         return batches.get(0);
     }
 
@@ -51,40 +51,41 @@ public final class DecoderLayer implements AutoCloseable {
      * @param batches each tokens x hidden, F32; closed, and replaced by what leaves the layer
      */
     public void forward(List<DeviceMatrix> batches) throws IOException {
-        run(batches, DeviceMatrix::rows, null, true, true);
+        List<List<DeviceMatrix>> each = new ArrayList<>();
+        batches.forEach(batch -> each.add(new ArrayList<>(List.of(batch))));
+        try {
+            run(each.stream().map(one -> new LayerRun.Lane(one, null)).toList(), DeviceMatrix::rows, true);
+        } finally {
+            for (int b = 0; b < each.size(); b++) {
+                batches.set(b, each.get(b).get(0));
+            }
+        }
     }
 
-    private void run(
-            List<DeviceMatrix> batches,
-            ToIntFunction<DeviceMatrix> length,
-            @Nullable Tap tap,
-            boolean owned,
-            boolean apart)
-            throws IOException {
-        batches.forEach(batch -> check(batch, length.applyAsInt(batch)));
-        try (LayerRun run = new LayerRun(block, weights, batches, length, tap, owned, apart)) {
+    private void run(List<LayerRun.Lane> lanes, ToIntFunction<DeviceMatrix> length, boolean owned) throws IOException {
+        lanes.forEach(lane -> lane.batches().forEach(batch -> check(batch, length.applyAsInt(batch))));
+        try (LayerRun run = new LayerRun(block, weights, lanes, length, owned)) {
             while (run.advance()) {
                 // all of it
             }
         }
     }
 
-    /** Experts come from where the layer came from. */
+    /** One lane, experts from where the layer came from. */
     public LayerRun start(List<DeviceMatrix> batches, int length, Tap tap) {
-        return start(batches, length, tap, weights);
+        return start(List.of(new LayerRun.Lane(batches, tap)), length, weights);
     }
 
     /**
-     * Begins to take batches through the layer.
+     * Begins to take lanes of batches through the layer.
      *
-     * @param batches each (sequences * length) x hidden, F32; closed, and replaced by what leaves the layer
+     * @param lanes whose batches are closed, and replaced by what leaves the layer
      * @param length tokens of a sequence
-     * @param tap sees the inputs of the sites
      * @param experts where the weights of experts come from
      */
-    public LayerRun start(List<DeviceMatrix> batches, int length, Tap tap, Weights experts) {
-        batches.forEach(batch -> check(batch, length));
-        return new LayerRun(block, experts, batches, batch -> length, tap, true, false);
+    public LayerRun start(List<LayerRun.Lane> lanes, int length, Weights experts) {
+        lanes.forEach(lane -> lane.batches().forEach(batch -> check(batch, length)));
+        return new LayerRun(block, experts, lanes, batch -> length, true);
     }
 
     private void check(DeviceMatrix x, int length) {

@@ -169,6 +169,7 @@ public final class ConversionPlanner {
                 machine.gflops(),
                 0,
                 List.of(new Plan.Term("a linear, before and after", 12 * largest)),
+                1,
                 2 * bytes,
                 bytes);
     }

@@ -61,17 +61,42 @@ final class Cost {
                 * request.machine().computeType().bytes();
         int slots = request.machine().slots();
         double gflops = request.machine().gflops();
+        int together = together();
         if (calibration.parts().isEmpty() && format.casts()) {
             CastCost cast = new CastCost(sites, method, format);
-            return new Plan.Cost(slots, gflops, cast.seconds(slots), cast.memory(), source, result);
+            return new Plan.Cost(slots, gflops, cast.seconds(slots), cast.memory(), 1, source, result);
         }
         return new Plan.Cost(
-                slots,
+                tasks(),
                 gflops,
                 seconds(),
-                memory(),
+                memory(together),
+                together,
                 source * (calibration.tokens() == 0 ? 1 : calibration.parts().size() * forwards() + 1),
                 2 * result + 2 * activations);
+    }
+
+    /** Tasks at a time: one on each GPU, however many cores are beside it. */
+    private int tasks() {
+        int devices = request.machine().devices();
+        return devices == 0 ? request.machine().slots() : devices;
+    }
+
+    /** All parts, or as many as a GPU's memory holds while some is left for layers that wait for their turn. */
+    private int together() {
+        if (request.machine().devices() == 0) {
+            return 1;
+        }
+        int together = Math.max(1, Integer.highestOneBit(2 * calibration.parts().size() - 1));
+        long room = request.machine().slotMemory() / 4 * 3;
+        while (together > 1 && room > 0 && bytes(memory(together)) > room) {
+            together /= 2;
+        }
+        return together;
+    }
+
+    private static long bytes(List<Plan.Term> terms) {
+        return terms.stream().mapToLong(Plan.Term::bytes).sum();
     }
 
     /** One forward where the pass with taps feeds the next layer too; else two, and a third for the boundaries. */
@@ -96,7 +121,7 @@ final class Cost {
             }
         }
         double attention = 2 * tokens * calibration.length() * model.hiddenSize() * model.layers();
-        int slots = request.machine().slots();
+        int slots = tasks();
         int passing = Math.max(1, Math.min(slots, calibration.parts().size())); // tasks of a pass
         double rate = request.machine().gflops() * 1e9;
         return AROUND
@@ -132,8 +157,9 @@ final class Cost {
                 + experts.values().stream().mapToLong(Long::longValue).max().orElse(0);
     }
 
-    /** The terms of a task's memory: the larger of a part's pass and a site's solve. */
-    private List<Plan.Term> memory() {
+    /** The terms of a task's memory: a pass of parts and the solve of a site; on a GPU of several sites beside it. */
+    private List<Plan.Term> memory(int together) {
+        boolean gpu = request.machine().devices() > 0;
         long operand = request.machine().computeType().bytes();
         long layerWeights = most(site -> site.linears().stream()
                 .mapToLong(l -> (long) l.outputs() * l.inputs() * operand)
@@ -145,6 +171,11 @@ final class Cost {
                 .max()
                 .orElse(0);
         long grams = most(site -> (site.ofExpert() ? 2 : 1) * 4L * site.inputs() * site.inputs()); // and a pool
+        long pools = sites.stream()
+                .filter(Plan.SitePlan::ofExpert)
+                .mapToLong(site -> 4L * site.inputs() * site.inputs())
+                .max()
+                .orElse(0);
         long largestWeight = sites.stream()
                 .flatMap(s -> s.linears().stream())
                 .mapToLong(l -> 4L * l.outputs() * l.inputs())
@@ -158,11 +189,21 @@ final class Cost {
         if (partTokens > 0) {
             long batchTokens = (long) calibration.batch() * calibration.length();
             terms.add(new Plan.Term("weights of a layer", layerWeights));
-            terms.add(new Plan.Term("hidden states of a part", partTokens * model.hiddenSize() * DType.F32.bytes()));
+            terms.add(new Plan.Term(
+                    together == 1 ? "hidden states of a part" : "hidden states of " + together + " parts",
+                    together * partTokens * model.hiddenSize() * DType.F32.bytes()));
             terms.add(new Plan.Term("activations of a batch", batchTokens * 4 * (3 * widest + 2 * tallest)));
-            terms.add(new Plan.Term("Hessians of a layer", 2 * grams));
+            int open = Integer.numberOfTrailingZeros(together) + 2; // the tree of parts, and a sum that is being formed
+            terms.add(new Plan.Term("Hessians of a layer", open * grams + (together - 1) * pools));
         }
-        terms.add(new Plan.Term("solve of a site", 3 * 4 * widest * widest + 3 * largestWeight));
+        long solve = 3 * 4 * widest * widest + 3 * largestWeight;
+        if (gpu) {
+            long waiting = 4 * widest * widest;
+            terms.add(new Plan.Term(
+                    "solves of " + Plan.Cost.SOLVERS + " sites", Plan.Cost.SOLVERS * (solve + waiting) + waiting));
+        } else {
+            terms.add(new Plan.Term("solve of a site", solve));
+        }
         return terms;
     }
 }

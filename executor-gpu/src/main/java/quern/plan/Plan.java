@@ -150,6 +150,11 @@ public record Plan(
         return stages.get(stages.size() - 1).end();
     }
 
+    /** Whether tasks compute on GPUs, one on each at a time. */
+    public boolean onGpu() {
+        return device.equals("cuda");
+    }
+
     /** Whether every layer is a stage by itself: one pass with taps gathers all Hessians. */
     public boolean layerParallel() {
         return stages.size() > 1 && stages.size() == layers();
@@ -387,11 +392,23 @@ public record Plan(
      * @param gflops measured on the planning machine, per slot
      * @param seconds what the run should take
      * @param memory per executor slot, by term
+     * @param together parts that a task may take through a pass side by side, a power of two: more than one on a device with memory of
+     *     its own
      * @param readBytes from the source
      * @param writtenBytes to the output, the run's own files included
      */
-    public record Cost(int slots, double gflops, double seconds, List<Term> memory, long readBytes, long writtenBytes)
+    public record Cost(
+            int slots,
+            double gflops,
+            double seconds,
+            List<Term> memory,
+            int together,
+            long readBytes,
+            long writtenBytes)
             implements Serializable {
+        /** Sites that are solved beside each other, and beside a pass, where one device does both. */
+        public static final int SOLVERS = 3;
+
         public Cost {
             memory = List.copyOf(memory);
         }

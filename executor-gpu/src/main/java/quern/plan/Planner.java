@@ -57,6 +57,9 @@ public final class Planner {
     /** What the Hessian tiles of one part and one wave may take. */
     private static final long WAVE_BYTES = 1L << 30;
 
+    /** The same of GPUs, which take many parts together, and of which one alone keeps them. */
+    private static final long WAVE_BYTES_OF_GPU = 8L << 30;
+
     private static final String STACKED = "its experts are one tensor, and no loader of format %s takes codes for that";
 
     private final Model model;
@@ -105,11 +108,24 @@ public final class Planner {
     /**
      * What carries the plan out.
      *
-     * @param gflops of one slot, measured
-     * @param slotMemory bytes that a slot may use; 0 if unknown
+     * @param slots tasks at a time
+     * @param devices GPUs, each of which carries out one task of a pass at a time; 0 where tasks compute on the host
+     * @param gflops of a GPU, or else of one slot, measured
+     * @param slotMemory bytes of a GPU, or else that a slot may use; 0 if unknown
      */
     public record Machine(
-            String device, String deviceType, DType computeType, int slots, double gflops, long slotMemory) {}
+            String device,
+            String deviceType,
+            DType computeType,
+            int slots,
+            int devices,
+            double gflops,
+            long slotMemory) {
+        /** Of tasks that compute on the host. */
+        public Machine(String device, String deviceType, DType computeType, int slots, double gflops, long slotMemory) {
+            this(device, deviceType, computeType, slots, 0, gflops, slotMemory);
+        }
+    }
 
     /** Whether a recipe needs calibration text. */
     public static boolean calibrates(Recipe recipe) {
@@ -490,8 +506,9 @@ public final class Planner {
                         .sum())
                 .max()
                 .orElse(0);
+        long waveBytes = isGpu() ? WAVE_BYTES_OF_GPU : WAVE_BYTES;
         int wave =
-                (int) Math.max(1, Math.min((model.layers() + WAVES - 1) / WAVES, WAVE_BYTES / Math.max(1, layerBytes)));
+                (int) Math.max(1, Math.min((model.layers() + WAVES - 1) / WAVES, waveBytes / Math.max(1, layerBytes)));
         return new Plan.Calibration(
                 tokens.source(),
                 tokens.sha256(),
@@ -510,6 +527,6 @@ public final class Planner {
     }
 
     private boolean isGpu() {
-        return request.machine().device().equals("cuda");
+        return request.machine().devices() > 0;
     }
 }

@@ -3,16 +3,24 @@ package quern.run;
 import org.jspecify.annotations.Nullable;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
+import quern.method.Hessian;
 import quern.method.Statistics;
 import quern.plan.Gathering;
 import quern.tensor.DType;
+import quern.tensor.Matrix;
 
-/** Statistics of inputs that come batch by batch. Of the sum of products, the lower triangle. */
+/** Statistics of inputs that come batch by batch, on the device. Of the sum of products, the lower triangle. */
 final class GrowingStatistics implements AutoCloseable {
     private final Device device;
     private @Nullable DeviceMatrix gram; // inputs x inputs, F32
     private final @Nullable DeviceMatrix largest; // 1 x inputs, F32
     private long tokens;
+
+    private GrowingStatistics(Device device, long tokens, DeviceMatrix largest) {
+        this.device = device;
+        this.tokens = tokens;
+        this.largest = largest;
+    }
 
     GrowingStatistics(Device device, int inputs, Gathering gathering) {
         this.device = device;
@@ -43,8 +51,30 @@ final class GrowingStatistics implements AutoCloseable {
         tokens += other.tokens;
     }
 
-    Statistics statistics() {
+    /** Of a cache: the largest magnitude of all keys, and of all values. Both are closed. */
+    static GrowingStatistics ofCache(GrowingStatistics keys, GrowingStatistics values) {
+        try (keys;
+                values) {
+            float[] both = {keys.onHost().magnitude(), values.onHost().magnitude()};
+            return new GrowingStatistics(
+                    keys.device, keys.tokens, keys.device.upload(new Matrix(1, 2, both), DType.F32));
+        }
+    }
+
+    /** As they are now, on the device, as long as this is not closed. Nothing more is to be added. */
+    Statistics onDevice() {
+        if (gram != null) {
+            device.solve().mirrorLower(gram);
+        }
         return new Statistics(
+                tokens,
+                gram == null ? null : new Hessian(gram, device, tokens),
+                largest == null ? null : device.download(largest).values());
+    }
+
+    /** A copy. Of the sum, the lower triangle. */
+    Statistics onHost() {
+        return Statistics.of(
                 tokens,
                 gram == null ? null : device.download(gram),
                 largest == null ? null : device.download(largest).values());

@@ -9,8 +9,8 @@ import quern.plan.Plan;
 import quern.tensor.Matrix;
 
 /**
- * Statistics on their way from parts to sites. Hessians are cut into tiles of the lower triangle, so that no message is large, and folded
- * in the order of the parts, so that the sum has the same bits wherever it is formed. The largest magnitudes of the inputs are a tile
+ * Statistics on their way from parts to sites. Hessians are cut into tiles of the lower triangle, so that no message is large, and added
+ * up as {@link TreeSum} says, so that the sum has the same bits wherever it is formed. The largest magnitudes of the inputs are a tile
  * above the diagonal, where none of a Hessian is.
  */
 public final class Hessians {
@@ -20,10 +20,10 @@ public final class Hessians {
     private Hessians() {}
 
     /**
-     * A tile of one part's Hessian, or its largest magnitudes. A class and not a record: Spark's Kryo cannot read records.
+     * A tile of the Hessian of some parts, or their largest magnitudes. A class and not a record: Spark's Kryo cannot read records.
      */
     public static final class Tile {
-        final long tokens; // of the part; 0 but in one tile of it
+        final long tokens; // of the parts; 0 but in one tile of them
         final int row;
         final int col;
         final int cols;
@@ -42,7 +42,7 @@ public final class Hessians {
         }
     }
 
-    /** The tiles of a part's statistics: of the Hessian row by row of the lower triangle, then the magnitudes. */
+    /** The tiles of statistics: of the Hessian row by row of the lower triangle, then the magnitudes. */
     static List<Tile> tiles(Statistics part) {
         List<Tile> tiles = new ArrayList<>();
         Matrix sum = part.sum();
@@ -70,12 +70,15 @@ public final class Hessians {
         return new Sum(site.inputs(), gathering.hessians(), gathering.magnitudes());
     }
 
-    /** Adds up tiles in the order in which they are given; each place of the matrix must get its parts in part order. */
+    /** Adds up tiles in the order of their {@link PassTiles.PartTile#key keys}. */
     public static final class Sum {
         private final int n;
         private final float @Nullable [] sum;
         private final float @Nullable [] largest;
         private long tokens;
+        private final TreeSum<Tile> place = ofPlace(); // of a place of the matrix
+        private int row = -1;
+        private int col = -1;
 
         Sum(int n, boolean hessian, boolean magnitudes) {
             this.n = n;
@@ -83,31 +86,53 @@ public final class Hessians {
             this.largest = magnitudes ? new float[n] : null;
         }
 
-        public void add(Tile tile) {
+        private static TreeSum<Tile> ofPlace() {
+            return new TreeSum<>((a, b) -> {
+                for (int i = 0; i < a.values.length; i++) {
+                    a.values[i] += b.values[i];
+                }
+                return a;
+            });
+        }
+
+        /**
+         * @param part the number of the first that is in the tile
+         * @param tile is written to
+         */
+        public void add(int part, Tile tile) {
             tokens += tile.tokens;
             if (largest != null && tile.ofMagnitudes()) {
                 for (int i = 0; i < n; i++) {
                     largest[i] = Math.max(largest[i], tile.values[i]);
                 }
             } else if (sum != null) {
-                int cols = tile.cols;
-                for (int r = 0; r < tile.values.length / cols; r++) {
-                    int at = (tile.row + r) * n + tile.col;
-                    for (int c = 0; c < cols; c++) {
-                        sum[at + c] += tile.values[r * cols + c];
-                    }
+                if (tile.row != row || tile.col != col) {
+                    placed();
+                    row = tile.row;
+                    col = tile.col;
+                }
+                place.add(part, tile);
+            }
+        }
+
+        /** The place that was added to is complete. */
+        private void placed() {
+            Tile all = place.take();
+            if (sum != null && all != null) {
+                for (int r = 0; r < all.values.length / all.cols; r++) {
+                    System.arraycopy(all.values, r * all.cols, sum, (all.row + r) * n + all.col, all.cols);
                 }
             }
         }
 
         /** Of all parts, with the whole symmetric matrix. */
         public Statistics statistics() {
-            for (int r = 0; sum != null && r < n; r++) {
-                for (int c = 0; c < r; c++) {
-                    sum[c * n + r] = sum[r * n + c];
-                }
+            placed();
+            Matrix whole = sum == null ? null : new Matrix(n, n, sum);
+            if (whole != null) {
+                whole.mirrorLower();
             }
-            return new Statistics(tokens, sum == null ? null : new Matrix(n, n, sum), largest);
+            return Statistics.of(tokens, whole, largest);
         }
     }
 }

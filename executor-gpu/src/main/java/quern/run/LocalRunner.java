@@ -3,21 +3,31 @@ package quern.run;
 import java.io.IOException;
 import java.io.Serializable;
 import java.util.ArrayList;
-import java.util.Collections;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import quern.plan.Plan;
 
-/** Carries a plan out in this process, without Spark: parts, sites and shards are tasks of a thread pool. */
+/**
+ * Carries a plan out in this process, without Spark: parts, sites and shards are tasks of a thread pool. Where one task takes all parts, a
+ * pass is that task.
+ */
 public final class LocalRunner implements PlanRunner {
     private final StoreOpener stores;
     private final int threads;
+    private final int together;
 
     public LocalRunner(StoreOpener stores, int threads) {
+        this(stores, threads, 0);
+    }
+
+    /** @param together parts that a task takes; 0 where the plan says it */
+    LocalRunner(StoreOpener stores, int threads, int together) {
         this.stores = stores;
         this.threads = threads;
+        this.together = together;
     }
 
     @Override
@@ -29,32 +39,43 @@ public final class LocalRunner implements PlanRunner {
     public void calibrate(
             Plan plan, List<Plan> solved, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left)
             throws IOException {
-        List<Plan.Part> parts = pass.parts(plan);
-        List<Map<Long, List<Hessians.Tile>>> tilesOfPart = new ArrayList<>(Collections.nCopies(parts.size(), Map.of()));
+        List<Parts> runs = Parts.cut(
+                pass.parts(plan), together > 0 ? together : plan.cost().together());
+        if (runs.size() == 1 && (plan.onGpu() || together > 1)) {
+            PassSolve.run(
+                    Workbench.of(plan, stores), Workbench.of(solved, stores), pass, runs.get(0), watch, manifests -> {
+                        for (SiteManifest manifest : manifests) {
+                            done.accept(manifest);
+                        }
+                    });
+            left.run();
+            return;
+        }
+        Map<Long, List<PassTiles.PartTile>> tilesOfSite = new HashMap<>();
         run(
                 plan,
-                parts,
-                (bench, part, w) -> {
-                    Map<Long, List<Hessians.Tile>> tiles = new HashMap<>(); // by site
-                    try (PassTiles run = PassTiles.open(bench, pass, part, w)) {
-                        run.forEachRemaining(t -> tiles.computeIfAbsent(
-                                        PassTiles.siteKey(t.layer(), t.site()), site -> new ArrayList<>())
-                                .add(t.tile()));
+                runs,
+                (bench, parts, w) -> {
+                    List<PassTiles.PartTile> tiles = new ArrayList<>();
+                    try (PassTiles run = PassTiles.open(bench, pass, parts, w)) {
+                        run.forEachRemaining(tiles::add);
                     }
                     return tiles;
                 },
                 watch,
-                (part, tiles) -> tilesOfPart.set(parts.indexOf(part), tiles));
+                (parts, tiles) -> tiles.forEach(t -> tilesOfSite
+                        .computeIfAbsent(PassTiles.siteKey(t.layer(), t.site()), site -> new ArrayList<>())
+                        .add(t)));
+        tilesOfSite.values().forEach(tiles -> tiles.sort(Comparator.comparingLong(PassTiles.PartTile::key)));
         List<Plan.SitePlan> sites = pass.sites(plan);
         run(
                 plan,
                 sites,
                 (bench, site, w) -> {
                     Hessians.Sum sum = Hessians.sum(plan, pass, site);
-                    long key = PassTiles.siteKey(site);
-                    for (Map<Long, List<Hessians.Tile>> tiles : tilesOfPart) {
-                        tiles.getOrDefault(key, List.of()).forEach(sum::add);
-                    }
+                    tilesOfSite
+                            .getOrDefault(PassTiles.siteKey(site), List.of())
+                            .forEach(tile -> sum.add(tile.part(), tile.tile()));
                     return Tasks.reduced(Workbench.of(solved, stores), pass, site, sum.statistics(), w);
                 },
                 watch,

@@ -80,6 +80,12 @@ public record Pass(
                 : plan.calibration().further().rounds().get(round - 1);
     }
 
+    /** How many passes like it there are at a time. */
+    public int beside(Plan plan) {
+        boolean ofStage = round == 0 && !fits && tapFrom < plan.layers() && !plan.layerParallel();
+        return ofStage ? plan.stages().size() : 1;
+    }
+
     /** What it gathers of the inputs of sites. */
     Gathering gathering(Plan plan, Plan.SitePlan site) {
         return fits ? Gathering.fitting(plan.recipe()) : plan.gathering(site);

@@ -11,26 +11,31 @@ import java.util.NoSuchElementException;
 import java.util.stream.Collectors;
 import quern.plan.Plan;
 
-/** One part's way through a pass, as the tiles of its Hessians: a layer is computed when its first tile is asked for. */
+/** The way of parts through a pass, as the tiles of the sums of their Hessians: a layer is computed when its first tile is asked for. */
 public final class PassTiles implements Iterator<PassTiles.PartTile>, AutoCloseable {
-    private final PartPass pass;
+    private final PartsPass pass;
     private final int part;
-    private final Deque<PartTile> ready = new ArrayDeque<>();
+    private final Deque<PartsPass.OfSite> complete = new ArrayDeque<>();
+    private final Deque<PartTile> ready = new ArrayDeque<>(); // of one site
     private boolean finished;
 
-    private PassTiles(PartPass pass, int part) {
+    private PassTiles(PartsPass pass, int part) {
         this.pass = pass;
         this.part = part;
     }
 
-    public static PassTiles open(Workbench bench, Pass pass, Plan.Part part, Stopwatch watch) throws IOException {
-        return new PassTiles(new PartPass(bench, pass, part, watch), part.index());
+    public static PassTiles open(Workbench bench, Pass pass, Parts parts, Stopwatch watch) {
+        return new PassTiles(new PartsPass(bench, pass, parts, watch), parts.first());
     }
 
-    /** A tile and where it belongs. */
+    /**
+     * A tile and where it belongs.
+     *
+     * @param part the number of the first that is in it
+     */
     public record PartTile(int layer, int site, int part, Hessians.Tile tile) {
         /**
-         * Sorts tiles by layer, site, place in the matrix and part, so that a fold in this order is a fold in part order.
+         * Sorts tiles by layer, site, place in the matrix and part, the order in which {@link Hessians.Sum} takes them.
          */
         public long key() {
             long row = tile.row / Hessians.TILE;
@@ -53,6 +58,11 @@ public final class PassTiles implements Iterator<PassTiles.PartTile>, AutoClosea
         return sites.stream().collect(Collectors.toMap(PassTiles::siteKey, site -> site));
     }
 
+    /** The number of the first part in a tile, from its key. */
+    public static int part(long tileKey) {
+        return (int) (tileKey & 0xffff);
+    }
+
     /** The site of a tile's key. */
     public static long siteKey(long tileKey) {
         return tileKey >>> 36;
@@ -60,22 +70,31 @@ public final class PassTiles implements Iterator<PassTiles.PartTile>, AutoClosea
 
     @Override
     public boolean hasNext() {
-        while (ready.isEmpty() && pass.hasNext()) {
-            for (PartPass.OfSite s : pass.next()) {
-                for (Hessians.Tile tile : Hessians.tiles(s.statistics())) {
-                    ready.add(new PartTile(s.layer(), s.site(), part, tile));
-                }
+        while (ready.isEmpty() && (!complete.isEmpty() || pass.hasNext())) {
+            if (complete.isEmpty()) {
+                complete.addAll(pass.next());
+            } else {
+                cut(complete.remove());
             }
         }
         if (ready.isEmpty() && !finished) {
             finished = true;
             try {
                 pass.finish();
+                pass.close();
             } catch (IOException e) {
                 throw new UncheckedIOException("Cannot store activations: " + e.getMessage(), e);
             }
         }
         return !ready.isEmpty();
+    }
+
+    private void cut(PartsPass.OfSite site) {
+        try (GrowingStatistics sum = site.statistics()) {
+            for (Hessians.Tile tile : Hessians.tiles(sum.onHost())) {
+                ready.add(new PartTile(site.layer(), site.site(), part, tile));
+            }
+        }
     }
 
     @Override
@@ -88,6 +107,8 @@ public final class PassTiles implements Iterator<PassTiles.PartTile>, AutoClosea
 
     @Override
     public void close() {
+        complete.forEach(site -> site.statistics().close());
+        complete.clear();
         pass.close();
     }
 }

@@ -7,14 +7,14 @@ import quern.plan.Plan;
 
 /**
  * Who carries the jobs of a plan out: an axis. {@link LocalRunner} is one process; the driver has one on Spark. Both call
- * {@link Tasks} and fold Hessians in part order, and so must write the same bytes.
+ * {@link Tasks} and add Hessians up along the same tree, and so must write the same bytes.
  */
 public interface PlanRunner {
     /** For messages and the report: {@code local, 2 threads} or a Spark master. */
     String name();
 
     /**
-     * Takes every part through a pass, reduces the statistics of each tapped site in part order, quantizes the site and hands
+     * Takes every part through a pass, reduces the statistics of each tapped site, quantizes the site and hands
      * over its manifests as soon as the site is done.
      *
      * @param plan what gathers: the one plan itself, or {@link Plan#together} for several

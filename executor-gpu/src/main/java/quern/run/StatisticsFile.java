@@ -54,7 +54,7 @@ final class StatisticsFile {
             ByteBuffer row = reader.read(products);
             float @Nullable [] largest = row.hasRemaining() ? HalfFloats.toFloats(row, DType.F32, n) : null;
             ByteBuffer tokens = reader.read(products + 1);
-            return new Statistics(tokens.getLong(tokens.position()), sum, largest);
+            return Statistics.of(tokens.getLong(tokens.position()), sum, largest);
         }
     }
 }

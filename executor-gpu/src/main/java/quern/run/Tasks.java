@@ -137,6 +137,23 @@ public final class Tasks {
         if (site.isCache()) {
             return cache(bench, site, statistics, watch);
         }
+        bench.solvers().acquireUninterruptibly();
+        try {
+            return quantized(bench, site, statistics, tokens, further, notes, watch);
+        } finally {
+            bench.solvers().release();
+        }
+    }
+
+    private static SiteManifest quantized(
+            Workbench bench,
+            Plan.SitePlan site,
+            Statistics statistics,
+            long tokens,
+            long further,
+            List<String> notes,
+            Stopwatch watch)
+            throws IOException {
         Plan plan = bench.plan();
         List<TensorSpec> specs = new ArrayList<>();
         List<ByteBuffer> buffers = new ArrayList<>();

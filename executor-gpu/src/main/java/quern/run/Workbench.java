@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.Semaphore;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
@@ -35,6 +36,8 @@ public final class Workbench {
     private final BlobStore output;
     private final Device device;
     private final Layers layers;
+    private final Semaphore passes;
+    private final Semaphore solvers;
     private final Map<Long, Plan.SitePlan> sites; // pools included
     private @Nullable Entry entry;
     private @Nullable Checkpoint written;
@@ -54,6 +57,8 @@ public final class Workbench {
         this.sites = PassTiles.byKey(Stream.concat(plan.sites().stream(), plan.pools(0, plan.layers()).stream())
                 .toList());
         this.layers = new Layers(this);
+        this.passes = new Semaphore(plan.onGpu() ? 1 : Integer.MAX_VALUE);
+        this.solvers = new Semaphore(plan.onGpu() ? Plan.Cost.SOLVERS : Integer.MAX_VALUE);
     }
 
     /** The workbenches of several plans. */
@@ -123,6 +128,16 @@ public final class Workbench {
     /** What parts go through. */
     Layers layers() {
         return layers;
+    }
+
+    /** A permit for each pass that may be under way: stages that share a GPU take turns, for one fills it and its memory. */
+    Semaphore passes() {
+        return passes;
+    }
+
+    /** A permit for each site that may be solved beside others. */
+    Semaphore solvers() {
+        return solvers;
     }
 
     public RunFolder folder() {

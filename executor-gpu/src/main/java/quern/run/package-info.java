@@ -1,9 +1,9 @@
 /**
  * The flow of a run, from the tokens of a plan to a checkpoint that loaders read.
  *
- * <p>Three pure functions say what is done: {@link quern.run.PassTiles} takes one part of the tokens through a range of layers
- * and gives the tiles of its Hessians; {@link quern.run.Tasks#solve} makes a piece of one site; {@link quern.run.Tasks#shard}
- * streams a final file from pieces. Each depends on the plan and on files that the plan names, and so a retry, in whatever
+ * <p>Three pure functions say what is done: {@link quern.run.PassTiles} takes some parts of the tokens through a range of layers
+ * and gives the tiles of their Hessians; {@link quern.run.Tasks#solve} makes a piece of one site; {@link quern.run.Tasks#shard}
+ * streams a final file from pieces. {@link quern.run.PassSolve} is the first two in one task, which has all parts. Each depends on the plan and on files that the plan names, and so a retry, in whatever
  * process, writes the same bytes. Without calibration {@link quern.run.CastShard} makes a final file straight from the source.
  * {@link quern.run.Quantization} knows which pass follows which; a
  * {@link quern.run.PlanRunner} knows where they run.
@@ -24,8 +24,8 @@
  * <h2>What must hold</h2>
  *
  * <ul>
- *   <li>A Hessian is summed over a part's batches in order, and over parts in part order, in fp32: its bits depend on nothing
- *       but the plan and the type of device.
+ *   <li>A Hessian is summed over a part's batches in order, and over parts as {@link quern.run.TreeSum} says, in fp32: its bits depend
+ *       on nothing but the plan and the type of device, nor on how many parts a task takes ({@link quern.run.Parts}).
  *   <li>Hidden states are rounded where they are stored, and the pass that stores them goes on with the rounded ones: a
  *       restart reads what an undisturbed run has in memory.
  *   <li>Which linears run with their quantized weights in a pass follows from the plan alone, not from what happens to be done.

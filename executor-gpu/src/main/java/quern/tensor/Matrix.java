@@ -53,6 +53,15 @@ public record Matrix(int rows, int cols, float[] values) {
         return Float.floatToRawIntBits(value) & 0x7fffffff;
     }
 
+    /** Writes the lower triangle of a square matrix onto the upper one. */
+    public void mirrorLower() {
+        for (int r = 0; r < rows; r++) {
+            for (int c = 0; c < r; c++) {
+                values[c * cols + r] = values[r * cols + c];
+            }
+        }
+    }
+
     public Matrix copy() {
         return new Matrix(rows, cols, values.clone());
     }

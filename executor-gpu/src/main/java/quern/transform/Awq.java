@@ -13,7 +13,6 @@ import quern.model.Absorber;
 import quern.model.Model;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
-import quern.tensor.DType;
 import quern.tensor.Matrix;
 
 /**
@@ -67,18 +66,21 @@ final class Awq implements Transform {
         List<Sample> some = linears.stream().map(Awq::thinned).toList();
         float[] x = inputSizes(absorber, inputs);
         float[] w = weightSizes(absorber, linears);
+        return inputs.on(device, h -> best(some, x, w, absorber, inputs, h, device));
+    }
+
+    private static float[] best(
+            List<Sample> some, float[] x, float[] w, Absorber absorber, Hessian inputs, DeviceMatrix h, Device device) {
         float[] best = new float[absorber.channels()];
         Arrays.fill(best, 1);
-        try (DeviceMatrix h = device.upload(inputs.sum(), DType.F32)) {
-            double least = loss(some, best, absorber, inputs, h, device);
-            for (boolean weighed : new boolean[] {false, true}) {
-                for (int step = 0; step < STEPS; step++) {
-                    float[] scales = candidate(x, w, (double) step / STEPS, weighed);
-                    double loss = loss(some, scales, absorber, inputs, h, device);
-                    if (loss < least) {
-                        least = loss;
-                        best = scales;
-                    }
+        double least = loss(some, best, absorber, inputs, h, device);
+        for (boolean weighed : new boolean[] {false, true}) {
+            for (int step = 0; step < STEPS; step++) {
+                float[] scales = candidate(x, w, (double) step / STEPS, weighed);
+                double loss = loss(some, scales, absorber, inputs, h, device);
+                if (loss < least) {
+                    least = loss;
+                    best = scales;
                 }
             }
         }

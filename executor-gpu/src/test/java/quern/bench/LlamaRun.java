@@ -106,7 +106,13 @@ final class LlamaRun {
         long start = System.nanoTime();
         Model model = Model.open(new LocalStore(source));
         Planner.Machine machine = new Planner.Machine(
-                device.name(), device.type(), device.computeType(), threads, 1, device.ownMemory() / threads);
+                device.name(),
+                device.type(),
+                device.computeType(),
+                threads,
+                device.ownMemory() > 0 ? 1 : 0,
+                1,
+                device.ownMemory());
         Planner.Tokens tokens = new Planner.Tokens("random", "0", sequences, length);
         Plan plan = Planner.plan(
                 model,

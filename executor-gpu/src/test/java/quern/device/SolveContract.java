@@ -64,6 +64,21 @@ abstract class SolveContract extends DeviceFixture {
         }
     }
 
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 31, 64, 65, 200})
+    void a_sum_of_products_is_mirrored_and_tells_its_diagonal(int n) {
+        Matrix lower = hessian(n);
+        try (DeviceMatrix sum = device.upload(lower, DType.F32)) {
+            device.solve().mirrorLower(sum);
+            float[] diagonal = device.solve().diagonal(sum);
+            double[][] whole = mirrored(lower);
+            assertThat(held(device, sum)).isDeepEqualTo(whole);
+            for (int i = 0; i < n; i++) {
+                assertThat((double) diagonal[i]).isEqualTo(whole[i][i]);
+            }
+        }
+    }
+
     @Test
     void a_hessian_that_is_not_positive_definite_is_reported() {
         for (float bad : new float[] {0, -1, Float.NaN, Float.POSITIVE_INFINITY}) {

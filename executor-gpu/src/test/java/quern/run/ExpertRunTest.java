@@ -134,6 +134,22 @@ class ExpertRunTest {
         }
     }
 
+    /** Experts whose tokens lie in some parts only, and the pools of all of them. */
+    @Test
+    void the_bytes_do_not_depend_on_how_many_parts_a_task_takes() throws IOException {
+        for (int stages : new int[] {1, LAYERS}) {
+            Map<String, String> bytes = null;
+            for (int together : new int[] {1, 2, 4}) {
+                String output = "together-" + together + "-" + stages;
+                Plan plan = ToyRun.plan(source, folder.resolve(output), ToyRun.recipe(), stages, 45);
+                ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2, together), Quantization.Listener.SILENT);
+                Map<String, String> own = ToyRun.bytes(folder.resolve(output));
+                bytes = bytes == null ? own : bytes;
+                assertThat(own).as("%d stages, %d together", stages, together).isEqualTo(bytes);
+            }
+        }
+    }
+
     /** 23 of 768 tokens reach it, so 45 further sequences of 32 are enough for its 32 columns behind the gate, and for 64 not. */
     @Test
     void further_text_is_drawn_on_for_experts_that_too_few_tokens_reach() throws IOException {

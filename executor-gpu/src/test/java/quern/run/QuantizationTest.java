@@ -43,6 +43,23 @@ class QuantizationTest {
         return ToyRun.plan(source(), folder.resolve(output), recipe, stages);
     }
 
+    /** As a GPU does it, which takes several parts, or all of them and solves beside. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 4})
+    void writesTheSameBytesHoweverManyPartsATaskTakes(int stages) throws IOException {
+        Map<String, String> bytes = null;
+        for (int together : new int[] {1, 2, 4}) {
+            String output = "together-" + together;
+            ToyRun.run(
+                    plan(output, ToyRun.recipe(), stages),
+                    new LocalRunner(ToyRun.STORES, 2, together),
+                    Quantization.Listener.SILENT);
+            Map<String, String> own = ToyRun.bytes(folder.resolve(output));
+            bytes = bytes == null ? own : bytes;
+            assertThat(own).as("%d together", together).isEqualTo(bytes);
+        }
+    }
+
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 3, 4})
     void writesTheSameBytesWithAnyNumberOfThreads(int stages) throws IOException {

@@ -35,21 +35,23 @@ class StatisticsTest {
         }
         tiles.sort(Comparator.comparingLong(PassTiles.PartTile::key));
         Hessians.Sum sum = new Hessians.Sum(N, hessians, magnitudes);
-        tiles.forEach(t -> sum.add(t.tile()));
+        tiles.forEach(t -> sum.add(t.part(), t.tile()));
 
         Statistics all = sum.statistics();
-        assertThat(all.tokens()).isEqualTo(10 + 11 + 12);
+        assertThat(all.tokens()).isEqualTo(10 + 11 + 12 + 13);
         Matrix products = all.sum();
         if (products == null) {
             assertThat(hessians).isFalse();
         } else {
             for (int i = 0; i < N; i++) {
                 for (int j = 0; j < N; j++) {
-                    float expected = 0;
-                    for (Statistics part : parts) {
-                        expected += sumOf(part).at(Math.max(i, j), Math.min(i, j));
+                    int row = Math.max(i, j);
+                    int col = Math.min(i, j);
+                    float[] of = new float[parts.size()];
+                    for (int part = 0; part < of.length; part++) {
+                        of[part] = sumOf(parts.get(part)).at(row, col);
                     }
-                    assertThat(products.at(i, j)).isEqualTo(expected);
+                    assertThat(products.at(i, j)).isEqualTo((of[0] + of[1]) + (of[2] + of[3]));
                 }
             }
         }
@@ -87,8 +89,8 @@ class StatisticsTest {
     private static List<Statistics> parts(boolean hessians, boolean magnitudes) {
         Random random = Seeds.random();
         List<Statistics> parts = new ArrayList<>();
-        for (int part = 0; part < 3; part++) {
-            parts.add(new Statistics(
+        for (int part = 0; part < 4; part++) {
+            parts.add(Statistics.of(
                     10 + part,
                     hessians ? new Matrix(N, N, floats(N * N, random)) : null,
                     magnitudes ? floats(N, random) : null));

@@ -85,7 +85,8 @@ public final class ToyRun {
             String type,
             DType computeType)
             throws IOException {
-        Planner.Machine machine = new Planner.Machine(device, type, computeType, 2, 10, 0);
+        int gpus = device.equals("cuda") ? 1 : 0;
+        Planner.Machine machine = new Planner.Machine(device, type, computeType, 2, gpus, 10, 0);
         Plan plan = Planner.plan(
                 Model.open(new LocalStore(source)),
                 new Planner.Request(

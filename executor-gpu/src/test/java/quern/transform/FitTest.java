@@ -64,7 +64,7 @@ class FitTest {
                 largest[i] = Math.max(largest[i], (float) Math.abs(token[i]));
             }
         }
-        return new Statistics(TOKENS, sum, largest);
+        return Statistics.of(TOKENS, sum, largest);
     }
 
     private static Absorber absorber(int channels, int[] channelOfInput) {

@@ -49,6 +49,21 @@ abstract class HostSolve implements SolveKernels {
     }
 
     @Override
+    public final void mirrorLower(DeviceMatrix matrix) {
+        Triangles.mirrorLower(rows(matrix));
+    }
+
+    @Override
+    public final float[] diagonal(DeviceMatrix matrix) {
+        FloatRows from = rows(matrix);
+        float[] diagonal = new float[from.rows()];
+        for (int i = 0; i < diagonal.length; i++) {
+            from.read(i, i, 1, diagonal, i);
+        }
+        return diagonal;
+    }
+
+    @Override
     public final DeviceMatrix hessian(DeviceMatrix sum, long tokens, int[] order, float[] diagonal) {
         FloatRows from = rows(sum);
         int n = order.length;

@@ -79,6 +79,21 @@ final class CudaSolve implements SolveKernels {
     }
 
     @Override
+    public void mirrorLower(DeviceMatrix matrix) {
+        kernels.mirrorLower(device.own(matrix));
+    }
+
+    @Override
+    public float[] diagonal(DeviceMatrix matrix) {
+        CudaMatrix from = device.own(matrix);
+        int n = from.rows();
+        try (CudaMatrix diagonal = device.allocate(1, n, DType.F32)) {
+            kernels.diagonal(from, diagonal, 0);
+            return device.download(diagonal).values();
+        }
+    }
+
+    @Override
     public DeviceMatrix hessian(DeviceMatrix sum, long tokens, int[] order, float[] diagonal) {
         int n = order.length;
         return device.filled(n, n, DType.F32, h -> {

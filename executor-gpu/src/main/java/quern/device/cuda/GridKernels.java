@@ -144,6 +144,11 @@ final class GridKernels {
                 at(h));
     }
 
+    void mirrorLower(CudaMatrix m) {
+        int n = m.rows();
+        launch("mirror_lower", Geometry.tiles(n, n), m.elements(), at(m), number(n));
+    }
+
     void reverseSymmetric(CudaMatrix h, CudaMatrix a) {
         square("reverse_symmetric", h, a);
     }

@@ -1,0 +1,90 @@
+package quern.run;
+
+import java.io.IOException;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.TreeMap;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import quern.method.Statistics;
+import quern.plan.Plan;
+
+/**
+ * A pass of which one task has all parts: what it sums up is complete and on the device, and never leaves it. Sites are quantized by threads
+ * beside the one that goes through the layers, so that weights are read and pieces written while the device computes.
+ */
+public final class PassSolve {
+    private PassSolve() {}
+
+    /** Hears of a site's manifests, one site at a time. */
+    @FunctionalInterface
+    public interface Done {
+        void accept(List<SiteManifest> manifests) throws IOException;
+    }
+
+    /**
+     * @param bench of the plan that gathers
+     * @param solved of the plans whose linears are quantized
+     */
+    public static void run(Workbench bench, List<Workbench> solved, Pass pass, Parts parts, Stopwatch watch, Done done)
+            throws IOException {
+        Map<Long, Plan.SitePlan> silent =
+                new TreeMap<>(PassTiles.byKey(pass.sites(bench.plan()))); // no token has reached them yet
+        ExecutorService solvers = Executors.newFixedThreadPool(Plan.Cost.SOLVERS);
+        Deque<Solving> solving = new ArrayDeque<>();
+        Deque<PartsPass.OfSite> complete = new ArrayDeque<>();
+        try (PartsPass layers = new PartsPass(bench, pass, parts, watch)) {
+            while (layers.hasNext()) {
+                complete.addAll(layers.next());
+                while (!complete.isEmpty()) {
+                    await(solving, Plan.Cost.SOLVERS, done);
+                    PartsPass.OfSite next = complete.remove();
+                    Plan.SitePlan site =
+                            Objects.requireNonNull(silent.remove(PassTiles.siteKey(next.layer(), next.site())));
+                    GrowingStatistics sum = next.statistics();
+                    solving.add(new Solving(sum, solvers.submit(() -> {
+                        try (sum) {
+                            return Tasks.reduced(solved, pass, site, sum.onDevice(), watch);
+                        }
+                    })));
+                }
+            }
+            layers.finish();
+            await(solving, 0, done);
+            for (Plan.SitePlan site : silent.values()) {
+                Statistics none = Hessians.sum(bench.plan(), pass, site).statistics();
+                done.accept(Tasks.reduced(solved, pass, site, none, watch));
+            }
+        } finally {
+            SideBySide.end(solvers);
+            complete.forEach(site -> site.statistics().close());
+            for (Solving each : solving) {
+                if (!each.result().isDone()) { // nor will it ever begin
+                    each.sum().close();
+                }
+            }
+        }
+    }
+
+    /** A site on its way; its statistics are closed by whoever solves it. */
+    private record Solving(GrowingStatistics sum, Future<List<SiteManifest>> result) {}
+
+    /** Waits until no more than so many sites are being solved or wait for it. */
+    private static void await(Deque<Solving> solving, int most, Done done) throws IOException {
+        try {
+            while (solving.size() > most) {
+                done.accept(solving.remove().result().get());
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException("The run was interrupted", e);
+        } catch (ExecutionException e) {
+            throw SideBySide.rethrown(e.getCause());
+        }
+    }
+}
