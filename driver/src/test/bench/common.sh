@@ -93,3 +93,19 @@ for line in open(text, encoding="utf-8"):
 sys.exit(f"{text} is enough for {draw - 1} draws only")
 P
 }
+
+# settings MODEL: what methods.sh and activations.sh take for a model; needs $at and $smollm2.
+settings() {
+  if [ "$1" = smollm2 ]; then
+    model=$(cd "${smollm2:?-s SMOLLM2}" && pwd) group=64 n=32 len=512
+    chars=$(windows24 "$model")
+    calibration=$shared/data/text/wikipedia.sample.txt
+    evaluation=$shared/data/text/wikitext2-raw.test.txt
+  else
+    model=$shared/data/models/$1 group=128 n=128 len=512 chars=100000
+    calibration=$at/calibration.txt
+    evaluation=$at/evaluation.txt
+    grep -vxF '<|endoftext|>' "$shared/data/text/tinystories.train-sample.txt" >"$calibration"
+    awk '/^<\|endoftext\|>$/ { n++; next } n >= 450' "$shared/data/text/tinystories.valid-sample.txt" >"$evaluation"
+  fi
+}

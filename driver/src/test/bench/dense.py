@@ -11,12 +11,24 @@ import sys
 
 import torch
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 spec = importlib.util.spec_from_file_location("dequantize", sys.argv[1])
 formats = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(formats)
 model = sys.argv[2]
+
+
+def quanto(tensors, prefix, config):
+    """What ours says of itself in config.json leaves out what the library takes from elsewhere."""
+    with open(checkpoint + "/quanto_qmap.json") as f:
+        qmap = json.load(f)
+    with open(checkpoint + "/config.json") as f:
+        return of_quanto(tensors, prefix, {"qmap": qmap, "config": json.load(f)})
+
+
+of_quanto = formats.READ["quanto"]
+formats.READ["quanto"] = quanto
 
 for line in sys.stdin:
     checkpoint, out = line.split()
@@ -24,7 +36,10 @@ for line in sys.stdin:
         continue
     if glob.glob(checkpoint + "/*.gguf"):
         file = os.path.basename(glob.glob(checkpoint + "/*.gguf")[0])
-        AutoModelForCausalLM.from_pretrained(checkpoint, gguf_file=file, dtype=torch.float32).save_pretrained(out)
+        read = AutoModelForCausalLM.from_pretrained(checkpoint, gguf_file=file, dtype=torch.float32).state_dict()
+        dense = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model), dtype=torch.float32)
+        dense.load_state_dict(read)
+        dense.save_pretrained(out)
         continue
     with open(checkpoint + "/config.json") as f:
         dense = "quantization_config" not in json.load(f)

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Perplexity and KL of every method and format beside the format's own tool at the same settings, where that runs on a CPU.
 #
-#   methods.sh [-o OUT] [-s SMOLLM2] [-n WINDOWS] [-m ROWS] quern-stories-4m|smollm2 ...
+#   methods.sh [-o OUT] [-s SMOLLM2] [-n WINDOWS] [-c CHARACTERS] [-m ROWS] quern-stories-4m|smollm2 ...
 #
-# ROWS: names of rows below, all unless given. What lies in OUT already is not run again. All are judged as dense float32
-# copies that are made of the packed bytes by neither tool (dense.py; torchao, Quanto, HQQ, AutoRound and libggml unpack their own).
+# CHARACTERS: of the text that is judged on, 100,000 unless given. ROWS: names of rows below, all unless given. What lies in OUT already
+# is not run again. All are judged as dense float32 copies that are made of the packed bytes by neither tool (dense.py; torchao,
+# Quanto, HQQ, AutoRound and libggml unpack their own).
 # Groups as in quality.sh, but hqq's, which are 64. GGUF: libggml's quantizers with the means of squares of the inputs, on the types
 # that our file has, which are llama.cpp's (GgufQuantizersTest, GgufInteropTest).
 . "$(dirname "$0")/common.sh"
-out= smollm2= windows= chosen=
-while getopts o:s:n:m: option; do case $option in
-  o) out=$OPTARG ;; s) smollm2=$OPTARG ;; n) windows=$OPTARG ;; m) chosen=$OPTARG ;; *) exit 2 ;;
+out= smollm2= windows= chosen= judged_on=
+while getopts o:s:n:m:c: option; do case $option in
+  o) out=$OPTARG ;; s) smollm2=$OPTARG ;; n) windows=$OPTARG ;; c) judged_on=$OPTARG ;; m) chosen=$OPTARG ;; *) exit 2 ;;
   esac; done
 shift $((OPTIND - 1))
 out=${out:-$(mktemp -d)}
@@ -18,6 +19,7 @@ mkdir -p "$out"
 out=$(cd "$out" && pwd)
 build
 
+# A row NAME+METHOD is ours by another method, mostly the tool's own where our default is another, beside the tool's NAME.
 # row|whose environment the tool is in, if there is one|alone: later layers must see the quantized ones before them, or the model
 # is transformed first; all others share one calibration|our recipe
 rows() {
@@ -25,8 +27,8 @@ rows() {
 gptq-4|llmc||bits: 4, group-size: $group
 gptq-3|llmc|alone|bits: 3, group-size: $group
 gptq-2|llmc|alone|bits: 2, group-size: $group
-rtn-4|llmc||bits: 4, group-size: $group, method: rtn
-rtn-3|llmc||bits: 3, group-size: $group, method: rtn
+rtn-4|llmc||bits: 4, group-size: $group, method: rtn, scales: max
+rtn-3|llmc||bits: 3, group-size: $group, method: rtn, scales: max
 awq-4|llmc|alone|bits: 4, group-size: $group, method: rtn, transform: awq, format: compressed-tensors
 awq-4-asym|llmc|alone|bits: 4, group-size: $group, method: rtn, transform: awq, format: awq
 awq-3|llmc|alone|bits: 3, group-size: $group, method: rtn, transform: awq, format: compressed-tensors
@@ -48,6 +50,8 @@ torchao-int8|main||format: torchao-int8
 torchao-fp8|main||format: torchao-fp8
 quanto-int8|main||format: quanto-int8
 quanto-fp8|main||format: quanto-fp8
+quanto-int4|main||format: quanto-int4
+quanto-int2|main|alone|format: quanto-int2
 autoround-4|main||format: autoround, bits: 4, group-size: $group
 autoround-3|main|alone|format: autoround, bits: 3, group-size: $group
 autoround-2|main|alone|format: autoround, bits: 2, group-size: $group
@@ -59,27 +63,36 @@ gguf-iq4_xs|main||format: gguf-iq4_xs
 gguf-q4_0|main||format: gguf-q4_0
 gguf-q3_k_m|main|alone|format: gguf-q3_k_m
 gguf-q2_k|main|alone|format: gguf-q2_k
+rtn-4+searched|||bits: 4, group-size: $group, method: rtn
+rtn-3+searched|||bits: 3, group-size: $group, method: rtn
 bnb-nf4+gptq|||format: bitsandbytes-nf4, method: gptq
-ct-nvfp4+rtn|||format: compressed-tensors-nvfp4, method: rtn
-ct-mxfp4+rtn|||format: compressed-tensors-mxfp4, method: rtn
+ct-int8+rtn|||format: compressed-tensors-int8, method: rtn, scales: max
+ct-nvfp4+rtn|||format: compressed-tensors-nvfp4, method: rtn, scales: max
+ct-mxfp4+rtn|||format: compressed-tensors-mxfp4, method: rtn, scales: max
+torchao-4+rtn|||format: torchao, bits: 4, group-size: $group, method: rtn, scales: max
+torchao-3+rtn|||format: torchao, bits: 3, group-size: $group, method: rtn, scales: max
+torchao-int8+rtn|||format: torchao-int8, method: rtn, scales: max
+quanto-int8+rtn|||format: quanto-int8, method: rtn, scales: max
+quanto-int4+rtn|||format: quanto-int4, method: rtn, scales: max
+quanto-int4+hqq|||format: quanto-int4, method: hqq
+quanto-int2+rtn|||format: quanto-int2, method: rtn, scales: max
+quanto-int2+hqq|||format: quanto-int2, method: hqq
+gguf-q8_0+imatrix|||format: gguf-q8_0, method: imatrix
+gguf-q6_k+imatrix|||format: gguf-q6_k, method: imatrix
+gguf-q5_k_m+imatrix|||format: gguf-q5_k_m, method: imatrix
+gguf-q4_k_m+imatrix|||format: gguf-q4_k_m, method: imatrix
+gguf-iq4_xs+imatrix|||format: gguf-iq4_xs, method: imatrix
+gguf-q4_0+imatrix|||format: gguf-q4_0, method: imatrix
+gguf-q3_k_m+imatrix||alone|format: gguf-q3_k_m, method: imatrix
+gguf-q2_k+imatrix||alone|format: gguf-q2_k, method: imatrix
 R
 }
 
 for name in "$@"; do
   at=$out/$name
   mkdir -p "$at/ours" "$at/theirs" "$at/dense"
-  if [ "$name" = smollm2 ]; then
-    model=$(cd "${smollm2:?-s SMOLLM2}" && pwd) group=64 n=32 len=512 chars=$(windows24 "$model")
-    calibration=$shared/data/text/wikipedia.sample.txt
-    evaluation=$shared/data/text/wikitext2-raw.test.txt
-  else
-    model=$shared/data/models/$name group=128 n=128 len=512 chars=100000
-    calibration=$at/calibration.txt
-    evaluation=$at/evaluation.txt
-    grep -vxF '<|endoftext|>' "$shared/data/text/tinystories.train-sample.txt" >"$calibration"
-    awk '/^<\|endoftext\|>$/ { n++; next } n >= 450' "$shared/data/text/tinystories.valid-sample.txt" >"$evaluation"
-  fi
-  n=${windows:-$n}
+  settings "$name"
+  n=${windows:-$n} chars=${judged_on:-$chars}
   text=(--calibration "$calibration" --samples $n --seqlen $len)
   recipes=()
   : >"$at/commands"
@@ -102,7 +115,7 @@ for name in "$@"; do
     python=$GPTQM_PY
     [ $tool = main ] || python=$LLMC_PY
     awk -F'|' -v t=$tool -v at="$at" '$2 == t { print $1, at "/theirs/" $1, at "/ours/" $1 }' "$at/rows" |
-      (cd "$at" && "$python" "$bench/methods_peers.py" "$model" "$calibration" $n $len $group >>"$at/$tool.log" 2>&1) ||
+      (cd "$at" && "$python" "$bench/methods_peers.py" "$model" "$calibration" $n $len $group >"$at/$tool.log" 2>&1) ||
       grep -a '^FAILED' "$at/$tool.log" >&2
   done
 

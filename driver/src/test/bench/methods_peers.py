@@ -60,6 +60,9 @@ def llm_compressor(row, out):
     from llmcompressor.modifiers.gptq import GPTQModifier
     from llmcompressor.modifiers.quantization import QuantizationModifier
     from llmcompressor.modifiers.transform.awq import AWQModifier
+    from llmcompressor.modifiers.transform.smoothquant import SmoothQuantModifier
+
+    torch.Tensor.pin_memory = lambda tensor, *_: tensor  # its AWQ asks for that without a GPU, too, where it fails
 
     def groups(bits, symmetric):
         return {"config_groups": {"group_0": {"targets": ["Linear"], "weights": {
@@ -70,7 +73,7 @@ def llm_compressor(row, out):
 
     method, _, kind = row.partition("-")
     calibrated = {}
-    if method in ("gptq", "awq"):
+    if method in ("gptq", "awq", "w8a8"):
         rows = windows()
         calibrated = dict(
             dataset=Dataset.from_dict({"input_ids": rows, "attention_mask": [[1] * length] * samples}),
@@ -79,6 +82,9 @@ def llm_compressor(row, out):
     if row == "ct-int8":
         recipe = QuantizationModifier(ignore=["lm_head"], config_groups={"group_0": {"targets": ["Linear"], "weights": {
             "num_bits": 8, "type": "int", "symmetric": True, "strategy": "channel"}}})
+    elif method == "w8a8":
+        recipe = [SmoothQuantModifier(smoothing_strength=0.5)] if kind == "smooth" else []
+        recipe.append(QuantizationModifier(ignore=["lm_head"], **preset("W8A8")))
     elif row in plain:
         recipe = QuantizationModifier(ignore=["lm_head"], **preset(plain[row]))
     elif method == "gptq":
@@ -125,10 +131,10 @@ def torchao(row, out):
 
 
 def quanto(row, out):
-    from optimum.quanto import freeze, qfloat8, qint4, qint8, quantize
+    from optimum.quanto import freeze, qfloat8, qint2, qint4, qint8, quantize
 
     loaded = load()
-    quantize(loaded.model.layers, weights={"int8": qint8, "fp8": qfloat8, "int4": qint4}[row[7:]])
+    quantize(loaded.model.layers, weights={"int8": qint8, "fp8": qfloat8, "int4": qint4, "int2": qint2}[row[7:]])
     freeze(loaded.model.layers)
     write_dense(out, {name: module.weight.dequantize() for name, module in linears(loaded).items()})
 
@@ -139,7 +145,7 @@ def auto_round(row, out):
     loaded = load()
     dataset = [{"input_ids": torch.tensor([w]), "attention_mask": torch.ones(1, length, dtype=torch.long)} for w in windows()]
     rounder = AutoRound(loaded, AutoTokenizer.from_pretrained(model), scheme={"bits": int(row[10:]), "group_size": group, "sym": True},
-                        iters=int(os.environ.get("AUTOROUND_ITERS", 50)), nsamples=samples, seqlen=length, batch_size=8, dataset=dataset,
+                        iters=int(os.environ.get("AUTOROUND_ITERS", 200)), nsamples=samples, seqlen=length, batch_size=8, dataset=dataset,
                         device_map="cpu")
     rounded = rounder.quantize()
     rounded = rounded[0] if isinstance(rounded, tuple) else rounded
@@ -213,7 +219,8 @@ for line in sys.stdin:
         continue
     begin = time.time()
     try:
-        TOOLS.get(row.partition("-")[0], llm_compressor)(row, out, *more)
+        tool = TOOLS.get(row.partition("-")[0], llm_compressor)
+        tool(row, out, *more[:tool is gguf])
         print(f"DONE {json.dumps({'row': row, 'seconds': round(time.time() - begin, 1)})}", flush=True)
     except (Exception, SystemExit) as e:
         traceback.print_exc()

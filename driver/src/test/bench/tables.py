@@ -91,6 +91,8 @@ PAIRS = {
     "GPTQModel's order": ("quern-group", "gptqmodel-gar"),
     "none, against GPTQModel": ("quern-off", "gptqmodel-off"),
     "none, against llm-compressor": ("quern-off", "llmcompressor-off"),
+    "none, against round-to-nearest": ("quern-off", "quern-rtn"),
+    "llm-compressor's none, against round-to-nearest": ("llmcompressor-off", "quern-rtn"),
 }
 
 
@@ -102,6 +104,8 @@ def spread_of_mean(ratios):
 def ratios(*files):
     draws = [{Path(s["checkpoint"]).name: s["kl"] for s in lines(f, "PPL ")} for f in files]
     widths = sorted({n[1] for d in draws for n in d if re.match(r"w\d-", n)}, reverse=True)
+    for d in draws:  # round-to-nearest looks at no text, and was run once
+        d |= {name: kl for name, kl in draws[0].items() if name.endswith("-rtn") and name not in d}
     print("| KL over the peer's |" + "".join(f" {w} bits |" for w in widths) + " all |")
     print("|---|" + "---|" * (len(widths) + 1))
     for name, (own, peer) in PAIRS.items():
@@ -119,7 +123,7 @@ def methods(file, rows):
     print("| | Quern | the tool | KL / the tool's |\n|---|---|---|---|")
     for row in Path(rows).read_text().splitlines():
         name = row.split("|")[0]
-        ours, theirs = (scores.get(f"{who}/{name}") for who in ("ours", "theirs"))
+        ours, theirs = scores.get(f"ours/{name}"), scores.get(f"theirs/{name.split('+')[0]}")
         print(f"| {name} |{cell(ours)}{cell(theirs)}" + (f" {ours['kl'] / theirs['kl']:.3f} |" if ours and theirs else " |"))
 
 

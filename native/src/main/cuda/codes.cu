@@ -54,8 +54,9 @@ extern "C" __global__ void __launch_bounds__(256) nearest_codes(const float* w, 
 
 template <class X>
 DEVICE void gather_columns(const X* from, long long stride, const int* order, int cols, float* to) {
-  for (int i = threadIdx.x; i < cols; i += blockDim.x)
-    to[(long long)blockIdx.x * cols + i] = order[i] < 0 ? 0.0f : load(from + blockIdx.x * stride + order[i]);
+  long long row = (long long)blockIdx.y * gridDim.x + blockIdx.x;
+  order += (long long)blockIdx.y * cols;
+  for (int i = threadIdx.x; i < cols; i += blockDim.x) to[row * cols + i] = order[i] < 0 ? 0.0f : load(from + row * stride + order[i]);
 }
 extern "C" __global__ void __launch_bounds__(256) gather_columns_f32(const float* from, long long stride, const int* order, int cols, float* to) {
   gather_columns(from, stride, order, cols, to);
@@ -64,31 +65,35 @@ extern "C" __global__ void __launch_bounds__(256) gather_columns_bf16(const bf16
   gather_columns(from, stride, order, cols, to);
 }
 extern "C" __global__ void __launch_bounds__(256) gather_columns_u8(const unsigned char* from, long long stride, const int* order, int cols, unsigned char* to) {
-  for (int i = threadIdx.x; i < cols; i += blockDim.x)
-    to[(long long)blockIdx.x * cols + i] = order[i] < 0 ? 0 : from[blockIdx.x * stride + order[i]];
+  long long row = (long long)blockIdx.y * gridDim.x + blockIdx.x;
+  order += (long long)blockIdx.y * cols;
+  for (int i = threadIdx.x; i < cols; i += blockDim.x) to[row * cols + i] = order[i] < 0 ? 0 : from[row * stride + order[i]];
 }
 
 extern "C" __global__ void __launch_bounds__(256) dot_f32(const float* a, const float* b, long long count, double* partial) {
   const int RUN = 16384;
+  a += blockIdx.y * count;
+  b += blockIdx.y * count;
+  bool fours = by_fours(a, RUN) && by_fours(b, RUN);  // a member's may begin anywhere
   double sum = 0;
   for (int i = threadIdx.x * 4; i < RUN; i += blockDim.x * 4) {
     long long at = (long long)blockIdx.x * RUN + i;
     if (at >= count) break;
     int left = (int)min(count - at, 4LL);
-    Four v = load4(a + at, 0, left, true), u = load4(b + at, 0, left, true);
+    Four v = load4(a + at, 0, left, fours), u = load4(b + at, 0, left, fours);
 #pragma unroll
     for (int t = 0; t < 4; t++)
       if (t < left) sum = __fma_rn((double)v.x[t], (double)u.x[t], sum);  // the product is exact
   }
   sum = sum_of_run(sum);
-  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+  if (threadIdx.x == 0) partial[(long long)blockIdx.y * gridDim.x + blockIdx.x] = sum;
 }
 
 extern "C" __global__ void __launch_bounds__(256) sum_f64(const double* x, int count, double* sum) {
   double own = 0;
-  for (int i = threadIdx.x; i < count; i += blockDim.x) own += x[i];
+  for (int i = threadIdx.x; i < count; i += blockDim.x) own += x[(long long)blockIdx.x * count + i];
   own = sum_of_run(own);
-  if (threadIdx.x == 0) *sum = own;
+  if (threadIdx.x == 0) sum[blockIdx.x] = own;
 }
 
 // Word number w of a row's stream: quern.format.BitPacking. Its first code may begin in the word before.

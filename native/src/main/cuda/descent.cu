@@ -73,15 +73,16 @@ DEVICE void descend(const float* gradient, const float* hessian, int rows, int n
                     const float* zeros, int fits, unsigned char* codes, float* change) {
   const int WIDTH = 16 * SHARE;
   DYNAMIC_SHARED(float, hs);
+  hessian += (long long)blockIdx.y * n * n;
   Levels levels = load_levels(grid, values, thresholds, hs + AT_ONCE * WIDTH);
   __syncthreads();
   int lane = threadIdx.x % SHARE, row = blockIdx.x * (blockDim.x / SHARE) + threadIdx.x / SHARE;
   bool live = row < rows;  // idle rows still take part in every shuffle and barrier
-  long long of_row = live ? row : 0;
+  long long of_row = (long long)blockIdx.y * rows + (live ? row : 0);  // in the stack
   long long at = of_row * n + from, g = of_row * groups + group;
   float scale = scales[g], zero = zeros[g];
   float* changed = change + of_row * width;
-  bool fours = by_fours(gradient + from, n);
+  bool fours = by_fours(gradient + at, n);
 
   float slope[RUNS][4], level[RUNS][4];
 #pragma unroll

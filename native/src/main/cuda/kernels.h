@@ -18,6 +18,10 @@
 //   ROWS(rows)     256 x rows
 //   TILES(r, c)    (32, 8) x (ceil(c / 32), ceil(r / 32)) of an r x c matrix
 //   LANES(rows)    256 x ceil(rows / 32): 8 threads for a row
+//
+// Stacks. A kernel whose geometry ends in "x members" works for that many linears of one shape at once, each with a Hessian of its own: every
+// array that is one of a linear's own lies once for each of them, one behind the other, and rows, n and width are those of one. Members are one
+// more axis of the grid; with one of them the kernel is that of a single linear. A member's result is, bit for bit, what it is alone.
 #pragma once
 
 #ifndef __CUDACC_RTC__
@@ -157,7 +161,8 @@ extern "C" __global__ void reverse_upper(const float* l, int n, float* r);
 // m[i, j] = 0 for j < i. TILES(n, n).
 extern "C" __global__ void zero_lower(float* m, int n);
 
-// diagonal[i] = m[i, i]; adds to *bad how many of them are not positive and finite (bad may be null). 256 x ceil(n / 256).
+// diagonal[i] = m[i, i]; adds to *bad how many of them, of all members, are not positive and finite (bad may be null).
+// 256 x ceil(n / 256) x members.
 extern "C" __global__ void diagonal(const float* m, int n, float* diagonal, int* bad);
 
 // sums[j] = (float) sum over i <= j of upper[i, j]^2, in fp64 and the order of i. upper: n x n. 64 x ceil(n / 64).
@@ -165,7 +170,7 @@ extern "C" __global__ void column_squares(const float* upper, int n, float* sums
 
 // What an error in row i moves the columns behind it by: update[i - from, j - from] = R[i, j] / R[j, j] for j >= i, zeros before;
 // (to - from) x (n - from). factor: n x n, diagonal: n, of R. For the rows [from, to) of one block, or all at once.
-// Block 256 x (ceil((n - from) / 1024), to - from).
+// Block 256 x (ceil((n - from) / 1024), to - from) x members.
 extern "C" __global__ void updates(const float* factor, const float* diagonal, int n, int from, float* update);
 
 // --------------------------------------------------------------------------------------------------------------------- solve
@@ -202,14 +207,14 @@ struct SearchShape {
 //   importance: what a squared error weighs, by column, same order as the weights; null: all weigh 1
 //   factors: search.factors floats; powers: for rule 2, 256 + 4097 floats: powers of exponents and of mantissas (quern.device.Power), else null
 
-// to[r, i] = from[r, order[i]], or 0 where order[i] < 0. from: rows x stride, to: rows x cols. ROWS(rows).
+// to[r, i] = from[r, order[i]], or 0 where order[i] < 0. from: rows x stride, to: rows x cols, order: cols. ROWS(rows) x members.
 extern "C" __global__ void gather_columns_f32(const float* from, long long stride, const int* order, int cols, float* to);
 extern "C" __global__ void gather_columns_bf16(const bf16* from, long long stride, const int* order, int cols, float* to);
 extern "C" __global__ void gather_columns_u8(const unsigned char* from, long long stride, const int* order, int cols, unsigned char* to);
 
 // The scales and zeros of groups, each a run of `length` columns of w, rows x n, from column `from` on, the last ending with the row at the
 // latest: quern.device.GridSearchLoops, bit for bit. Run k gives the grid of group run_groups[k], of `groups` in a row; the other groups' stay.
-// importance: n. Block 256 x (ceil(rows / 32), runs), shared memory 4 * 33 * 132 = 17424.
+// importance: n; run_groups: runs. Block 256 x (ceil(rows / 32), runs) x members, shared memory 4 * 33 * 132 = 17424.
 extern "C" __global__ void search_runs(const float* w, int rows, int n, int from, int length, GridShape grid, SearchShape search, const float* values, const float* thresholds, const float* importance, const float* factors, const float* powers, const int* run_groups, int groups, float* scales, float* zeros);
 
 // Every `together` rows get the largest of their scales, group by group. 256 x (ceil(groups / 256), ceil(rows / together)).
@@ -217,25 +222,25 @@ extern "C" __global__ void share_scales(float* scales, int rows, int groups, int
 
 // The sweep of the columns [from, from + width), width <= 128, over all rows: quern.device.cpu.Sweep, bit for bit but for the loss's sum over rows.
 //   original, working: rows x stride, of which only these columns are touched. working gets the block's updates, the sign of a zero aside
-//   update: R[i, j] / R[j, j] of the block, its first element at [from, from]; update_stride elements a row (see `updates`)
-//   diagonal: width, R[i, i] of the block
+//   update: R[i, j] / R[j, j] of the block, its first element at [from, from]; width rows of update_stride elements (see `updates`)
+//   diagonal: width, R[i, i] of the block; a member's begins stride elements behind that of the one before
 //   codes: rows x stride, written at the block's columns; error: rows x width, original - quantized; loss: rows, += sum over the
 //     block of ((working - quantized) R[i, i])^2 in fp64; may be null. Each of a row's 8 threads adds its columns, 32 k + 4 thread + t,
 //     in order, then by pairs at distance 4, 2, 1
-// LANES(rows), shared memory 4 * (128 * 128 + 128) + 4 * 256 * 3 = 69120.
+// LANES(rows) x members, shared memory 4 * (128 * 128 + 128) + 4 * 256 * 3 = 69120.
 extern "C" __global__ void sweep_given(const float* original, float* working, long long stride, int rows, int from, int width, const float* update, long long update_stride, const float* diagonal, GridShape grid, const float* values, const float* thresholds, const int* group_of_column, int groups, const float* scales, const float* zeros, unsigned char* codes, float* error, double* loss);
 
 // The same with the scales of groups chosen when the sweep reaches them: quern.method.LiveScales with spans of one group. The block is whole
 // groups, each a run of `length` <= 128 columns of the sweep, a multiple of 4 (the last may be shorter); group_of_column says their numbers.
 // importance, of width, belongs to the block's columns. scales and zeros are written.
-// LANES(rows), shared memory 69120 + 4 * 33 * 132 = 86544.
+// LANES(rows) x members, shared memory 69120 + 4 * 33 * 132 = 86544.
 extern "C" __global__ void sweep_live(const float* original, float* working, long long stride, int rows, int from, int width, const float* update, long long update_stride, const float* diagonal, GridShape grid, const float* values, const float* thresholds, const int* group_of_column, int groups, float* scales, float* zeros, unsigned char* codes, float* error, double* loss, int length, SearchShape search, const float* importance, const float* factors, const float* powers);
 
 // What the columns [from, from + width) would be if they were free, given those before: LiveScales for groups longer than a sweep's block and
 // for the classic tool's spans. free[:, j] = working[:, j] + sum over r in [0, j) of (original[:, r] - free[:, r]) update[r, j], one
 // after the other. update as in sweep_given, of `width` <= 128 columns. For longer runs: this for 128 columns, then a product for
 // those behind (moved: rows x width, original - free; may be null), and so on.
-// free: rows x free_stride, read and written at [0, width): on entry working. LANES(rows), shared memory 65536.
+// free: rows x free_stride, read and written at [0, width): on entry working. LANES(rows) x members, shared memory 65536.
 extern "C" __global__ void free_columns(const float* original, long long stride, int rows, int width, const float* update, long long update_stride, float* free, long long free_stride, float* moved);
 
 // One round of coordinate descent over the columns [from, from + width) of one group: quern.device.cpu.Descent and the fit of the scale of
@@ -243,7 +248,7 @@ extern "C" __global__ void free_columns(const float* original, long long stride,
 //   gradient: rows x n, (original - quantized) H; hessian: n x n, both triangles; codes: rows x n, read and written
 //   group: number of the block's group; fits: whether the scale is fitted and stored in scales[:, group]
 //   change: rows x width, quantized before - after, with the scales of before and after
-// descend_128: width <= 128, LANES(rows). descend_256: width <= 256, 256 x ceil(rows / 16).
+// descend_128: width <= 128, LANES(rows) x members. descend_256: width <= 256, 256 x ceil(rows / 16) x members.
 // Shared memory 4 * 32 * (128 or 256) + 4 * 256 * 3 = 19456 or 35840.
 extern "C" __global__ void descend_128(const float* gradient, const float* hessian, int rows, int n, int from, int width, GridShape grid, SearchShape search, const float* values, const float* thresholds, int group, int groups, float* scales, const float* zeros, int fits, unsigned char* codes, float* change);
 extern "C" __global__ void descend_256(const float* gradient, const float* hessian, int rows, int n, int from, int width, GridShape grid, SearchShape search, const float* values, const float* thresholds, int group, int groups, float* scales, const float* zeros, int fits, unsigned char* codes, float* change);
@@ -265,10 +270,10 @@ extern "C" __global__ void quantization_error(const float* weights, const unsign
 extern "C" __global__ void nearest_codes(const float* w, int n, GridShape grid, const float* thresholds, const int* group_of_column, int groups, const float* scales, const float* zeros, int by_reciprocal, int signed_zero, unsigned char* codes);
 
 // partial[b] = sum of a[i] * b[i] over i in [16384 b, + 16384), in fp64. Thread t adds elements [4 (t + 256 m), + 4) of the run in order, m =
-// 0, 1, ..; then as rms_norm. 256 x ceil(count / 16384).
+// 0, 1, ..; then as rms_norm. 256 x ceil(count / 16384) x members, of count elements each.
 extern "C" __global__ void dot_f32(const float* a, const float* b, long long count, double* partial);
 
-// *sum = sum of x[i]: thread t adds x[t + 256 m] in order; then as rms_norm. One block of 256.
+// *sum = sum of x[i], of count numbers: thread t adds x[t + 256 m] in order; then as rms_norm. 256 x members.
 extern "C" __global__ void sum_f64(const double* x, int count, double* sum);
 
 // Codes as a stream of bits in 32-bit words, code i of a row at bits [bits * i, + bits), the rest of the last word zero; bits: 2, 3, 4, 8.

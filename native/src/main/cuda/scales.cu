@@ -16,6 +16,11 @@ extern "C" __global__ void __launch_bounds__(256, 3) search_runs(const float* w,
   DYNAMIC_SHARED(float, pieces);                       // 32 rows, then one of importance
   SHARED(float, tables, 3 * TABLE);
   float* weights = pieces + 32 * PITCH_OF_PIECE;
+  w += (long long)blockIdx.z * rows * n;
+  if (importance) importance += (long long)blockIdx.z * n;
+  run_groups += (long long)blockIdx.z * gridDim.y;
+  scales += (long long)blockIdx.z * rows * groups;
+  zeros += (long long)blockIdx.z * rows * groups;
   Levels levels = load_levels(grid, values, thresholds, tables);
   int lane_of_warp = threadIdx.x % 32, lane = threadIdx.x % LANES, in_block = threadIdx.x / LANES;
   int row = blockIdx.x * 32 + in_block, first_row = blockIdx.x * 32 + threadIdx.x / 32 * 4;

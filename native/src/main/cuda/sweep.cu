@@ -85,10 +85,17 @@ DEVICE void sweep(const float* original, float* working, long long stride, int r
   float* tables = pivots + BLOCK;
   float* pieces = tables + 3 * TABLE;                    // LIVE: 32 rows of free columns, then one of importance
   float* weights = pieces + 32 * PITCH_OF_PIECE;
-  load_update(update, update_stride, width, us);
+  long long member = blockIdx.y, first_row = member * rows, first_grid = first_row * groups;
+  original += first_row * stride;
+  working += first_row * stride;
+  codes += first_row * stride;
+  error += first_row * width;
+  diagonal += member * stride;
+  group_of_column += member * width;
+  load_update(update + member * width * update_stride, update_stride, width, us);
   for (int i = threadIdx.x; i < width; i += blockDim.x) {
     pivots[i] = diagonal[i];
-    if (LIVE) weights[i] = importance ? importance[i] : 1.0f;
+    if (LIVE) weights[i] = importance ? importance[member * width + i] : 1.0f;
   }
   Levels levels = load_levels(grid, values, thresholds, tables);
   __syncthreads();
@@ -107,7 +114,7 @@ DEVICE void sweep(const float* original, float* working, long long stride, int r
 #pragma unroll
       for (int t = 0; t < 4; t++) {
         int i = min(k * 32 + lane * 4 + t, width - 1);
-        long long g = (long long)(live ? row : 0) * groups + group_of_column[i];
+        long long g = first_grid + (long long)(live ? row : 0) * groups + group_of_column[i];
         scale.x[k][t] = given_scales[g];
         zero.x[k][t] = grid.symmetric ? grid.middle : given_zeros[g];
       }
@@ -129,7 +136,7 @@ DEVICE void sweep(const float* original, float* working, long long stride, int r
       chosen = choose(grid, search, levels, factors, powers, range, lane, piece + begin, weights + begin, end - begin, [](int) {});
       __syncwarp();
       if (live && lane == 0) {
-        long long g = (long long)row * groups + group_of_column[begin];
+        long long g = first_grid + (long long)row * groups + group_of_column[begin];
         scales[g] = chosen.scale;
         zeros[g] = chosen.zero;
       }
@@ -177,7 +184,7 @@ DEVICE void sweep(const float* original, float* working, long long stride, int r
         if (i + t < width) codes[at + i + t] = (unsigned char)(packed[k] >> 8 * t);
     }
   }
-  if (loss && lane == 0) loss[row] += sum;
+  if (loss && lane == 0) loss[first_row + row] += sum;
 }
 
 extern "C" __global__ void __launch_bounds__(256) sweep_given(const float* original, float* working, long long stride, int rows, int from, int width, const float* update, long long update_stride, const float* diagonal, GridShape grid, const float* values, const float* thresholds, const int* group_of_column, int groups, const float* scales, const float* zeros, unsigned char* codes, float* error, double* loss) {
@@ -192,7 +199,11 @@ extern "C" __global__ void __launch_bounds__(256) sweep_live(const float* origin
 
 extern "C" __global__ void __launch_bounds__(256) free_columns(const float* original, long long stride, int rows, int width, const float* update, long long update_stride, float* free, long long free_stride, float* moved) {
   DYNAMIC_SHARED(float, us);
-  load_update(update, update_stride, width, us);
+  long long member = blockIdx.y;
+  load_update(update + member * width * update_stride, update_stride, width, us);
+  original += member * rows * stride;
+  free += member * rows * free_stride;
+  if (moved) moved += member * rows * width;
   __syncthreads();
   int lane = threadIdx.x % LANES, row = blockIdx.x * 32 + threadIdx.x / LANES;
   bool live = row < rows;

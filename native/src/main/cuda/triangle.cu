@@ -79,8 +79,8 @@ extern "C" __global__ void __launch_bounds__(256) zero_lower(float* m, int n) {
 extern "C" __global__ void __launch_bounds__(256) diagonal(const float* m, int n, float* diagonal, int* bad) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= n) return;
-  float value = m[(long long)i * n + i];
-  diagonal[i] = value;
+  float value = m[((long long)blockIdx.y * n + i) * n + i];
+  diagonal[(long long)blockIdx.y * n + i] = value;
   if (bad && !(value > 0.0f && value < positive_infinity())) atomicAdd(bad, 1);
 }
 
@@ -100,6 +100,9 @@ extern "C" __global__ void __launch_bounds__(256) updates(const float* factor, c
   int i = from + blockIdx.y, behind = n - from;
   int c = (blockIdx.x * blockDim.x + threadIdx.x) * 4;
   if (c >= behind) return;
+  factor += (long long)blockIdx.z * n * n;
+  diagonal += (long long)blockIdx.z * n;
+  update += (long long)blockIdx.z * gridDim.y * behind;
   bool fours = n % 4 == 0 && from % 4 == 0;
   Four r = load4(factor + (long long)i * n + from, c, behind, fours);
   Four d = load4(diagonal + from, c, behind, fours);

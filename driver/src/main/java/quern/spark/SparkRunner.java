@@ -24,6 +24,8 @@ import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.method.Statistics;
 import quern.plan.Plan;
+import quern.run.Batches;
+import quern.run.Gathered;
 import quern.run.Hessians;
 import quern.run.Parts;
 import quern.run.Pass;
@@ -126,10 +128,15 @@ public final class SparkRunner implements PlanRunner {
                             List<Workbench> benches = benches(each, opener);
                             SortedTiles reduced = new SortedTiles(sorted);
                             ArrayList<SiteManifest> solvedSites = new ArrayList<>();
+                            Batches<Gathered> batches = new Batches<>(benches, pass);
+                            List<List<Gathered>> ready = new ArrayList<>();
                             for (Plan.SitePlan site : partitioner.sites(TaskContext.getPartitionId())) {
-                                solvedSites.addAll(Tasks.reduced(
-                                        benches, pass, site, reduced.statistics(bench.plan(), pass, site), own));
+                                Statistics statistics = reduced.statistics(bench.plan(), pass, site);
+                                ready.addAll(batches.add(site, new Gathered(site, statistics)));
+                                solve(benches, pass, ready, own, solvedSites);
                             }
+                            ready.addAll(batches.rest());
+                            solve(benches, pass, ready, own, solvedSites);
                             return solvedSites;
                         });
                         busy.add(own);
@@ -142,6 +149,16 @@ public final class SparkRunner implements PlanRunner {
         }
         left.run();
         busy.addTo(watch);
+    }
+
+    /** Takes batches of sites out of a list, one after the other. */
+    private static void solve(
+            List<Workbench> benches, Pass pass, List<List<Gathered>> ready, Stopwatch watch, List<SiteManifest> solved)
+            throws IOException {
+        for (List<Gathered> batch : ready) {
+            solved.addAll(Tasks.reduced(benches, pass, batch, watch));
+        }
+        ready.clear();
     }
 
     private List<Parts> parts(Plan plan, Pass pass) {

@@ -1,24 +1,38 @@
 package quern.device;
 
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
  * The steps of a GPTQ solve on the device that holds the matrices: weights, codes, scales and zeros stay there until a linear
  * is done. Rows of a weight are independent of each other. Matrices that are
  * returned are new and the caller's to close.
+ *
+ * <p>Several linears of one shape, each with a Hessian of its own, are taken together as a <em>stack</em>: their k weights, codes,
+ * scales and Hessians lie one below the other, weights (k * rows) x n, Hessians and factors (k * n) x n, so that row r of a weight
+ * belongs to member r / rows. With k = 1 it is a single linear. What a member becomes is, bit for bit, what it becomes alone; a
+ * device whose kernels leave most of it idle with one small linear is filled by many.
  */
 public interface SolveKernels {
     /** How many rows of a weight are best solved at a time, which bounds the memory of a large one. */
     int rowsAtATime();
 
     /**
-     * Columns of a matrix in another order.
+     * Matrices one below the other.
      *
-     * @param matrix rows x n, F32 or codes
-     * @param order for each column of the result, the column of the matrix, or -1 for zeros
-     * @return rows x order.length, of the same type
+     * @param members each rows x n, F32
+     * @return (k * rows) x n
      */
-    DeviceMatrix columns(DeviceMatrix matrix, int[] order);
+    DeviceMatrix stack(List<DeviceMatrix> members);
+
+    /**
+     * Columns of a matrix in another order, of a stack in one for each member.
+     *
+     * @param matrix (k * rows) x n, F32 or codes
+     * @param orders k of one length: for each column of the result, the column of the matrix, or -1 for zeros
+     * @return (k * rows) x length, of the same type
+     */
+    DeviceMatrix columns(DeviceMatrix matrix, int[]... orders);
 
     /**
      * Writes the lower triangle of a square matrix onto the upper one, which {@link ForwardKernels#addGram} leaves open.
@@ -66,11 +80,11 @@ public interface SolveKernels {
      * Chooses the grids of groups, each of which is a run of columns. The k-th run begins at from + k * length; the last may
      * end with the row.
      *
-     * @param weights rows x n, F32
-     * @param importance 1 x n, F32, of a squared error in each column; null where these are not what is measured
+     * @param weights (k * rows) x n, F32
+     * @param importance k x n, F32, of a squared error in each column; null where these are not what is measured
      * @param from the first column of the first run
      * @param length columns of a run
-     * @param groups for each run, the group whose grid is chosen
+     * @param groups k times: for each run, the group whose grid is chosen
      * @param grids written at these groups
      */
     void search(
@@ -79,7 +93,7 @@ public interface SolveKernels {
             GridSearch search,
             int from,
             int length,
-            int[] groups,
+            int[][] groups,
             Grids grids);
 
     /**
@@ -87,10 +101,10 @@ public interface SolveKernels {
      * with a quantizer that changes nothing: for each column i in turn, for every later column j before {@code to},
      * w[:,j] += (original[:,i] - w[:,i]) * R[i,j] / R[j,j], where w begins as {@code working}, which stays as it is.
      *
-     * @param original rows x n, F32: the weights in the order of the sweep
-     * @param working rows x n, F32: the same with the errors of all columns before {@code from}
-     * @param factor n x n, F32, from {@link #factor}
-     * @return w, rows x (to - from), F32
+     * @param original (k * rows) x n, F32: the weights in the order of the sweep
+     * @param working (k * rows) x n, F32: the same with the errors of all columns before {@code from}
+     * @param factor (k * n) x n, F32, from {@link #factor}
+     * @return w, (k * rows) x (to - from), F32
      */
     DeviceMatrix relax(DeviceMatrix original, DeviceMatrix working, DeviceMatrix factor, int from, int to);
 
@@ -100,13 +114,13 @@ public interface SolveKernels {
      * working[:,j] += (original[:,i] - quantized[:,i]) * R[i,j] / R[j,j]. Writes codes and, into {@code error}, the
      * differences original - quantized.
      *
-     * @param original rows x n, F32: the weights in the order of the sweep
-     * @param working rows x n, F32: the conditional optimum of each column given the columns before it; columns of the
+     * @param original (k * rows) x n, F32: the weights in the order of the sweep
+     * @param working (k * rows) x n, F32: the conditional optimum of each column given the columns before it; columns of the
      *     block are updated
-     * @param factor n x n, F32, from {@link #factor}
-     * @param error rows x (to - from), F32, written
-     * @param groupOfColumn for each column of the block, its group
-     * @param codes rows x n, written at columns [from, to)
+     * @param factor (k * n) x n, F32, from {@link #factor}
+     * @param error (k * rows) x (to - from), F32, written
+     * @param groupOfColumn k times: for each column of the block, its group
+     * @param codes (k * rows) x n, written at columns [from, to)
      */
     void sweep(
             DeviceMatrix original,
@@ -116,11 +130,15 @@ public interface SolveKernels {
             int to,
             DeviceMatrix error,
             Grids grids,
-            int[] groupOfColumn,
+            int[][] groupOfColumn,
             DeviceMatrix codes);
 
     /**
      * working[:, to:] += error * R[from:to, to:] / diag(R)[to:], the part of the sweep's update that lies behind the block.
+     *
+     * @param error (k * rows) x (to - from), F32
+     * @param factor (k * n) x n, F32, from {@link #factor}
+     * @param working (k * rows) x n, F32
      */
     void propagate(DeviceMatrix error, DeviceMatrix factor, int from, int to, DeviceMatrix working);
 
@@ -132,12 +150,12 @@ public interface SolveKernels {
      * and taken if that lies nearer to s than the scale that there is: the loss is a parabola about s. Where all codes
      * stand for zero the scale stays. The gradient itself is only read.
      *
-     * @param gradient rows x n, F32: (original - quantized) H
-     * @param hessian n x n, F32
+     * @param gradient (k * rows) x n, F32: (original - quantized) H
+     * @param hessian (k * n) x n, F32
      * @param grids read, and scales written at {@code group}
-     * @param codes rows x n, read and written at columns [from, to)
+     * @param codes (k * rows) x n, read and written at columns [from, to)
      * @param stored what fitted scales are rounded to; null where scales stay
-     * @return rows x (to - from), F32: quantized before - quantized after, whose product with H[from:to, :] the gradient
+     * @return (k * rows) x (to - from), F32: quantized before - quantized after, whose product with H[from:to, :] the gradient
      *     grows by
      */
     DeviceMatrix descend(
@@ -154,7 +172,7 @@ public interface SolveKernels {
      * The nearest codes on given grids.
      *
      * @param weights rows x n, F32
-     * @param groupOfColumn n
+     * @param groupOfColumn n, of every row
      * @return codes, rows x n
      */
     DeviceMatrix round(DeviceMatrix weights, Grids grids, int[] groupOfColumn);
@@ -164,25 +182,28 @@ public interface SolveKernels {
      *
      * @param weights rows x n, F32
      * @param codes rows x n
-     * @param groupOfColumn n
+     * @param groupOfColumn n, of every row
      * @return rows x n, F32
      */
     DeviceMatrix error(DeviceMatrix weights, DeviceMatrix codes, Grids grids, int[] groupOfColumn);
 
     /**
-     * sum += a * b[from:to, :] in fp32.
+     * sum += a * b[from:to, :] in fp32, of a stack for each member.
      *
-     * @param a rows x (to - from), F32
-     * @param b n x cols, F32
-     * @param sum rows x cols, F32
+     * @param members k
+     * @param a (k * rows) x (to - from), F32
+     * @param b (k * n) x cols, F32
+     * @param sum (k * rows) x cols, F32
      */
-    void addProduct(DeviceMatrix a, DeviceMatrix b, int from, int to, DeviceMatrix sum);
+    void addProduct(int members, DeviceMatrix a, DeviceMatrix b, int from, int to, DeviceMatrix sum);
 
     /**
      * tr(E (H - damping I) ET), the product in the precision of a report (three digits and more), summed in double.
      *
-     * @param error rows x n, F32
-     * @param hessian n x n, F32
+     * @param error (k * rows) x n, F32
+     * @param hessian (k * n) x n, F32
+     * @param damping k
+     * @return k
      */
-    double loss(DeviceMatrix error, DeviceMatrix hessian, double damping);
+    double[] loss(DeviceMatrix error, DeviceMatrix hessian, double... damping);
 }

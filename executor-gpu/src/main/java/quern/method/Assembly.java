@@ -1,5 +1,7 @@
 package quern.method;
 
+import java.util.Arrays;
+import java.util.List;
 import java.util.stream.IntStream;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
@@ -9,68 +11,86 @@ import quern.scheme.QuantizedLinear;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
 
-/** Puts the panels of a weight together, and sums their losses. */
+/** Puts the panels of a weight together, and sums their losses; or of each of the k weights of a stack. */
 final class Assembly {
     private final Scheme scheme;
     private final ScaleSearch spanning; // of round-to-nearest, which losses are told beside
-    private final Columns columns;
+    private final Inputs inputs;
     private final int outputs;
     private final float divisor;
     private final int n;
-    private final byte[] codes; // outputs x n, natural order
-    private final Scales scales; // outputs x groups
-    private double loss;
-    private double roundToNearest;
-    private double weightNorm;
+    private final byte[][] codes; // k of outputs x n, natural order
+    private final Scales[] scales; // k of outputs x groups
+    private final double[] loss; // k
+    private final double[] roundToNearest;
+    private final double[] weightNorm;
 
-    Assembly(ScaleSearch search, Columns columns, int outputs) {
-        this.columns = columns;
+    Assembly(ScaleSearch search, Inputs inputs, int outputs) {
+        this.inputs = inputs;
         this.outputs = outputs;
         scheme = search.scheme();
         divisor = search.divisor();
         spanning = new ScaleSearch(scheme, ScaleRule.MAX, divisor);
-        n = columns.natural().length;
-        codes = new byte[Math.multiplyExact(outputs, n)];
-        scales = Scales.of(outputs, scheme, n);
+        n = inputs.inputs();
+        int members = inputs.members();
+        codes = new byte[members][Math.multiplyExact(outputs, n)];
+        scales = new Scales[members];
+        Arrays.setAll(scales, m -> Scales.of(outputs, scheme, n));
+        loss = new double[members];
+        roundToNearest = new double[members];
+        weightNorm = new double[members];
     }
 
     /**
      * Takes rows from {@code row} on.
      *
-     * @param swept their codes, rows x n, in the order of groups
+     * @param swept their codes, (k * rows) x n, in the order of groups
      */
-    void add(int row, Panel panel, DeviceMatrix swept, DampedHessian h, Device device) {
+    void add(int row, Panel panel, DeviceMatrix swept, Device device) {
         SolveKernels solve = device.solve();
-        int rows = swept.rows();
-        try (DeviceMatrix natural = solve.columns(swept, Columns.inverse(columns.natural()))) {
-            System.arraycopy(device.codes(natural), 0, codes, row * n, rows * n);
+        int rows = swept.rows() / inputs.members();
+        try (DeviceMatrix natural = solve.columns(swept, inputs.each(c -> Columns.inverse(c.natural())))) {
+            byte[] all = device.codes(natural);
+            for (int m = 0; m < codes.length; m++) {
+                System.arraycopy(all, m * rows * n, codes[m], row * n, rows * n);
+            }
         }
-        copy(device.download(panel.grids().scales()).values(), scales.scales(), row, rows);
-        copy(device.download(panel.grids().zeros()).values(), scales.zeros(), row, rows);
-        copy(panel.units().scales(), scales.units().scales(), row, rows);
-        copy(panel.units().minima(), scales.units().minima(), row, rows);
-        try (DeviceMatrix error = solve.error(panel.weights(), swept, panel.grids(), columns.groups());
-                DeviceMatrix plain = plainError(panel.weights(), device)) {
-            loss += loss(error, h, device);
-            roundToNearest += loss(plain, h, device);
-            weightNorm += loss(panel.weights(), h, device);
+        float[] ofRows = device.download(panel.grids().scales()).values();
+        float[] zeros = device.download(panel.grids().zeros()).values();
+        for (int m = 0; m < scales.length; m++) {
+            copy(ofRows, m, scales[m].scales(), row, rows);
+            copy(zeros, m, scales[m].zeros(), row, rows);
+            copy(panel.units().scales(), m, scales[m].units().scales(), row, rows);
+            copy(panel.units().minima(), m, scales[m].units().minima(), row, rows);
+        }
+        int[] groups = inputs.columns().get(0).groups(); // runs of one length
+        try (DeviceMatrix error = solve.error(panel.weights(), swept, panel.grids(), groups);
+                DeviceMatrix plain = plainError(panel.weights(), groups, device)) {
+            addLosses(error, loss, device);
+            addLosses(plain, roundToNearest, device);
+            addLosses(panel.weights(), weightNorm, device);
         }
     }
 
-    private static void copy(float[] ofRows, float[] into, int row, int rows) {
-        System.arraycopy(ofRows, 0, into, row * (ofRows.length / rows), ofRows.length);
+    /** What rows of one member have of a panel. */
+    private void copy(float[] ofPanel, int member, float[] into, int row, int rows) {
+        int each = ofPanel.length / (rows * inputs.members());
+        System.arraycopy(ofPanel, member * rows * each, into, row * each, rows * each);
     }
 
     /** tr(E H ET) for E in the order of groups and H without its damping. */
-    private static double loss(DeviceMatrix error, DampedHessian h, Device device) {
-        return Math.max(0, device.solve().loss(error, h.hessian(), h.lambda()));
+    private void addLosses(DeviceMatrix error, double[] losses, Device device) {
+        DampedHessian h = inputs.hessian();
+        double[] more = device.solve().loss(error, h.hessian(), h.lambda());
+        for (int m = 0; m < losses.length; m++) {
+            losses[m] += Math.max(0, more[m]);
+        }
     }
 
-    /** The errors of the same rows rounded to nearest on grids by max, in natural groups; rows x n, in the order of groups. */
-    private DeviceMatrix plainError(DeviceMatrix weights, Device device) {
+    /** The errors of the same rows rounded to nearest on grids by max, in natural groups; (k * rows) x n, in the order of groups. */
+    private DeviceMatrix plainError(DeviceMatrix weights, int[] groups, Device device) {
         SolveKernels solve = device.solve();
-        int[] groups = columns.groups();
-        try (DeviceMatrix natural = solve.columns(weights, Columns.inverse(columns.natural()))) {
+        try (DeviceMatrix natural = solve.columns(weights, inputs.each(c -> Columns.inverse(c.natural())))) {
             if (scheme.blocks() != null) { // a format's own, see Panel
                 QuantizedLinear rounded = RoundToNearest.quantize(device.download(natural), scheme);
                 Scales chosen = new Scales(rounded.groups(), rounded.scales(), rounded.zeros(), rounded.units());
@@ -79,9 +99,10 @@ final class Assembly {
                     return plainError(natural, nearest, grids, groups, solve);
                 }
             }
-            try (Grids grids = Grids.of(ScaleSearch.values(scheme), natural.rows(), scales.groups(), device)) {
-                int[] all = IntStream.range(0, scales.groups()).toArray();
-                solve.search(natural, null, spanning.search(), 0, columns.length(), all, grids);
+            int count = scheme.groups(n);
+            try (Grids grids = Grids.of(ScaleSearch.values(scheme), natural.rows(), count, device)) {
+                int[][] all = {IntStream.range(0, count).toArray()}; // of whatever rows
+                solve.search(natural, null, spanning.search(), 0, inputs.length(), all, grids);
                 try (DeviceMatrix nearest = solve.round(natural, grids, groups)) {
                     return plainError(natural, nearest, grids, groups, solve);
                 }
@@ -92,24 +113,24 @@ final class Assembly {
     private DeviceMatrix plainError(
             DeviceMatrix natural, DeviceMatrix nearest, Grids grids, int[] groups, SolveKernels solve) {
         try (DeviceMatrix error = solve.error(natural, nearest, grids, groups)) {
-            return solve.columns(error, columns.natural());
+            return solve.columns(error, inputs.each(Columns::natural));
         }
     }
 
-    QuantizedLinear quantized() {
-        return new QuantizedLinear(
+    /** What became of one weight. */
+    Method.Outcome outcome(int member, List<String> notes) {
+        Scales own = scales[member];
+        QuantizedLinear quantized = new QuantizedLinear(
                 scheme,
                 outputs,
                 n,
-                codes,
-                scales.scales(),
-                scales.zeros(),
-                columns.groupOfColumn(),
+                codes[member],
+                own.scales(),
+                own.zeros(),
+                inputs.columns().get(member).groupOfColumn(),
                 divisor,
-                scales.units());
-    }
-
-    Method.Losses losses() {
-        return new Method.Losses(loss, roundToNearest, weightNorm);
+                own.units());
+        return new Method.Outcome(
+                quantized, new Method.Losses(loss[member], roundToNearest[member], weightNorm[member]), notes);
     }
 }

@@ -34,6 +34,11 @@ record Columns(int[] sweep, int[] natural, int length, boolean live) {
         };
     }
 
+    /** The same order with groups of another length. */
+    Columns inGroups(int other) {
+        return new Columns(sweep, natural, other, live);
+    }
+
     /** The group of each column in the order of groups. */
     int[] groups() {
         return QuantizedLinear.runs(natural.length, length);

@@ -7,14 +7,14 @@ import quern.device.Device;
 import quern.device.DeviceMatrix;
 
 /**
- * A site's Hessian on the device: H = sum / tokens + lambda I, and its factor R.
+ * A site's Hessian on the device: H = sum / tokens + lambda I, and its factor R. Or those of k sites, one below the other.
  *
- * @param hessian n x n, F32, in the order of groups
- * @param factor n x n upper triangular, F32, H = R RT, in the order of the sweep
- * @param lambda what was added to the diagonal
- * @param notes each time that the damping had to be raised
+ * @param hessian (k * n) x n, F32, in the order of groups
+ * @param factor (k * n) x n upper triangular, F32, H = R RT, in the order of the sweep
+ * @param lambda k: what was added to the diagonal
+ * @param notes of a single one, each time that the damping had to be raised
  */
-record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double lambda, List<String> notes)
+record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double[] lambda, List<String> notes)
         implements AutoCloseable {
     /** What damping is multiplied by while the factorization fails, up to the mean of the diagonal itself. */
     private static final double RAISE = 10;
@@ -39,7 +39,7 @@ record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double lambda, L
                 DeviceMatrix factor = ordered(sums, sum.tokens(), columns.sweepToNatural(), damped, device);
                 if (device.solve().factor(factor)) {
                     DeviceMatrix grouped = ordered(sums, sum.tokens(), columns.natural(), damped, device);
-                    return new DampedHessian(grouped, factor, lambda, List.copyOf(notes));
+                    return new DampedHessian(grouped, factor, new double[] {lambda}, List.copyOf(notes));
                 }
                 factor.close();
                 if (damping >= LARGEST) {
@@ -49,6 +49,21 @@ record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double lambda, L
                         + (float) raise(damping));
             }
         });
+    }
+
+    /** Copies of several as one. */
+    static DampedHessian stack(List<DampedHessian> members, Device device) {
+        DeviceMatrix hessians = device.solve()
+                .stack(members.stream().map(DampedHessian::hessian).toList());
+        try {
+            DeviceMatrix factors = device.solve()
+                    .stack(members.stream().map(DampedHessian::factor).toList());
+            double[] lambda = members.stream().mapToDouble(m -> m.lambda()[0]).toArray();
+            return new DampedHessian(hessians, factors, lambda, List.of());
+        } catch (RuntimeException e) {
+            hessians.close();
+            throw e;
+        }
     }
 
     private static double raise(double damping) {

@@ -44,7 +44,7 @@ final class GptqSolver implements Method.Solver {
     }
 
     /** What the order of columns depends on. {@link ColumnOrder#STATIC} is the same for all lengths of groups, which are 0 then. */
-    private record Order(ColumnOrder order, int length) {
+    record Order(ColumnOrder order, int length) {
         static Order of(Scheme scheme, int inputs) {
             return new Order(scheme.order(), scheme.order() == ColumnOrder.STATIC ? 0 : scheme.groupLength(inputs));
         }
@@ -53,40 +53,52 @@ final class GptqSolver implements Method.Solver {
     /**
      * The Hessian in one order of columns.
      *
-     * @param damped none: round to nearest
-     * @param importance n, order of groups: what a squared error weighs in the search of scales
-     * @param live where scales are not chosen before the sweep
+     * @param inputs none: round to nearest
      */
-    private record Factored(
-            @Nullable DampedHessian damped,
-            float[] importance,
-            @Nullable LiveScales live,
-            List<String> notes) {}
+    record Factored(@Nullable Inputs inputs, List<String> notes) {}
 
-    private Factored factor(Columns columns) {
+    /** In the order of a scheme; closed by whoever asks. */
+    Factored factor(Scheme scheme) {
+        Columns columns = Columns.of(scheme, diagonal);
         List<String> notes = new ArrayList<>();
+        DampedHessian damped = damped(columns, notes);
+        return new Factored(
+                damped == null ? null : Inputs.of(columns, dead, importance(columns, damped), damped),
+                List.copyOf(notes));
+    }
+
+    /** n, order of groups: what a squared error weighs in the search of scales. */
+    private float[] importance(Columns columns, DampedHessian damped) {
         float[] importance = new float[n];
         Arrays.fill(importance, 1);
-        DampedHessian damped = damped(columns, notes);
-        if (damped != null) {
-            if (recipe.scales() == ScaleRule.DIAGONAL) {
-                for (int i = 0; i < n; i++) {
-                    importance[i] = (float) (diagonal[columns.natural()[i]] + damped.lambda());
-                }
-            } else if (recipe.scales() == ScaleRule.SALIENCY) {
-                float[] inverse =
-                        device.solve().inverseDiagonal(damped.factor()); // of inv(H), in the order of the sweep
-                for (int i = 0; i < n; i++) {
-                    importance[columns.sweep()[i]] = 1 / inverse[i];
-                }
+        if (recipe.scales() == ScaleRule.DIAGONAL) {
+            for (int i = 0; i < n; i++) {
+                importance[i] = (float) (diagonal[columns.natural()[i]] + damped.lambda()[0]);
+            }
+        } else if (recipe.scales() == ScaleRule.SALIENCY) {
+            float[] inverse = device.solve().inverseDiagonal(damped.factor()); // of inv(H), in the order of the sweep
+            for (int i = 0; i < n; i++) {
+                importance[columns.sweep()[i]] = 1 / inverse[i];
             }
         }
-        LiveScales live = null;
-        if (damped != null && columns.live()) {
-            int span = classic() ? GptqSweep.BLOCK : columns.length();
-            live = new LiveScales(columns, span, importance, damped.factor(), device);
-        }
-        return new Factored(damped, importance, live, List.copyOf(notes));
+        return importance;
+    }
+
+    /**
+     * The sweep of linears of a scheme.
+     *
+     * @param factored their inputs; an order may be that of schemes with groups of several lengths
+     * @param divisor of their scales
+     */
+    GptqSweep sweep(Inputs factored, Scheme scheme, float divisor) {
+        Inputs inputs = factored.inGroups(scheme.groupLength(n));
+        int span = classic() ? GptqSweep.BLOCK : inputs.length();
+        boolean live = inputs.columns().get(0).live();
+        return new GptqSweep(
+                inputs,
+                live ? new LiveScales(inputs, span, device) : null,
+                new ScaleSearch(scheme, recipe.scales(), divisor),
+                device);
     }
 
     /** Whether scales are chosen as the classic tool does. */
@@ -119,6 +131,18 @@ final class GptqSolver implements Method.Solver {
 
     @Override
     public Method.Outcome quantize(String linear, Matrix weight, Scheme scheme) {
+        check(linear, weight, scheme);
+        Factored h = factored.computeIfAbsent(Order.of(scheme, n), order -> factor(scheme));
+        if (h.inputs() == null) {
+            return rounded(weight, scheme, h.notes());
+        }
+        return sweep(h.inputs(), scheme, ScaleSearch.divisor(scheme, weight, largest))
+                .quantize(List.of(weight))
+                .outcome(0, h.notes());
+    }
+
+    /** That a linear can be quantized at all. */
+    void check(String linear, Matrix weight, Scheme scheme) {
         RoundToNearest.requireOnGrid(linear, weight, scheme);
         if (unusable != null) {
             throw new QuernException("Cannot quantize " + linear + ": the Hessian of its inputs holds " + unusable
@@ -127,15 +151,11 @@ final class GptqSolver implements Method.Solver {
         if (weight.cols() != n) {
             throw new IllegalArgumentException(linear + " has " + weight.cols() + " inputs, its Hessian " + n);
         }
-        Columns columns = Columns.of(scheme, diagonal);
-        Factored h = factored.computeIfAbsent(Order.of(scheme, n), order -> factor(columns));
-        if (h.damped() == null) {
-            return RoundToNearest.outcome(weight, scheme, recipe.scales(), largest, h.notes());
-        }
-        ScaleSearch search = new ScaleSearch(scheme, recipe.scales(), ScaleSearch.divisor(scheme, weight, largest));
-        GptqSweep sweep = new GptqSweep(columns, h.damped(), h.importance(), h.live(), search, device);
-        Assembly quantized = sweep.quantize(weight, dead);
-        return new Method.Outcome(quantized.quantized(), quantized.losses(), h.notes());
+    }
+
+    /** Where there is no Hessian to sweep with. */
+    Method.Outcome rounded(Matrix weight, Scheme scheme, List<String> notes) {
+        return RoundToNearest.outcome(weight, scheme, recipe.scales(), largest, notes);
     }
 
     /** The diagonal tells of the whole: |H[i,j]| is no larger than the larger of H[i,i] and H[j,j], and what is no number is one there too. */
@@ -151,8 +171,8 @@ final class GptqSolver implements Method.Solver {
     @Override
     public void close() {
         for (Factored h : factored.values()) {
-            if (h.damped() != null) {
-                h.damped().close();
+            if (h.inputs() != null) {
+                h.inputs().close();
             }
         }
     }

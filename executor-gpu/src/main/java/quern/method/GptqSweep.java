@@ -1,5 +1,6 @@
 package quern.method;
 
+import java.util.List;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import quern.device.Device;
@@ -22,32 +23,29 @@ import quern.tensor.Matrix;
  * factor of inv(H) is inv(R), so its division by U_ii and its update by U_ij are (2) written with inv(R). Working on R saves
  * the inversion. Blocks of 128 columns are swept at a time; what lies behind them gets their update as one product.
  *
- * @param columns their order
- * @param hessian in that order
- * @param importance n, order of groups: what a squared error weighs in the search of scales
+ * <p>Linears of one shape and scheme whose inputs are not the same, as those of experts, may be taken together: k weights that lie one
+ * below the other, each with its own H, order of columns and scales. A row sees its own linear's alone, so codes are what they are
+ * for one at a time.
+ *
+ * @param inputs theirs
  * @param live where scales are not chosen before the sweep
  * @param search chooses scales
  */
-record GptqSweep(
-        Columns columns,
-        DampedHessian hessian,
-        float[] importance,
-        @Nullable LiveScales live,
-        ScaleSearch search,
-        Device device) {
+record GptqSweep(Inputs inputs, @Nullable LiveScales live, ScaleSearch search, Device device) {
     static final int BLOCK = 128;
 
-    /** @param dead n: columns that no token reaches */
-    Assembly quantize(Matrix weight, boolean[] dead) {
-        Assembly assembly = new Assembly(search, columns, weight.rows());
-        for (int row = 0, rows; row < weight.rows(); row += rows) {
-            rows = Math.min(device.solve().rowsAtATime(), weight.rows() - row);
-            try (Panel panel = Panel.of(search.scheme(), columns, weight, row, rows, dead, importance, device);
-                    DeviceMatrix codes = sweep(panel)) { // rows x n, in the order of groups
+    /** @param weights k, outputs x n */
+    Assembly quantize(List<Matrix> weights) {
+        int outputs = weights.get(0).rows();
+        Assembly assembly = new Assembly(search, inputs, outputs);
+        for (int row = 0, rows; row < outputs; row += rows) {
+            rows = Math.min(device.solve().rowsAtATime(), outputs - row);
+            try (Panel panel = Panel.of(search.scheme(), inputs, weights, row, rows, device);
+                    DeviceMatrix codes = sweep(panel)) { // (k * rows) x n, in the order of groups
                 if (search.refines()) {
-                    new Refinement(columns, hessian, search, device).apply(panel, codes);
+                    new Refinement(inputs, search, device).apply(panel, codes);
                 }
-                assembly.add(row, panel, codes, hessian, device);
+                assembly.add(row, panel, codes, device);
             }
         }
         return assembly;
@@ -55,17 +53,20 @@ record GptqSweep(
 
     /** Chooses scales, and codes by equations (1) and (2). */
     private DeviceMatrix sweep(Panel panel) {
-        int n = importance.length;
-        int rows = panel.weights().rows();
+        int n = inputs.inputs();
+        int rows = panel.weights().rows(); // of all members
+        DeviceMatrix factor = inputs.hessian().factor();
         GridSearch grids = search.search();
         if (live == null && search.scheme().blocks() == null) {
-            try (DeviceMatrix ofColumns = device.upload(new Matrix(1, n, importance), DType.F32)) {
-                int[] groups = IntStream.range(0, panel.grids().groups()).toArray();
-                device.solve().search(panel.weights(), ofColumns, grids, 0, columns.length(), groups, panel.grids());
+            try (DeviceMatrix ofColumns = device.upload(inputs.importance(), DType.F32)) {
+                int[][] groups = inputs.each(
+                        columns -> IntStream.range(0, panel.grids().groups()).toArray());
+                device.solve().search(panel.weights(), ofColumns, grids, 0, inputs.length(), groups, panel.grids());
             }
         }
-        try (DeviceMatrix original = device.solve().columns(panel.weights(), columns.sweep()); // rows x n
-                DeviceMatrix working = device.solve().columns(panel.weights(), columns.sweep()); // w~ of (2), rows x n
+        int[][] sweep = inputs.each(Columns::sweep);
+        try (DeviceMatrix original = device.solve().columns(panel.weights(), sweep); // (k * rows) x n
+                DeviceMatrix working = device.solve().columns(panel.weights(), sweep); // w~ of (2), (k * rows) x n
                 DeviceMatrix codes = device.zeros(rows, n, DType.U8)) {
             for (int from = 0, to; from < n; from = to) {
                 to = Math.min(n, from + BLOCK);
@@ -75,14 +76,15 @@ record GptqSweep(
                     }
                     to = Math.min(to, (from / live.span() + 1) * live.span());
                 }
-                int[] groups = columns.groupsOfSweep(from, to);
-                try (DeviceMatrix error = device.zeros(rows, to - from, DType.F32)) { // W - Q, rows x (to - from)
-                    device.solve()
-                            .sweep(original, working, hessian.factor(), from, to, error, panel.grids(), groups, codes);
-                    device.solve().propagate(error, hessian.factor(), from, to, working);
+                int begin = from;
+                int end = to;
+                int[][] groups = inputs.each(columns -> columns.groupsOfSweep(begin, end));
+                try (DeviceMatrix error = device.zeros(rows, to - from, DType.F32)) { // W - Q, (k * rows) x (to - from)
+                    device.solve().sweep(original, working, factor, from, to, error, panel.grids(), groups, codes);
+                    device.solve().propagate(error, factor, from, to, working);
                 }
             }
-            return device.solve().columns(codes, Columns.inverse(columns.sweep()));
+            return device.solve().columns(codes, inputs.each(columns -> Columns.inverse(columns.sweep())));
         }
     }
 }

@@ -97,7 +97,7 @@ public final class Hessian {
      */
     public double loss(Matrix error, DeviceMatrix onIt, Device device) {
         try (DeviceMatrix e = device.upload(error, DType.F32)) {
-            return device.solve().loss(e, onIt, 0) / Math.max(1, tokens);
+            return device.solve().loss(e, onIt, 0)[0] / Math.max(1, tokens);
         }
     }
 }

@@ -16,47 +16,62 @@ import quern.tensor.Matrix;
  * tool's spans are its blocks of 128 columns, within which it does not write errors back to the weights that it looks at; a span
  * of one group sees all errors before it.
  *
- * @param columns their order
+ * @param inputs of one linear, or of a stack of k
  * @param span columns
- * @param importance n, in the order of groups
- * @param factor n x n, R
  */
-record LiveScales(Columns columns, int span, float[] importance, DeviceMatrix factor, Device device) {
+record LiveScales(Inputs inputs, int span, Device device) {
     /** The first group that begins at a column or behind it. */
     private int group(int column) {
-        return (column + columns.length() - 1) / columns.length();
+        return (column + inputs.length() - 1) / inputs.length();
     }
 
     /** Where the last group ends that begins in a span; its beginning where none does. */
     private int end(int from) {
-        int n = importance.length;
+        int n = inputs.inputs();
         int behind = group(Math.min(n, from + span));
-        return behind == group(from) ? from : Math.min(n, behind * columns.length());
+        return behind == group(from) ? from : Math.min(n, behind * inputs.length());
     }
 
     /**
-     * @param original rows x n, order of the sweep
-     * @param working rows x n, order of the sweep: with the errors of all columns before {@code from}
+     * @param original (k * rows) x n, order of the sweep
+     * @param working (k * rows) x n, order of the sweep: with the errors of all columns before {@code from}
      * @param from where a span begins
      */
     void choose(GridSearch search, DeviceMatrix original, DeviceMatrix working, int from, Grids grids) {
-        int length = columns.length();
+        int length = inputs.length();
         int to = end(from);
         int first = group(from);
-        int[] groups = new int[group(to) - first];
-        for (int k = 0; k < groups.length; k++) {
-            groups[k] = columns.sweep()[(first + k) * length] / length;
-        }
-        if (groups.length == 0) {
+        if (group(to) == first) {
             return;
         }
-        float[] important = new float[to - from];
-        for (int i = from; i < to; i++) {
-            important[i - from] = importance[columns.sweep()[i]];
-        }
-        try (DeviceMatrix relaxed = device.solve().relax(original, working, factor, from, to); // rows x (to - from)
-                DeviceMatrix ofColumns = device.upload(new Matrix(1, to - from, important), DType.F32)) {
+        int[][] groups = inputs.each(columns -> groups(columns, first, group(to)));
+        DeviceMatrix factor = inputs.hessian().factor();
+        try (DeviceMatrix relaxed =
+                        device.solve().relax(original, working, factor, from, to); // (k * rows) x (to - from)
+                DeviceMatrix ofColumns = device.upload(importance(from, to), DType.F32)) {
             device.solve().search(relaxed, ofColumns, search, first * length - from, length, groups, grids);
         }
+    }
+
+    /** The groups of the runs [first, last) of the sweep. */
+    private static int[] groups(Columns columns, int first, int last) {
+        int[] groups = new int[last - first];
+        for (int k = 0; k < groups.length; k++) {
+            groups[k] = columns.sweep()[(first + k) * columns.length()] / columns.length();
+        }
+        return groups;
+    }
+
+    /** Of the columns [from, to) of the sweep, k x (to - from). */
+    private Matrix importance(int from, int to) {
+        Matrix important = Matrix.zeros(inputs.members(), to - from);
+        for (int m = 0; m < inputs.members(); m++) {
+            int[] sweep = inputs.columns().get(m).sweep();
+            for (int i = from; i < to; i++) {
+                important.values()[m * (to - from) + i - from] =
+                        inputs.importance().at(m, sweep[i]);
+            }
+        }
+        return important;
     }
 }

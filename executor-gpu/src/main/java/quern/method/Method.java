@@ -42,6 +42,35 @@ public interface Method {
      */
     Solver solver(Recipe recipe, @Nullable Hessian hessian, Device device, float largest);
 
+    /** Whether it gains by {@link #batch batches} of linears of this scheme. */
+    default boolean batches(Scheme scheme) {
+        return false;
+    }
+
+    /**
+     * Makes ready to quantize the linears of several sites that are alike, as those of experts: as many, of the same shapes and schemes.
+     * What each becomes is, bit for bit, what it becomes alone, whichever sites are together.
+     */
+    default Batch batch(Recipe recipe, List<? extends @Nullable Hessian> hessians, Device device) {
+        return new OneByOne(
+                hessians.stream().map(h -> solver(recipe, h, device)).toList());
+    }
+
+    /** Quantizes the linears of several sites. */
+    interface Batch extends AutoCloseable {
+        /**
+         * One linear of each site, in the order of the sites.
+         *
+         * @param linears their full names, for messages
+         * @param weights outputs x inputs
+         * @param scheme what their codes are to mean
+         */
+        List<Outcome> quantize(List<String> linears, List<Matrix> weights, Scheme scheme);
+
+        @Override
+        void close();
+    }
+
     /** Quantizes the linears of one site, which share one Hessian. */
     interface Solver extends AutoCloseable {
         /**

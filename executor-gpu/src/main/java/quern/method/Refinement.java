@@ -11,7 +11,7 @@ import quern.tensor.DType;
  * all others stay, and after the codes of a group its scale to the best one while all codes stay. No step raises the
  * loss. The sweep looks ahead and never back; this looks everywhere and takes small steps, so it comes after.
  */
-record Refinement(Columns columns, DampedHessian h, ScaleSearch search, Device device) {
+record Refinement(Inputs inputs, ScaleSearch search, Device device) {
     /** The first two rounds gain nearly all of what there is; each costs a product of the size of W H. */
     private static final int ROUNDS = 2;
 
@@ -20,10 +20,11 @@ record Refinement(Columns columns, DampedHessian h, ScaleSearch search, Device d
 
     private static final int BLOCK = 128;
 
-    /** @param codes rows x n, in the order of groups */
+    /** @param codes (k * rows) x n, in the order of groups */
     void apply(Panel panel, DeviceMatrix codes) {
         int n = codes.cols();
-        int length = columns.length();
+        int length = inputs.length();
+        DeviceMatrix hessian = inputs.hessian().hessian();
         // A zero that stands for a minimum would have to move with the scale.
         Blocks blocks = search.scheme().blocks();
         boolean fits = length <= WIDEST && (blocks == null || !blocks.minima());
@@ -32,20 +33,22 @@ record Refinement(Columns columns, DampedHessian h, ScaleSearch search, Device d
             for (int round = 0; round < ROUNDS; round++) {
                 for (int from = 0, to; from < n; from = to) {
                     to = Math.min(n, fits ? from + length : Math.min(from + BLOCK, (from / length + 1) * length));
-                    try (DeviceMatrix change = device.solve() // Q before - after, rows x (to - from)
-                            .descend(gradient, h.hessian(), from, to, panel.grids(), from / length, codes, stored)) {
-                        device.solve().addProduct(change, h.hessian(), from, to, gradient);
+                    try (DeviceMatrix change = device.solve() // Q before - after, (k * rows) x (to - from)
+                            .descend(gradient, hessian, from, to, panel.grids(), from / length, codes, stored)) {
+                        device.solve().addProduct(inputs.members(), change, hessian, from, to, gradient);
                     }
                 }
             }
         }
     }
 
-    /** (W - Q) H, rows x n. */
+    /** (W - Q) H, (k * rows) x n. */
     private DeviceMatrix gradient(Panel panel, DeviceMatrix codes) {
-        try (DeviceMatrix error = device.solve().error(panel.weights(), codes, panel.grids(), columns.groups())) {
+        int[] groups = inputs.columns().get(0).groups(); // runs of one length
+        try (DeviceMatrix error = device.solve().error(panel.weights(), codes, panel.grids(), groups)) {
             DeviceMatrix gradient = device.zeros(codes.rows(), codes.cols(), DType.F32);
-            device.solve().addProduct(error, h.hessian(), 0, codes.cols(), gradient);
+            DeviceMatrix hessian = inputs.hessian().hessian();
+            device.solve().addProduct(inputs.members(), error, hessian, 0, codes.cols(), gradient);
             return gradient;
         }
     }

@@ -197,12 +197,19 @@ final class Cost {
             terms.add(new Plan.Term("Hessians of a layer", open * grams + (together - 1) * pools));
         }
         long solve = 3 * 4 * widest * widest + 3 * largestWeight;
+        long experts = sites.stream()
+                .filter(Plan.SitePlan::ofExpert)
+                .filter(site -> site.linears().stream().allMatch(l -> method.batches(l.scheme())))
+                .mapToLong(Plan.SitePlan::solveBytes)
+                .sum();
+        long batch = Math.min(experts, gpu ? Plan.Cost.BATCH_ON_GPU : Plan.Cost.BATCH);
         if (gpu) {
             long waiting = 4 * widest * widest;
+            long each = Math.max(solve + waiting, batch);
             terms.add(new Plan.Term(
-                    "solves of " + Plan.Cost.SOLVERS + " sites", Plan.Cost.SOLVERS * (solve + waiting) + waiting));
+                    "solves of " + Plan.Cost.SOLVERS + " sites", Plan.Cost.SOLVERS * each + Math.max(waiting, batch)));
         } else {
-            terms.add(new Plan.Term("solve of a site", solve));
+            terms.add(new Plan.Term("solve of a site", Math.max(solve, batch)));
         }
         return terms;
     }

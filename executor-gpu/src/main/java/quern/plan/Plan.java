@@ -155,6 +155,11 @@ public record Plan(
         return device.equals("cuda");
     }
 
+    /** The most that experts which are solved together take. */
+    public long batchBytes() {
+        return onGpu() ? Cost.BATCH_ON_GPU : Cost.BATCH;
+    }
+
     /** Whether every layer is a stage by itself: one pass with taps gathers all Hessians. */
     public boolean layerParallel() {
         return stages.size() > 1 && stages.size() == layers();
@@ -232,6 +237,15 @@ public record Plan(
 
         public boolean isCache() {
             return index == CACHE;
+        }
+
+        /**
+         * Bytes of a batch that are its own: the sum, H and R with copies for the stack, and five matrices like the largest weight,
+         * in fp32.
+         */
+        public long solveBytes() {
+            long outputs = linears.stream().mapToLong(LinearPlan::outputs).max().orElse(0);
+            return 4L * 5 * inputs * (inputs + outputs);
         }
 
         private SitePlan pool() {
@@ -408,6 +422,12 @@ public record Plan(
             implements Serializable {
         /** Sites that are solved beside each other, and beside a pass, where one device does both. */
         public static final int SOLVERS = 3;
+
+        /** Bytes of a batch of experts: what fills a GPU, whose kernels one small expert leaves idle. */
+        static final long BATCH_ON_GPU = 1L << 30;
+
+        /** On a CPU, a core's cache: small experts share calls, and the steps of larger batches wait for memory. */
+        static final long BATCH = 2L << 20;
 
         public Cost {
             memory = List.copyOf(memory);

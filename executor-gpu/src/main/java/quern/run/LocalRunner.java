@@ -67,19 +67,23 @@ public final class LocalRunner implements PlanRunner {
                         .computeIfAbsent(PassTiles.siteKey(t.layer(), t.site()), site -> new ArrayList<>())
                         .add(t)));
         tilesOfSite.values().forEach(tiles -> tiles.sort(Comparator.comparingLong(PassTiles.PartTile::key)));
-        List<Plan.SitePlan> sites = pass.sites(plan);
+        List<Workbench> benches = Workbench.of(solved, stores);
         run(
                 plan,
-                sites,
-                (bench, site, w) -> {
-                    Hessians.Sum sum = Hessians.sum(plan, pass, site);
-                    tilesOfSite
-                            .getOrDefault(PassTiles.siteKey(site), List.of())
-                            .forEach(tile -> sum.add(tile.part(), tile.tile()));
-                    return Tasks.reduced(Workbench.of(solved, stores), pass, site, sum.statistics(), w);
+                Batches.of(benches, pass, pass.sites(plan)),
+                (bench, batch, w) -> {
+                    List<Gathered> sites = new ArrayList<>();
+                    for (Plan.SitePlan site : batch) {
+                        Hessians.Sum sum = Hessians.sum(plan, pass, site);
+                        tilesOfSite
+                                .getOrDefault(PassTiles.siteKey(site), List.of())
+                                .forEach(tile -> sum.add(tile.part(), tile.tile()));
+                        sites.add(new Gathered(site, sum.statistics()));
+                    }
+                    return Tasks.reduced(benches, pass, sites, w);
                 },
                 watch,
-                (site, manifests) -> {
+                (batch, manifests) -> {
                     for (SiteManifest manifest : manifests) {
                         done.accept(manifest);
                     }

@@ -38,41 +38,66 @@ public final class PassSolve {
         ExecutorService solvers = Executors.newFixedThreadPool(Plan.Cost.SOLVERS);
         Deque<Solving> solving = new ArrayDeque<>();
         Deque<PartsPass.OfSite> complete = new ArrayDeque<>();
+        Batches<Complete> batches = new Batches<>(solved, pass);
+        Deque<List<Complete>> ready = new ArrayDeque<>();
         try (PartsPass layers = new PartsPass(bench, pass, parts, watch)) {
             while (layers.hasNext()) {
                 complete.addAll(layers.next());
                 while (!complete.isEmpty()) {
-                    await(solving, Plan.Cost.SOLVERS, done);
                     PartsPass.OfSite next = complete.remove();
                     Plan.SitePlan site =
                             Objects.requireNonNull(silent.remove(PassTiles.siteKey(next.layer(), next.site())));
-                    GrowingStatistics sum = next.statistics();
-                    solving.add(new Solving(sum, solvers.submit(() -> {
-                        try (sum) {
-                            return Tasks.reduced(solved, pass, site, sum.onDevice(), watch);
-                        }
-                    })));
+                    ready.addAll(batches.add(site, new Complete(site, next.statistics())));
+                }
+                if (!layers.hasNext()) {
+                    ready.addAll(batches.rest());
+                }
+                while (!ready.isEmpty()) {
+                    await(solving, Plan.Cost.SOLVERS, done);
+                    List<Complete> batch = ready.remove();
+                    solving.add(new Solving(batch, solvers.submit(() -> reduced(solved, pass, batch, watch))));
                 }
             }
             layers.finish();
             await(solving, 0, done);
             for (Plan.SitePlan site : silent.values()) {
                 Statistics none = Hessians.sum(bench.plan(), pass, site).statistics();
-                done.accept(Tasks.reduced(solved, pass, site, none, watch));
+                done.accept(Tasks.reduced(solved, pass, List.of(new Gathered(site, none)), watch));
             }
         } finally {
             SideBySide.end(solvers);
             complete.forEach(site -> site.statistics().close());
+            ready.addAll(batches.rest());
             for (Solving each : solving) {
                 if (!each.result().isDone()) { // nor will it ever begin
-                    each.sum().close();
+                    ready.add(each.batch());
                 }
             }
+            ready.forEach(PassSolve::close);
         }
     }
 
-    /** A site on its way; its statistics are closed by whoever solves it. */
-    private record Solving(GrowingStatistics sum, Future<List<SiteManifest>> result) {}
+    /** A site whose sum is complete; whoever solves it closes that. */
+    private record Complete(Plan.SitePlan site, GrowingStatistics sum) {}
+
+    /** Sites on their way: one, or several that are alike. */
+    private record Solving(List<Complete> batch, Future<List<SiteManifest>> result) {}
+
+    private static List<SiteManifest> reduced(List<Workbench> solved, Pass pass, List<Complete> batch, Stopwatch watch)
+            throws IOException {
+        try {
+            List<Gathered> sites = batch.stream()
+                    .map(each -> new Gathered(each.site(), each.sum().onDevice()))
+                    .toList();
+            return Tasks.reduced(solved, pass, sites, watch);
+        } finally {
+            close(batch);
+        }
+    }
+
+    private static void close(List<Complete> batch) {
+        batch.forEach(each -> each.sum().close());
+    }
 
     /** Waits until no more than so many sites are being solved or wait for it. */
     private static void await(Deque<Solving> solving, int most, Done done) throws IOException {

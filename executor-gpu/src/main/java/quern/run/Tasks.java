@@ -3,7 +3,6 @@ package quern.run;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.Serializable;
-import java.nio.ByteBuffer;
 import java.security.DigestOutputStream;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
@@ -13,14 +12,14 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 import quern.format.FixedScale;
 import quern.format.gguf.GgufFormat;
+import quern.method.Hessian;
 import quern.method.Method;
 import quern.method.Shrinkage;
 import quern.method.Statistics;
 import quern.plan.Plan;
-import quern.scheme.QuantizedLinear;
 import quern.store.BlobStore;
 import quern.store.Checkpoint;
 import quern.store.SafetensorsWriter;
@@ -37,26 +36,38 @@ public final class Tasks {
 
     private Tasks() {}
 
-    /** The same for each plan that has this site. */
-    public static List<SiteManifest> reduced(
-            List<Workbench> benches, Pass pass, Plan.SitePlan site, Statistics statistics, Stopwatch watch)
+    /**
+     * What becomes of sites' statistics when they are complete, the same for each plan that has the sites.
+     *
+     * @param sites one, or some that {@link Batches} put together
+     */
+    public static List<SiteManifest> reduced(List<Workbench> benches, Pass pass, List<Gathered> sites, Stopwatch watch)
             throws IOException {
         List<SiteManifest> manifests = new ArrayList<>();
         for (Workbench bench : benches) {
-            Plan.SitePlan own = bench.site(site);
-            if (own != null) {
-                manifests.add(reduced(bench, pass, own, statistics, watch));
+            List<Gathered> ready = new ArrayList<>();
+            for (Gathered gathered : sites) {
+                Plan.SitePlan own = bench.site(gathered.site());
+                if (own != null) {
+                    SiteManifest waiting = waiting(bench, pass, own, gathered.statistics(), watch);
+                    if (waiting == null) {
+                        ready.add(new Gathered(own, gathered.statistics()));
+                    } else {
+                        manifests.add(waiting);
+                    }
+                }
             }
+            manifests.addAll(solve(bench, ready, watch));
         }
         return manifests;
     }
 
     /**
-     * What becomes of a site's statistics when they are complete: the site is quantized, but for an expert that too few tokens reached.
-     * Its own are stored, and so are those of all experts together; {@link #solveUncovered} comes when both are there. A round of further
+     * Keeps the statistics of a site that is not quantized yet; null if it is to be. An expert that too few tokens reached waits: its
+     * own are stored, and so are those of all experts together; {@link #solveUncovered} comes when both are there. A round of further
      * tokens only adds to what is stored. Where the pass is one to fit the transform, that is all that is done.
      */
-    private static SiteManifest reduced(
+    private static @Nullable SiteManifest waiting(
             Workbench bench, Pass pass, Plan.SitePlan site, Statistics statistics, Stopwatch watch) throws IOException {
         if (pass.fits()) {
             return Fitting.site(bench, site, statistics, watch);
@@ -70,7 +81,7 @@ public final class Tasks {
             store(bench, site, 0, statistics, watch);
             return SiteManifest.waiting(bench.plan(), site, statistics.tokens());
         }
-        return solve(bench, site, statistics, statistics.tokens(), -1, List.of(), watch);
+        return null;
     }
 
     private static void store(Workbench bench, Plan.SitePlan site, int round, Statistics statistics, Stopwatch watch)
@@ -125,6 +136,62 @@ public final class Tasks {
         return solve(bench, site, statistics, statistics.tokens(), -1, List.of(), watch);
     }
 
+    /** The same for sites that are alike, side by side. */
+    private static List<SiteManifest> solve(Workbench bench, List<Gathered> sites, Stopwatch watch) throws IOException {
+        if (sites.isEmpty()) {
+            return List.of();
+        }
+        if (sites.size() == 1) {
+            return List.of(solve(bench, sites.get(0).site(), sites.get(0).statistics(), watch));
+        }
+        bench.solvers().acquireUninterruptibly();
+        try {
+            return quantized(bench, sites, watch);
+        } finally {
+            bench.solvers().release();
+        }
+    }
+
+    /** One linear of each site at a time. */
+    private static List<SiteManifest> quantized(Workbench bench, List<Gathered> sites, Stopwatch watch)
+            throws IOException {
+        List<SitePiece> pieces = new ArrayList<>();
+        List<@Nullable Hessian> hessians = new ArrayList<>();
+        for (Gathered each : sites) {
+            pieces.add(new SitePiece(bench, each.site(), each.statistics(), List.of()));
+            hessians.add(each.statistics().hessian());
+        }
+        int linears = sites.get(0).site().linears().size();
+        try (Method.Batch batch =
+                watch.time(Phase.SOLVE, () -> bench.method().batch(bench.plan().recipe(), hessians, bench.device()))) {
+            for (int l = 0; l < linears; l++) {
+                List<Plan.LinearPlan> alike = new ArrayList<>();
+                List<Matrix> weights = new ArrayList<>();
+                for (Gathered each : sites) {
+                    alike.add(each.site().linears().get(l));
+                    weights.add(weight(bench, each.site(), alike.get(alike.size() - 1), watch));
+                }
+                List<String> names = alike.stream().map(Plan.LinearPlan::name).toList();
+                List<Method.Outcome> outcomes = watch.time(
+                        Phase.SOLVE,
+                        () -> batch.quantize(names, weights, alike.get(0).scheme()));
+                for (int i = 0; i < pieces.size(); i++) {
+                    pieces.get(i).add(alike.get(i), outcomes.get(i), watch);
+                }
+            }
+        }
+        List<SiteManifest> manifests = new ArrayList<>();
+        for (int i = 0; i < pieces.size(); i++) {
+            manifests.add(pieces.get(i).write(sites.get(i).statistics().tokens(), -1, watch));
+        }
+        return manifests;
+    }
+
+    private static Matrix weight(Workbench bench, Plan.SitePlan site, Plan.LinearPlan linear, Stopwatch watch)
+            throws IOException {
+        return watch.time(Phase.LOAD, () -> bench.model().weight(bench.model().linear(site.layer(), linear.name())));
+    }
+
     private static SiteManifest solve(
             Workbench bench,
             Plan.SitePlan site,
@@ -154,42 +221,22 @@ public final class Tasks {
             List<String> notes,
             Stopwatch watch)
             throws IOException {
-        Plan plan = bench.plan();
-        List<TensorSpec> specs = new ArrayList<>();
-        List<ByteBuffer> buffers = new ArrayList<>();
-        List<SiteManifest.LinearManifest> linears = new ArrayList<>();
-        FixedScale inputScale = bench.inputScale();
+        SitePiece piece = new SitePiece(bench, site, statistics, notes);
         float largest = site.linears().stream().anyMatch(l -> l.scheme().isJoint())
                 ? watch.time(Phase.LOAD, () -> largest(bench, site))
                 : 0;
         try (Method.Solver solver = watch.time(
                 Phase.SOLVE,
-                () -> bench.method().solver(plan.recipe(), statistics.hessian(), bench.device(), largest))) {
+                () -> bench.method().solver(bench.plan().recipe(), statistics.hessian(), bench.device(), largest))) {
             for (Plan.LinearPlan linear : site.linears()) {
-                Matrix weight = watch.time(
-                        Phase.LOAD, () -> bench.model().weight(bench.model().linear(site.layer(), linear.name())));
-                Method.Outcome outcome =
-                        watch.time(Phase.SOLVE, () -> solver.quantize(linear.name(), weight, linear.scheme()));
-                QuantizedLinear quantized = outcome.quantized();
-                specs.addAll(bench.format().layout(linear.name(), linear.outputs(), linear.inputs(), linear.scheme()));
-                buffers.addAll(watch.time(Phase.PACK, () -> bench.format().pack(quantized)));
-                if (inputScale != null) {
-                    specs.add(inputScale.spec(linear.name()));
-                    buffers.add(inputScale.pack(statistics.magnitude(), linear.name()));
-                }
-                linears.add(new SiteManifest.LinearManifest(
-                        linear.name(),
-                        linear.outputs(),
-                        linear.inputs(),
-                        outcome.losses().loss(),
-                        outcome.losses().roundToNearest(),
-                        outcome.losses().weightNorm(),
-                        Stream.concat(notes.stream(), outcome.notes().stream()).toList()));
+                Matrix weight = weight(bench, site, linear, watch);
+                piece.add(
+                        linear,
+                        watch.time(Phase.SOLVE, () -> solver.quantize(linear.name(), weight, linear.scheme())),
+                        watch);
             }
         }
-        String file = bench.folder().piece(site.layer(), site.index());
-        String sha = piece(bench, file, specs, buffers, watch);
-        return new SiteManifest(plan.id(), site.layer(), site.index(), file, sha, tokens, further, linears);
+        return piece.write(tokens, further, watch);
     }
 
     /** The scales of keys and values. */
@@ -197,29 +244,11 @@ public final class Tasks {
             throws IOException {
         float[] largest = Objects.requireNonNull(statistics.largest());
         List<FixedScale> scales = bench.format().cacheScales(bench.model().weightType());
-        List<TensorSpec> specs =
-                scales.stream().map(scale -> scale.spec(site.name())).toList();
-        List<ByteBuffer> buffers = new ArrayList<>();
+        SitePiece piece = new SitePiece(bench, site, statistics, List.of());
         for (int i = 0; i < scales.size(); i++) {
-            buffers.add(scales.get(i).pack(largest[i], site.name()));
+            piece.add(scales.get(i).spec(site.name()), scales.get(i).pack(largest[i], site.name()));
         }
-        String file = bench.folder().piece(site.layer(), site.index());
-        String sha = piece(bench, file, specs, buffers, watch);
-        return new SiteManifest(
-                bench.plan().id(), site.layer(), site.index(), file, sha, statistics.tokens(), -1, List.of());
-    }
-
-    private static String piece(
-            Workbench bench, String file, List<TensorSpec> specs, List<ByteBuffer> buffers, Stopwatch watch)
-            throws IOException {
-        return watch.time(
-                Phase.WRITE,
-                () -> write(
-                        bench,
-                        file,
-                        specs,
-                        Map.of(),
-                        (spec, out) -> SafetensorsWriter.copy(buffers.get(specs.indexOf(spec)), out)));
+        return piece.write(statistics.tokens(), -1, watch);
     }
 
     /** Of the weights that share an input: loaders join them, and want one divisor for all of their scales, or one scale. */

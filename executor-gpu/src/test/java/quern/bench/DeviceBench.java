@@ -246,7 +246,7 @@ final class DeviceBench {
             group[i] = i / 64;
         }
         DeviceMatrix codes = device.zeros(rows, n, DType.U8);
-        return () -> device.solve().sweep(w, working, r, 0, block, error, grids, group, codes);
+        return () -> device.solve().sweep(w, working, r, 0, block, error, grids, new int[][] {group}, codes);
     }
 
     /** Of four bits. */
@@ -273,7 +273,7 @@ final class DeviceBench {
         StoredScale stored = new StoredScale(DType.F16, 1, 0x1p-24f, 65504, false);
         GridSearch search = new GridSearch(grids.values(), true, 7.5f, 8, 8, 8, stored, Measure.SQUARES, factors, 1);
         int[] groups = IntStream.range(0, n / 64).toArray();
-        return () -> device.solve().search(w, importance, search, 0, 64, groups, grids);
+        return () -> device.solve().search(w, importance, search, 0, 64, new int[][] {groups}, grids);
     }
 
     private Runnable descend(int rows, int n) {

@@ -130,7 +130,7 @@ final class GpuBench {
         x.close();
         DeviceMatrix a = random(size(4096), size(4096), DType.F32);
         double m = a.rows();
-        fp32 = 2 * m * m * m / time(() -> solve.addProduct(a, a, 0, a.rows(), a))[0];
+        fp32 = 2 * m * m * m / time(() -> solve.addProduct(1, a, a, 0, a.rows(), a))[0];
         a.close();
         DeviceMatrix large = random(size(16384), size(16384), DType.F32);
         double bytes = 4.0 * large.rows() * large.cols();
@@ -254,7 +254,7 @@ final class GpuBench {
         String of = " of %d columns, %d x %d".formatted(block, outputs, n);
         add(
                 "sweep" + of,
-                () -> solve.sweep(w, working, r, from, to, error, grids, groupOfColumn, codes),
+                () -> solve.sweep(w, working, r, from, to, error, grids, new int[][] {groupOfColumn}, codes),
                 cells * block,
                 cells * (4 + 4 + 4 + 1) + 4.0 * block * block,
                 fp32,
@@ -285,7 +285,14 @@ final class GpuBench {
                     new GridSearch(grids.values(), true, 7.5f, 8, 8, 8, GpuCheck.half(), measure, factors, 1);
             add(
                     "search of %d scales by %s, %d x %d".formatted(factors.length, measure, outputs, n),
-                    () -> solve.search(w, measure == Measure.SQUARES ? importance : null, search, 0, block, all, grids),
+                    () -> solve.search(
+                            w,
+                            measure == Measure.SQUARES ? importance : null,
+                            search,
+                            0,
+                            block,
+                            new int[][] {all},
+                            grids),
                     6.0 * factors.length * outputs * n,
                     4.0 * outputs * n,
                     fp32,

@@ -181,7 +181,15 @@ final class GpuCheck {
         try (DeviceMatrix w = device.upload(weights, DType.F32);
                 DeviceMatrix importance = device.upload(squares(), DType.F32);
                 Grids grids = Grids.of(values, ROWS, N / GROUP, device)) {
-            device.solve().search(w, measure == Measure.SQUARES ? importance : null, search, 0, GROUP, groups, grids);
+            device.solve()
+                    .search(
+                            w,
+                            measure == Measure.SQUARES ? importance : null,
+                            search,
+                            0,
+                            GROUP,
+                            new int[][] {groups},
+                            grids);
             return joined(device.download(grids.scales()), device.download(grids.zeros()));
         }
     }
@@ -216,7 +224,7 @@ final class GpuCheck {
                 DeviceMatrix error = device.zeros(ROWS, N / 2, DType.F32);
                 Grids grids = new Grids(
                         values, device.upload(filled(0.35f), DType.F32), device.upload(filled(8), DType.F32), null)) {
-            device.solve().sweep(w, working, r, 0, N / 2, error, grids, groups, codes);
+            device.solve().sweep(w, working, r, 0, N / 2, error, grids, new int[][] {groups}, codes);
             return joined(device.download(error), matrix(device.codes(codes)));
         }
     }

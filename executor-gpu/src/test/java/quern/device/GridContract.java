@@ -19,7 +19,7 @@ import quern.tensor.Matrix;
 import quern.tensor.StepFunction;
 
 /** Codes and the grids that they lie on: the search of scales, rounding, descent, and what these cost. */
-abstract class GridContract extends SolveContract {
+abstract class GridContract extends StackContract {
     private static final CodeValues NUMBERS = new CodeValues(null, 0, 15);
     /** Uneven, and halfway to the lower. */
     private static final CodeValues LEVELS = new CodeValues(
@@ -159,7 +159,14 @@ abstract class GridContract extends SolveContract {
                 DeviceMatrix important = device.upload(importance, DType.F32);
                 Grids grids = Grids.of(search.values(), rows, 4, device)) {
             device.solve()
-                    .search(w, search.measure() == Measure.SQUARES ? important : null, search, 3, 24, groups, grids);
+                    .search(
+                            w,
+                            search.measure() == Measure.SQUARES ? important : null,
+                            search,
+                            3,
+                            24,
+                            new int[][] {groups},
+                            grids);
             Matrix scales = device.download(grids.scales());
             Matrix zeros = device.download(grids.zeros());
             for (int r = 0; r < rows; r++) {
@@ -471,7 +478,7 @@ abstract class GridContract extends SolveContract {
         }
         try (DeviceMatrix there = device.upload(error, DType.F32);
                 DeviceMatrix hessian = device.upload(h, DType.F32)) {
-            assertThat(device.solve().loss(there, hessian, damping)).isCloseTo(expected, within(1e-3 * expected));
+            assertThat(device.solve().loss(there, hessian, damping)[0]).isCloseTo(expected, within(1e-3 * expected));
         }
     }
 }

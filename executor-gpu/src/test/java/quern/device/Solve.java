@@ -77,7 +77,7 @@ final class Solve {
                 int to = Math.min(n, from + block);
                 int[] group = Arrays.copyOfRange(groupOfColumn, from, to);
                 try (DeviceMatrix error = device.zeros(rows, to - from, DType.F32)) {
-                    device.solve().sweep(w, live, r, from, to, error, grids, group, chosen);
+                    device.solve().sweep(w, live, r, from, to, error, grids, new int[][] {group}, chosen);
                     device.solve().propagate(error, r, from, to, live);
                 }
             }

@@ -102,7 +102,7 @@ abstract class SolveContract extends DeviceFixture {
         try (DeviceMatrix left = device.upload(a, DType.F32);
                 DeviceMatrix right = device.upload(b, DType.F32);
                 DeviceMatrix into = device.upload(sum, DType.F32)) {
-            device.solve().addProduct(left, right, 2, inner + 2, into);
+            device.solve().addProduct(1, left, right, 2, inner + 2, into);
             double[][] expected = Naive.product(Naive.of(a), Arrays.copyOfRange(Naive.of(b), 2, inner + 2));
             for (int i = 0; i < rows; i++) {
                 for (int j = 0; j < cols; j++) {

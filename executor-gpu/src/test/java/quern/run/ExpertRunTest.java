@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -252,6 +253,42 @@ class ExpertRunTest {
                     .hasMessage("cut off");
             ToyRun.run(plan, runner(1), Quantization.Listener.SILENT);
             assertThat(ToyRun.bytes(folder.resolve("cut" + survived))).isEqualTo(ToyRun.bytes(folder.resolve("whole")));
+        }
+    }
+
+    /** Tasks hand over what they wrote one after the other: the sites of one step, though an expert has its two beside each other. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 4})
+    void experts_of_one_shape_are_solved_together(int together) throws IOException {
+        Plan plan = plan("batches" + together, ToyRun.recipe(), LAYERS);
+        List<Plan.SitePlan> solved = new ArrayList<>();
+        ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 1, together), new Quantization.Listener() {
+            @Override
+            public void stage(String name, int begin, int end) {}
+
+            @Override
+            public void site(SiteManifest manifest, double lossRatio) {
+                boolean waited = manifest.linears().stream()
+                        .anyMatch(linear -> !linear.notes().isEmpty());
+                plan.sites().stream()
+                        .filter(s -> PassTiles.siteKey(s) == manifest.key() && s.ofExpert() && !waited)
+                        .forEach(solved::add);
+            }
+
+            @Override
+            public void writing(int shards) {}
+        });
+        for (int layer = 1; layer < LAYERS; layer++) {
+            int own = layer;
+            List<Integer> inputs = solved.stream()
+                    .filter(s -> s.layer() == own)
+                    .map(Plan.SitePlan::inputs)
+                    .toList();
+            long changes = IntStream.range(1, inputs.size())
+                    .filter(i -> !inputs.get(i).equals(inputs.get(i - 1)))
+                    .count();
+            assertThat(inputs).hasSizeGreaterThan(6);
+            assertThat(changes).as("of shape, among " + inputs).isEqualTo(1);
         }
     }
 

@@ -25,10 +25,10 @@ final class Descent {
     private final float[][] slope; // width x ROWS: the gradient, kept up to date
     private final float[][] level; // width x ROWS: of the codes, less their zeros
     private final float[][] change; // width x ROWS: quantized before - after
-    private final float[] curve = new float[ROWS];
-    private final float[] fit = new float[ROWS];
-    private final float[] bend = new float[ROWS];
-    private final float[] before = new float[ROWS]; // the scale
+    private final float[] curve;
+    private final float[] fit;
+    private final float[] bend;
+    private final float[] before; // the scale
 
     /** @param stored null where scales stay */
     Descent(
@@ -51,9 +51,14 @@ final class Descent {
         for (int i = 0; i < width; i++) {
             hessian.read(from + i, from, width, this.hessian, i * width);
         }
-        slope = new float[width][ROWS];
-        level = new float[width][ROWS];
-        change = new float[width][ROWS];
+        int most = Math.min(ROWS, gradient.rows());
+        slope = new float[width][most];
+        level = new float[width][most];
+        change = new float[width][most];
+        curve = new float[most];
+        fit = new float[most];
+        bend = new float[most];
+        before = new float[most];
     }
 
     /** @param grown rows x width, takes quantized before - after */
@@ -151,7 +156,7 @@ final class Descent {
         float[] zero = grid.zeros();
         for (int r = 0; r < rows; r++) {
             gradient.read(row + r, from, width, line, 0);
-            int at = (row + r) * codes.cols() + from;
+            int at = codes.at(row + r, from);
             for (int j = 0; j < width; j++) {
                 slope[j][r] = line[j];
                 level[j][r] = tile.value(codes.values()[at + j], zero[r]);
@@ -164,7 +169,7 @@ final class Descent {
         float[] zero = grid.zeros();
         float[] after = grid.scales();
         for (int r = 0; r < rows; r++) {
-            int at = (row + r) * codes.cols() + from;
+            int at = codes.at(row + r, from);
             for (int j = 0; j < width; j++) {
                 byte code = tile.code(level[j][r], zero[r]);
                 line[j] =

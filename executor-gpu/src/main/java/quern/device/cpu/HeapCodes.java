@@ -6,18 +6,18 @@ import quern.tensor.DType;
 /**
  * Codes on the heap, of either device: what reads and writes them are loops.
  *
- * @param values rows x cols
+ * @param values row by row, from that of index {@code first} on
  */
-record HeapCodes(int rows, int cols, byte[] values) implements DeviceMatrix {
+record HeapCodes(int rows, int cols, byte[] values, int first) implements DeviceMatrix {
     static HeapCodes zeros(int rows, int cols) {
-        return new HeapCodes(rows, cols, new byte[Math.multiplyExact(rows, cols)]);
+        return new HeapCodes(rows, cols, new byte[Math.multiplyExact(rows, cols)], 0);
     }
 
     static HeapCodes copy(byte[] codes, int rows, int cols) {
         if (codes.length != (long) rows * cols) {
             throw new IllegalArgumentException(rows + " x " + cols + " codes are not " + codes.length);
         }
-        return new HeapCodes(rows, cols, codes.clone());
+        return new HeapCodes(rows, cols, codes.clone(), 0);
     }
 
     static HeapCodes own(DeviceMatrix matrix) {
@@ -27,11 +27,24 @@ record HeapCodes(int rows, int cols, byte[] values) implements DeviceMatrix {
         return (HeapCodes) matrix;
     }
 
-    HeapCodes columns(int[] order) {
-        HeapCodes result = zeros(rows, order.length);
+    /** The index of a value. */
+    int at(int row, int col) {
+        return first + row * cols + col;
+    }
+
+    /** The rows of one of {@code members} matrices that lie one below the other, which share their values with these. */
+    HeapCodes member(int member, int members) {
+        int some = rows / members;
+        return new HeapCodes(some, cols, values, at(member * some, 0));
+    }
+
+    HeapCodes columns(int[]... orders) {
+        int length = orders[0].length;
+        HeapCodes result = zeros(rows, length);
         for (int row = 0; row < rows; row++) {
-            for (int j = 0; j < order.length; j++) {
-                result.values[row * order.length + j] = order[j] < 0 ? 0 : values[row * cols + order[j]];
+            int[] order = orders[row / (rows / orders.length)];
+            for (int j = 0; j < length; j++) {
+                result.values[row * length + j] = order[j] < 0 ? 0 : values[at(row, order[j])];
             }
         }
         return result;

@@ -1,11 +1,13 @@
 package quern.device.cpu;
 
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import quern.device.DeviceMatrix;
 import quern.device.GridSearch;
 import quern.device.GridSearch.Measure;
 import quern.device.GridSearchLoops;
 import quern.device.Grids;
+import quern.device.Grids.Multiples;
 import quern.device.SolveKernels;
 import quern.device.StoredScale;
 import quern.tensor.DType;
@@ -30,15 +32,33 @@ abstract class HostSolve implements SolveKernels {
     }
 
     @Override
-    public final DeviceMatrix columns(DeviceMatrix matrix, int[] order) {
+    public final DeviceMatrix stack(List<DeviceMatrix> members) {
+        DeviceMatrix first = members.get(0);
+        FloatRows stack = allocate(members.size() * first.rows(), first.cols());
+        float[] line = new float[first.cols()];
+        for (int row = 0; row < stack.rows(); row++) {
+            rows(members.get(row / first.rows())).read(row % first.rows(), 0, line.length, line, 0);
+            stack.write(row, 0, line.length, line, 0);
+        }
+        return stack;
+    }
+
+    /** Of the Hessians or factors of a stack. */
+    private static int members(DeviceMatrix squares) {
+        return squares.rows() / squares.cols();
+    }
+
+    @Override
+    public final DeviceMatrix columns(DeviceMatrix matrix, int[]... orders) {
         if (matrix.dtype() == DType.U8) {
-            return HeapCodes.own(matrix).columns(order);
+            return HeapCodes.own(matrix).columns(orders);
         }
         FloatRows from = rows(matrix);
-        FloatRows result = allocate(from.rows(), order.length);
+        FloatRows result = allocate(from.rows(), orders[0].length);
         float[] line = new float[from.cols()];
-        float[] ordered = new float[order.length];
+        float[] ordered = new float[result.cols()];
         for (int row = 0; row < from.rows(); row++) {
+            int[] order = orders[row / (from.rows() / orders.length)];
             from.read(row, 0, line.length, line, 0);
             for (int j = 0; j < ordered.length; j++) {
                 ordered[j] = order[j] < 0 ? 0 : line[order[j]];
@@ -88,25 +108,34 @@ abstract class HostSolve implements SolveKernels {
             GridSearch search,
             int from,
             int length,
-            int[] groups,
+            int[][] groups,
             Grids grids) {
-        FloatRows w = rows(weights);
         GridSearchLoops loops = new GridSearchLoops(search);
-        if (search.measure() == Measure.NONE) {
-            span(w, loops, from, length, groups, owned(grids));
-            return;
+        int members = groups.length;
+        float[] important = new float[weights.cols()];
+        for (int m = 0; m < members; m++) {
+            FloatRows w = RowsOf.member(rows(weights), m, members);
+            Grids own = member(grids, m, members);
+            if (search.measure() == Measure.NONE) {
+                span(w, loops, from, length, groups[m], own);
+            } else {
+                if (importance != null) {
+                    rows(importance).read(m, 0, important.length, important, 0);
+                }
+                choose(w, loops, important, from, length, groups[m], own);
+            }
         }
-        float[] important = new float[w.cols()];
-        if (importance != null) {
-            rows(importance).read(0, 0, important.length, important, 0);
-        }
+    }
+
+    private void choose(
+            FloatRows w, GridSearchLoops loops, float[] important, int from, int length, int[] groups, Grids grids) {
         float[] scales = new float[w.rows()];
         float[] zeros = new float[w.rows()];
         for (int k = 0; k < groups.length; k++) {
             int first = from + k * length;
             loops.choose(w, w.rows(), first, Math.min(length, w.cols() - first), important, scales, zeros);
-            rows(grids.scales()).writeColumn(groups[k], 0, scales.length, scales);
-            rows(grids.zeros()).writeColumn(groups[k], 0, zeros.length, zeros);
+            ((FloatRows) grids.scales()).writeColumn(groups[k], 0, scales.length, scales);
+            ((FloatRows) grids.zeros()).writeColumn(groups[k], 0, zeros.length, zeros);
         }
     }
 
@@ -116,15 +145,17 @@ abstract class HostSolve implements SolveKernels {
         float[] line = new float[width];
         float[] scales = new float[grids.groups()];
         float[] zeros = new float[grids.groups()];
+        FloatRows allScales = (FloatRows) grids.scales();
+        FloatRows allZeros = (FloatRows) grids.zeros();
         for (int row = 0; row < w.rows(); row++) {
             w.read(row, from, width, line, 0);
-            rows(grids.scales()).read(row, 0, scales.length, scales, 0);
-            rows(grids.zeros()).read(row, 0, zeros.length, zeros, 0);
+            allScales.read(row, 0, scales.length, scales, 0);
+            allZeros.read(row, 0, zeros.length, zeros, 0);
             for (int k = 0; k < groups.length; k++) {
                 loops.span(line, k * length, Math.min(width, (k + 1) * length), scales, zeros, groups[k]);
             }
-            rows(grids.scales()).write(row, 0, scales.length, scales, 0);
-            rows(grids.zeros()).write(row, 0, zeros.length, zeros, 0);
+            allScales.write(row, 0, scales.length, scales, 0);
+            allZeros.write(row, 0, zeros.length, zeros, 0);
         }
     }
 
@@ -132,7 +163,16 @@ abstract class HostSolve implements SolveKernels {
     public final DeviceMatrix relax(
             DeviceMatrix original, DeviceMatrix working, DeviceMatrix factor, int from, int to) {
         FloatRows relaxed = allocate(working.rows(), to - from);
-        new Relaxation(rows(original), rows(working), rows(factor), from, to).run(relaxed);
+        int members = members(factor);
+        for (int m = 0; m < members; m++) {
+            new Relaxation(
+                            RowsOf.member(rows(original), m, members),
+                            RowsOf.member(rows(working), m, members),
+                            RowsOf.member(rows(factor), m, members),
+                            from,
+                            to)
+                    .run(RowsOf.member(relaxed, m, members));
+        }
         return relaxed;
     }
 
@@ -145,19 +185,22 @@ abstract class HostSolve implements SolveKernels {
             int to,
             DeviceMatrix error,
             Grids grids,
-            int[] groupOfColumn,
+            int[][] groupOfColumn,
             DeviceMatrix codes) {
-        new Sweep(
-                        rows(original),
-                        rows(working),
-                        rows(factor),
-                        from,
-                        to,
-                        rows(error),
-                        owned(grids),
-                        groupOfColumn,
-                        HeapCodes.own(codes))
-                .run();
+        int members = members(factor);
+        for (int m = 0; m < members; m++) {
+            new Sweep(
+                            RowsOf.member(rows(original), m, members),
+                            RowsOf.member(rows(working), m, members),
+                            RowsOf.member(rows(factor), m, members),
+                            from,
+                            to,
+                            RowsOf.member(rows(error), m, members),
+                            member(grids, m, members),
+                            groupOfColumn[m],
+                            HeapCodes.own(codes).member(m, members))
+                    .run();
+        }
     }
 
     @Override
@@ -171,8 +214,19 @@ abstract class HostSolve implements SolveKernels {
             DeviceMatrix codes,
             @Nullable StoredScale stored) {
         FloatRows grown = allocate(gradient.rows(), to - from);
-        new Descent(rows(gradient), rows(hessian), from, to, owned(grids), group, HeapCodes.own(codes), stored)
-                .run(grown);
+        int members = members(hessian);
+        for (int m = 0; m < members; m++) {
+            new Descent(
+                            RowsOf.member(rows(gradient), m, members),
+                            RowsOf.member(rows(hessian), m, members),
+                            from,
+                            to,
+                            member(grids, m, members),
+                            group,
+                            HeapCodes.own(codes).member(m, members),
+                            stored)
+                    .run(RowsOf.member(grown, m, members));
+        }
         return grown;
     }
 
@@ -191,32 +245,83 @@ abstract class HostSolve implements SolveKernels {
     }
 
     @Override
-    public final double loss(DeviceMatrix error, DeviceMatrix hessian, double damping) {
-        FloatRows e = rows(error);
-        int n = e.cols();
+    public final void propagate(DeviceMatrix error, DeviceMatrix factor, int from, int to, DeviceMatrix working) {
+        int behind = working.cols() - to;
+        if (behind == 0) {
+            return;
+        }
+        int members = members(factor);
+        try (FloatRows update = allocate(to - from, behind)) {
+            for (int m = 0; m < members; m++) {
+                int row = m * (working.rows() / members);
+                Triangles.updates(RowsOf.member(rows(factor), m, members), from, to, update);
+                addProduct(rows(error), row, error.rows() / members, update, 0, rows(working), to);
+            }
+        }
+    }
+
+    @Override
+    public final void addProduct(int members, DeviceMatrix a, DeviceMatrix b, int from, int to, DeviceMatrix sum) {
+        for (int m = 0; m < members; m++) {
+            int row = m * (a.rows() / members);
+            addProduct(rows(a), row, a.rows() / members, rows(b), m * (b.rows() / members) + from, rows(sum), 0);
+        }
+    }
+
+    /**
+     * sum[row:row+rows, col:col+b.cols()] += a[row:row+rows, :] * b[first:first+a.cols(), :].
+     *
+     * @param a as many rows as {@code sum}
+     */
+    abstract void addProduct(FloatRows a, int row, int rows, FloatRows b, int first, FloatRows sum, int col);
+
+    @Override
+    public final double[] loss(DeviceMatrix error, DeviceMatrix hessian, double... damping) {
+        int members = damping.length;
+        int n = error.cols();
+        double[] losses = new double[members];
+        try (FloatRows product = zeros(error.rows(), n)) {
+            addProduct(members, error, hessian, 0, n, product);
+            for (int m = 0; m < members; m++) {
+                losses[m] =
+                        loss(RowsOf.member(rows(error), m, members), RowsOf.member(product, m, members), damping[m]);
+            }
+        }
+        return losses;
+    }
+
+    private static double loss(FloatRows error, FloatRows product, double damping) {
         double sum = 0;
-        try (FloatRows product = zeros(e.rows(), n)) {
-            addProduct(error, hessian, 0, n, product);
-            float[] line = new float[n];
-            float[] eh = new float[n];
-            for (int row = 0; row < e.rows(); row++) {
-                e.read(row, 0, n, line, 0);
-                product.read(row, 0, n, eh, 0);
-                for (int i = 0; i < n; i++) {
-                    double value = line[i];
-                    sum += value * eh[i] - damping * value * value;
-                }
+        float[] e = new float[error.cols()];
+        float[] eh = new float[error.cols()];
+        for (int row = 0; row < error.rows(); row++) {
+            error.read(row, 0, e.length, e, 0);
+            product.read(row, 0, eh.length, eh, 0);
+            for (int i = 0; i < e.length; i++) {
+                double value = e[i];
+                sum += value * eh[i] - damping * value * value;
             }
         }
         return sum;
     }
 
     private Grids owned(Grids grids) {
-        rows(grids.scales());
-        rows(grids.zeros());
-        if (grids.multiples() != null) {
-            rows(grids.multiples().units());
-        }
-        return grids;
+        return member(grids, 0, 1);
+    }
+
+    /** The grids of a member of a stack, closed with it. */
+    private Grids member(Grids grids, int member, int members) {
+        Multiples multiples = grids.multiples();
+        return new Grids(
+                grids.values(),
+                RowsOf.member(rows(grids.scales()), member, members),
+                RowsOf.member(rows(grids.zeros()), member, members),
+                multiples == null
+                        ? null
+                        : new Multiples(
+                                RowsOf.member(rows(multiples.units()), member, members),
+                                multiples.groups(),
+                                multiples.lowest(),
+                                multiples.highest()));
     }
 }

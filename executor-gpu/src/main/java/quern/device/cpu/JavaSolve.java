@@ -76,35 +76,15 @@ final class JavaSolve extends HostSolve {
     }
 
     @Override
-    public void propagate(DeviceMatrix error, DeviceMatrix factor, int from, int to, DeviceMatrix working) {
-        HeapMatrix e = JavaDevice.own(error);
-        HeapMatrix w = JavaDevice.own(working);
-        int behind = w.cols() - to;
-        HeapMatrix update = HeapMatrix.zeros(to - from, behind);
-        Triangles.updates(JavaDevice.own(factor), from, to, update);
-        for (int row = 0; row < w.rows(); row++) {
-            for (int k = 0; k < to - from; k++) {
-                Products.axpy(
-                        e.values()[row * e.cols() + k],
-                        update.values(),
-                        k * behind,
-                        w.values(),
-                        row * w.cols() + to,
-                        behind);
-            }
-        }
-    }
-
-    @Override
-    public void addProduct(DeviceMatrix a, DeviceMatrix b, int from, int to, DeviceMatrix sum) {
+    void addProduct(FloatRows a, int row, int rows, FloatRows b, int first, FloatRows sum, int col) {
         HeapMatrix left = JavaDevice.own(a);
         HeapMatrix right = JavaDevice.own(b);
         HeapMatrix into = JavaDevice.own(sum);
-        int cols = into.cols();
-        for (int row = 0; row < into.rows(); row++) {
-            for (int k = from; k < to; k++) {
-                float factor = left.values()[row * left.cols() + k - from];
-                Products.axpy(factor, right.values(), k * cols, into.values(), row * cols, cols);
+        int count = right.cols();
+        for (int r = row; r < row + rows; r++) {
+            for (int k = 0; k < left.cols(); k++) {
+                float factor = left.values()[r * left.cols() + k];
+                Products.axpy(factor, right.values(), (first + k) * count, into.values(), r * into.cols() + col, count);
             }
         }
     }

@@ -69,46 +69,22 @@ final class LapackSolve extends HostSolve {
     }
 
     @Override
-    public void propagate(DeviceMatrix error, DeviceMatrix factor, int from, int to, DeviceMatrix working) {
-        NativeMatrix e = CpuDevice.own(error); // rows x width
-        NativeMatrix w = CpuDevice.own(working); // rows x n
-        int width = to - from;
-        int behind = w.cols() - to;
-        if (behind == 0) {
-            return;
-        }
-        try (NativeMatrix update = device.allocate(width, behind, DType.F32)) {
-            Triangles.updates(CpuDevice.own(factor), from, to, update);
-            device.oneDnn()
-                    .primitive(Operations.Product.of(
-                                    e.layout(),
-                                    update.layout(),
-                                    Layout.of(
-                                            DType.F32,
-                                            List.of((long) w.rows(), (long) behind),
-                                            List.of((long) w.cols(), 1L)))
-                            .accumulating())
-                    .run(
-                            device.oneDnn(),
-                            new Primitive.Arg(DNNL_ARG_SRC, e.address()),
-                            new Primitive.Arg(DNNL_ARG_WEIGHTS, update.address()),
-                            new Primitive.Arg(DNNL_ARG_DST, w.address(0, to)));
-        }
-    }
-
-    @Override
-    public void addProduct(DeviceMatrix a, DeviceMatrix b, int from, int to, DeviceMatrix sum) {
+    void addProduct(FloatRows a, int row, int rows, FloatRows b, int first, FloatRows sum, int col) {
         NativeMatrix left = CpuDevice.own(a);
         NativeMatrix right = CpuDevice.own(b);
         NativeMatrix into = CpuDevice.own(sum);
+        Layout result =
+                Layout.of(DType.F32, List.of((long) rows, (long) right.cols()), List.of((long) into.cols(), 1L));
         device.oneDnn()
                 .primitive(Operations.Product.of(
-                                left.layout(), Layout.rows(DType.F32, to - from, right.cols()), into.layout())
+                                Layout.rows(DType.F32, rows, left.cols()),
+                                Layout.rows(DType.F32, left.cols(), right.cols()),
+                                result)
                         .accumulating())
                 .run(
                         device.oneDnn(),
-                        new Primitive.Arg(DNNL_ARG_SRC, left.address()),
-                        new Primitive.Arg(DNNL_ARG_WEIGHTS, right.address(from, 0)),
-                        new Primitive.Arg(DNNL_ARG_DST, into.address()));
+                        new Primitive.Arg(DNNL_ARG_SRC, left.address(row, 0)),
+                        new Primitive.Arg(DNNL_ARG_WEIGHTS, right.address(first, 0)),
+                        new Primitive.Arg(DNNL_ARG_DST, into.address(row, col)));
     }
 }

@@ -23,8 +23,9 @@ final class Relaxation {
 
     /** @param relaxed rows x width, written */
     void run(FloatRows relaxed) {
-        float[][] moved = new float[width][ROWS]; // by columns: original, then original - relaxed
-        float[][] live = new float[width][ROWS]; // by columns
+        int most = Math.min(ROWS, working.rows());
+        float[][] moved = new float[width][most]; // by columns: original, then original - relaxed
+        float[][] live = new float[width][most]; // by columns
         float[] line = new float[width];
         for (int row = 0; row < working.rows(); row += ROWS) {
             int rows = Math.min(ROWS, working.rows() - row);

@@ -34,7 +34,7 @@ final class Rounding {
                 line[i] /= scale[i];
             }
             values.round(line, zero, line.length);
-            for (int i = 0, at = row * line.length; i < line.length; i++, at++) {
+            for (int i = 0, at = codes.at(row, 0); i < line.length; i++, at++) {
                 codes.values()[at] = values.code(line[i], zero[i]);
             }
         }
@@ -44,7 +44,7 @@ final class Rounding {
     void error(HeapCodes codes, FloatRows error) {
         for (int row = 0; row < weights.rows(); row++) {
             read(row);
-            for (int i = 0, at = row * line.length; i < line.length; i++, at++) {
+            for (int i = 0, at = codes.at(row, 0); i < line.length; i++, at++) {
                 line[i] -= scale[i] * values.value(codes.values()[at], zero[i]);
             }
             error.write(row, 0, line.length, line, 0);

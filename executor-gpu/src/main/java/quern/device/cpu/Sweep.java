@@ -44,18 +44,25 @@ final class Sweep {
     }
 
     void run() {
-        Tile tile = new Tile();
+        Tile tile = new Tile(Math.min(ROWS, working.rows()));
         for (int row = 0; row < working.rows(); row += ROWS) {
             tile.run(row, Math.min(ROWS, working.rows() - row));
         }
     }
 
     private final class Tile {
-        private final float[][] w = new float[width][ROWS]; // by columns: original
-        private final float[][] live = new float[width][ROWS]; // by columns: working
-        private final float[][] values = new float[width][ROWS]; // by columns: of the codes, less their zeros
-        private final float[][] e = new float[width][ROWS]; // by columns: original - quantized
+        private final float[][] w; // by columns: original
+        private final float[][] live; // by columns: working
+        private final float[][] values; // by columns: of the codes, less their zeros
+        private final float[][] e; // by columns: original - quantized
         private final float[] line = new float[width];
+
+        Tile(int most) {
+            w = new float[width][most];
+            live = new float[width][most];
+            values = new float[width][most];
+            e = new float[width][most];
+        }
 
         void run(int row, int rows) {
             load(original, row, rows, w);
@@ -115,7 +122,7 @@ final class Sweep {
             for (int j = 0; j < width; j++) {
                 float[] zero = tile.group(groupOfColumn[j]).zeros();
                 for (int r = 0; r < rows; r++) {
-                    codes.values()[(row + r) * codes.cols() + from + j] = tile.code(values[j][r], zero[r]);
+                    codes.values()[codes.at(row + r, from + j)] = tile.code(values[j][r], zero[r]);
                 }
             }
         }

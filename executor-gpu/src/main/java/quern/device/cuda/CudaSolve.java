@@ -2,6 +2,7 @@ package quern.device.cuda;
 
 import java.nio.ByteBuffer;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.IntStream;
@@ -51,14 +52,36 @@ final class CudaSolve implements SolveKernels {
         return ROWS;
     }
 
+    /** Of the Hessians or factors of a stack. */
+    private static int members(DeviceMatrix squares) {
+        return squares.rows() / squares.cols();
+    }
+
     @Override
-    public DeviceMatrix columns(DeviceMatrix matrix, int[] order) {
-        CudaMatrix from = device.own(matrix);
-        return device.filled(from.rows(), order.length, from.dtype(), to -> {
-            try (Arena.Block numbers = device.numbers(order)) {
-                kernels.gatherColumns(from, numbers.address(), to);
+    public DeviceMatrix stack(List<DeviceMatrix> members) {
+        CudaMatrix first = device.own(members.get(0));
+        return device.filled(members.size() * first.rows(), first.cols(), first.dtype(), to -> {
+            for (int m = 0; m < members.size(); m++) {
+                CudaMatrix from = device.own(members.get(m));
+                device.transfers().copy(from.address(), to.address((long) m * first.rows(), 0), from.bytes());
             }
         });
+    }
+
+    @Override
+    public DeviceMatrix columns(DeviceMatrix matrix, int[]... orders) {
+        CudaMatrix from = device.own(matrix);
+        return device.filled(from.rows(), orders[0].length, from.dtype(), to -> {
+            try (Arena.Block numbers = numbers(orders)) {
+                kernels.gatherColumns(from, orders.length, numbers.address(), to);
+            }
+        });
+    }
+
+    /** Those of each member, one after the other. */
+    private Arena.Block numbers(int[][] ofMembers) {
+        return device.numbers(
+                Arrays.stream(ofMembers).flatMapToInt(Arrays::stream).toArray());
     }
 
     /** Columns [from, to). */
@@ -154,14 +177,15 @@ final class CudaSolve implements SolveKernels {
             GridSearch search,
             int from,
             int length,
-            int[] groups,
+            int[][] groups,
             Grids grids) {
         long weighing = importance == null ? 0 : device.own(importance).address();
         Matrix factors = new Matrix(1, search.factors().length, search.factors());
         try (DeviceMatrix tried = device.upload(factors, DType.F32);
-                Arena.Block numbers = device.numbers(groups)) {
+                Arena.Block numbers = numbers(groups)) {
             kernels.searchRuns(
                     device.own(weights),
+                    groups.length,
                     from,
                     length,
                     search,
@@ -170,7 +194,7 @@ final class CudaSolve implements SolveKernels {
                     device.own(tried).address(),
                     search.measure() == Measure.POWERS ? powers() : 0,
                     numbers.address(),
-                    groups.length,
+                    groups[0].length,
                     device.own(grids.scales()),
                     device.own(grids.zeros()));
         }
@@ -213,9 +237,9 @@ final class CudaSolve implements SolveKernels {
                 int end = Math.min(to, at + GridKernels.BLOCK);
                 try (CudaMatrix update = updates(r, diagonal, at, end);
                         CudaMatrix moved = device.allocate(w.rows(), end - at, DType.F32)) {
-                    kernels.freeColumns(w, at, update, free, at - from, moved);
+                    kernels.freeColumns(w, members(r), at, update, free, at - from, moved);
                     if (end < to) {
-                        addProduct(moved, update, end - at, to - end, free, end - from);
+                        addProducts(members(r), moved, update, 0, end - at, to - end, free, end - from);
                     }
                 }
             }
@@ -226,33 +250,79 @@ final class CudaSolve implements SolveKernels {
         }
     }
 
+    /** k x n. */
     private CudaMatrix diagonal(CudaMatrix factor) {
-        return device.filled(1, factor.rows(), DType.F32, to -> kernels.diagonal(factor, to, 0));
+        return device.filled(members(factor), factor.cols(), DType.F32, to -> kernels.diagonal(factor, to, 0));
     }
 
-    /** R[i, j] / R[j, j] for the rows [from, to) and the columns from {@code from} on. */
+    /** R[i, j] / R[j, j] for the rows [from, to) and the columns from {@code from} on, (k * (to - from)) x (n - from). */
     private CudaMatrix updates(CudaMatrix factor, CudaMatrix diagonal, int from, int to) {
         return device.filled(
-                to - from, factor.rows() - from, DType.F32, update -> kernels.updates(factor, diagonal, from, update));
+                members(factor) * (to - from),
+                factor.cols() - from,
+                DType.F32,
+                update -> kernels.updates(factor, diagonal, from, update));
     }
 
-    /** sum[:, column:column+count] += a * b[:, first:first+count]. */
-    private void addProduct(CudaMatrix a, CudaMatrix b, int first, int count, CudaMatrix sum, int column) {
+    /** sum[:, column:column+count] += a * b[row:row+a.cols(), first:first+count] of each member. */
+    private void addProducts(
+            int members, CudaMatrix a, CudaMatrix b, int row, int first, int count, CudaMatrix sum, int column) {
+        boolean inPlace = apart(a, members) && apart(b, members) && apart(sum, members);
+        for (int m = 0; m < members; m++) {
+            if (inPlace) {
+                long top = (long) m * (a.rows() / members);
+                long right = b.address((long) m * (b.rows() / members) + row, first);
+                addProduct(a.address(top, 0), a.rows() / members, a.cols(), right, b.cols(), count, sum, top, column);
+                continue;
+            }
+            try (CudaMatrix left = member(a, members, m);
+                    CudaMatrix right = member(b, members, m);
+                    CudaMatrix into = member(sum, members, m)) {
+                long there = right.address(row, first);
+                addProduct(left.address(), left.rows(), left.cols(), there, b.cols(), count, into, 0, column);
+                device.transfers().copy(into.address(), sum.address((long) m * into.rows(), 0), into.bytes());
+            }
+        }
+    }
+
+    /** Whether members begin as matrices of their own do, for by the alignment of an address a library chooses its way. */
+    private static boolean apart(CudaMatrix stack, int members) {
+        return members == 1 || stack.bytes() / members % Arena.ALIGNMENT == 0;
+    }
+
+    /** A copy. */
+    private CudaMatrix member(CudaMatrix stack, int members, int member) {
+        int rows = stack.rows() / members;
+        return device.filled(
+                rows,
+                stack.cols(),
+                stack.dtype(),
+                to -> device.transfers().copy(stack.address((long) member * rows, 0), to.address(), to.bytes()));
+    }
+
+    /**
+     * One product, and not one of a batch: how the library cuts it is then what it is for a single linear, and so are the bits.
+     *
+     * @param a address of rows x inner
+     * @param b address of inner x count, ldb elements from one row to the next
+     */
+    private void addProduct(
+            long a, int rows, int inner, long b, int ldb, int count, CudaMatrix sum, long row, int column) {
         device.products()
                 .multiply(
                         DType.F32,
                         DType.F32,
                         false,
                         false,
-                        a.rows(),
+                        rows,
                         count,
-                        a.cols(),
-                        a.address(),
-                        a.cols(),
-                        b.address(0, first),
-                        b.cols(),
+                        inner,
+                        a,
+                        inner,
+                        b,
+                        ldb,
                         1,
-                        sum.address(0, column),
+                        sum.address(row, column),
                         sum.cols());
     }
 
@@ -265,7 +335,7 @@ final class CudaSolve implements SolveKernels {
             int to,
             DeviceMatrix error,
             Grids grids,
-            int[] groupOfColumn,
+            int[][] groupOfColumn,
             DeviceMatrix codes) {
         if (to - from > GridKernels.BLOCK) {
             throw new IllegalArgumentException("A block of " + (to - from) + " columns; at most " + GridKernels.BLOCK);
@@ -273,7 +343,7 @@ final class CudaSolve implements SolveKernels {
         CudaMatrix r = device.own(factor);
         try (CudaMatrix diagonal = diagonal(r);
                 CudaMatrix update = updates(r, diagonal, from, to);
-                Arena.Block numbers = device.numbers(groupOfColumn)) {
+                Arena.Block numbers = numbers(groupOfColumn)) {
             kernels.sweepGiven(
                     device.own(original),
                     device.own(working),
@@ -299,7 +369,7 @@ final class CudaSolve implements SolveKernels {
         }
         try (CudaMatrix diagonal = diagonal(r);
                 CudaMatrix update = updates(r, diagonal, from, to)) {
-            addProduct(device.own(error), update, to - from, behind, device.own(working), to);
+            addProducts(members(r), device.own(error), update, 0, to - from, behind, device.own(working), to);
         }
     }
 
@@ -351,7 +421,9 @@ final class CudaSolve implements SolveKernels {
             StoredScale stored) {
         Grids.Multiples multiples = grids.multiples();
         CudaMatrix scales = device.own(grids.scales());
-        int[] rows = IntStream.range(from, to).toArray();
+        int[] rows = IntStream.range(0, hessian.rows())
+                .filter(row -> row % hessian.cols() >= from && row % hessian.cols() < to)
+                .toArray();
         try (DeviceMatrix slope = toHost(gradient, from, to);
                 DeviceMatrix rowsOfBlock = device.forward().rows(hessian, rows);
                 DeviceMatrix curvature = toHost(device.own(rowsOfBlock), from, to);
@@ -422,45 +494,38 @@ final class CudaSolve implements SolveKernels {
     }
 
     @Override
-    public void addProduct(DeviceMatrix a, DeviceMatrix b, int from, int to, DeviceMatrix sum) {
-        CudaMatrix left = device.own(a);
-        CudaMatrix right = device.own(b);
-        CudaMatrix into = device.own(sum);
-        device.products()
-                .multiply(
-                        DType.F32,
-                        DType.F32,
-                        false,
-                        false,
-                        into.rows(),
-                        into.cols(),
-                        to - from,
-                        left.address(),
-                        left.cols(),
-                        right.address(from, 0),
-                        right.cols(),
-                        1,
-                        into.address(),
-                        into.cols());
+    public void addProduct(int members, DeviceMatrix a, DeviceMatrix b, int from, int to, DeviceMatrix sum) {
+        addProducts(members, device.own(a), device.own(b), from, 0, sum.cols(), device.own(sum), 0);
     }
 
     @Override
-    public double loss(DeviceMatrix error, DeviceMatrix hessian, double damping) {
+    public double[] loss(DeviceMatrix error, DeviceMatrix hessian, double... damping) {
         CudaMatrix e = device.own(error);
+        int members = damping.length;
         try (DeviceMatrix product = device.zeros(e.rows(), e.cols(), DType.F32)) {
-            addProduct(error, hessian, 0, e.cols(), product);
-            return dot(e, device.own(product)) - damping * dot(e, e);
+            addProduct(members, error, hessian, 0, e.cols(), product);
+            double[] losses = dot(e, device.own(product), members);
+            double[] squares = dot(e, e, members);
+            for (int m = 0; m < members; m++) {
+                losses[m] -= damping[m] * squares[m];
+            }
+            return losses;
         }
     }
 
-    /** The sum of all products, in double. */
-    private double dot(CudaMatrix a, CudaMatrix b) {
-        int count = GridKernels.partialSums(a);
-        try (Arena.Block partial = device.arena().allocate((long) count * Double.BYTES);
-                Arena.Block sum = device.cleared(Double.BYTES)) {
-            kernels.dot(a, b, partial.address());
-            kernels.sum(partial.address(), count, sum.address());
-            return device.transfers().download(sum.address(), Double.BYTES).getDouble(0);
+    /** The sum of all products of each member, in double. */
+    private double[] dot(CudaMatrix a, CudaMatrix b, int members) {
+        int count = GridKernels.partialSums(a, members);
+        try (Arena.Block partial = device.arena().allocate((long) members * count * Double.BYTES);
+                Arena.Block sums = device.cleared(members * Double.BYTES)) {
+            kernels.dot(a, b, members, partial.address());
+            kernels.sums(partial.address(), count, members, sums.address());
+            double[] result = new double[members];
+            device.transfers()
+                    .download(sums.address(), members * Double.BYTES)
+                    .asDoubleBuffer()
+                    .get(result);
+            return result;
         }
     }
 }

@@ -115,15 +115,15 @@ final class GridKernels {
         throw new IllegalArgumentException("No measure " + measure);
     }
 
-    /** @param order address of {@code to.cols()} numbers of columns, or -1 */
-    void gatherColumns(CudaMatrix from, long order, CudaMatrix to) {
+    /** @param orders address of {@code to.cols()} numbers of columns, or -1, for each member */
+    void gatherColumns(CudaMatrix from, int members, long orders, CudaMatrix to) {
         launch(
                 from.dtype() == DType.U8 ? "gather_columns_u8" : "gather_columns_f32",
-                Geometry.rows(from.rows()),
+                Geometry.rows(from.rows() / members).times(members),
                 to.elements(),
                 at(from),
                 number((long) from.cols()),
-                at(order),
+                at(orders),
                 number(to.cols()),
                 at(to));
     }
@@ -173,10 +173,15 @@ final class GridKernels {
                 at(to));
     }
 
-    /** @param bad address of an int, or 0 */
+    /**
+     * @param m (k * n) x n
+     * @param diagonal k x n
+     * @param bad address of an int, or 0
+     */
     void diagonal(CudaMatrix m, CudaMatrix diagonal, long bad) {
-        int n = m.rows();
-        launch("diagonal", Geometry.line(256, Geometry.ceil(n, 256)), n, at(m), number(n), at(diagonal), at(bad));
+        int n = m.cols();
+        Geometry shape = Geometry.line(256, Geometry.ceil(n, 256)).times(diagonal.rows());
+        launch("diagonal", shape, diagonal.elements(), at(m), number(n), at(diagonal), at(bad));
     }
 
     void columnSquares(CudaMatrix upper, CudaMatrix sums) {
@@ -184,22 +189,28 @@ final class GridKernels {
         launch("column_squares", Geometry.line(64, Geometry.ceil(n, 64)), n, at(upper), number(n), at(sums));
     }
 
-    /** @param update (to - from) x (n - from), of the rows from {@code from} on */
+    /**
+     * @param factor (k * n) x n
+     * @param diagonal k x n
+     * @param update (k * width) x (n - from), of the rows from {@code from} on
+     */
     void updates(CudaMatrix factor, CudaMatrix diagonal, int from, CudaMatrix update) {
+        int members = diagonal.rows();
         launch(
                 "updates",
-                new Geometry(256, 1, Geometry.ceil(update.cols(), 1024), update.rows(), 1, 0),
+                new Geometry(256, 1, Geometry.ceil(update.cols(), 1024), update.rows() / members, members, 0),
                 update.elements(),
                 at(factor),
                 at(diagonal),
-                number(factor.rows()),
+                number(factor.cols()),
                 number(from),
                 at(update));
     }
 
-    /** @param groups address of a number of a group for each of {@code runs} */
+    /** @param groups address of a number of a group for each of {@code runs}, for each member */
     void searchRuns(
             CudaMatrix w,
+            int members,
             int from,
             int length,
             GridSearch search,
@@ -211,12 +222,13 @@ final class GridKernels {
             int runs,
             CudaMatrix scales,
             CudaMatrix zeros) {
+        int rows = w.rows() / members;
         launch(
                 "search_runs",
-                new Geometry(256, 1, Geometry.ceil(w.rows(), 32), runs, 1, 4 * 33 * 132),
+                new Geometry(256, 1, Geometry.ceil(rows, 32), runs, members, 4 * 33 * 132),
                 (long) w.rows() * runs,
                 at(w),
-                number(w.rows()),
+                number(rows),
                 number(w.cols()),
                 number(from),
                 number(length),
@@ -233,7 +245,10 @@ final class GridKernels {
                 at(zeros));
     }
 
-    /** @param update of the block's rows, from its first column on */
+    /**
+     * @param update of the block's rows, from its first column on
+     * @param diagonal k x n
+     */
     void sweepGiven(
             CudaMatrix original,
             CudaMatrix working,
@@ -247,14 +262,15 @@ final class GridKernels {
             CudaMatrix zeros,
             CudaMatrix codes,
             CudaMatrix error) {
+        int rows = original.rows() / diagonal.rows();
         launch(
                 "sweep_given",
-                Geometry.lanes(original.rows(), UPDATES + 4 * BLOCK + TABLES),
+                Geometry.lanes(rows, UPDATES + 4 * BLOCK + TABLES).times(diagonal.rows()),
                 error.elements(),
                 at(original),
                 at(working),
                 number((long) original.cols()),
-                number(original.rows()),
+                number(rows),
                 number(from),
                 number(error.cols()),
                 at(update),
@@ -277,14 +293,22 @@ final class GridKernels {
      *
      * @param moved rows x width
      */
-    void freeColumns(CudaMatrix original, int from, CudaMatrix update, CudaMatrix free, int column, CudaMatrix moved) {
+    void freeColumns(
+            CudaMatrix original,
+            int members,
+            int from,
+            CudaMatrix update,
+            CudaMatrix free,
+            int column,
+            CudaMatrix moved) {
+        int rows = original.rows() / members;
         launch(
                 "free_columns",
-                Geometry.lanes(original.rows(), UPDATES),
+                Geometry.lanes(rows, UPDATES).times(members),
                 moved.elements(),
                 at(original.address(0, from)),
                 number((long) original.cols()),
-                number(original.rows()),
+                number(rows),
                 number(moved.cols()),
                 at(update),
                 number((long) update.cols()),
@@ -307,7 +331,8 @@ final class GridKernels {
             CudaMatrix codes,
             CudaMatrix change) {
         boolean narrow = change.cols() <= BLOCK;
-        int rows = gradient.rows();
+        int members = hessian.rows() / hessian.cols();
+        int rows = gradient.rows() / members;
         StoredScale any = new StoredScale(DType.F32, 1, Float.MIN_NORMAL, Float.MAX_VALUE, false);
         launch(
                 narrow ? "descend_128" : "descend_256",
@@ -315,7 +340,7 @@ final class GridKernels {
                         256,
                         1,
                         Geometry.ceil(rows, narrow ? 32 : 16),
-                        1,
+                        members,
                         1,
                         4 * 32 * (narrow ? BLOCK : WIDEST) + TABLES),
                 change.elements(),
@@ -386,25 +411,29 @@ final class GridKernels {
                 at(codes));
     }
 
-    static int partialSums(CudaMatrix matrix) {
-        return Geometry.ceil(matrix.elements(), RUN);
+    /** Of each member. */
+    static int partialSums(CudaMatrix matrix, int members) {
+        return Geometry.ceil(matrix.elements() / members, RUN);
     }
 
-    /** @param partial address of {@link #partialSums} doubles */
-    void dot(CudaMatrix a, CudaMatrix b, long partial) {
+    /** @param partial address of {@link #partialSums} doubles for each member */
+    void dot(CudaMatrix a, CudaMatrix b, int members, long partial) {
         launch(
                 "dot_f32",
-                Geometry.line(256, partialSums(a)),
+                Geometry.line(256, partialSums(a, members)).times(members),
                 a.elements(),
                 at(a),
                 at(b),
-                number(a.elements()),
+                number(a.elements() / members),
                 at(partial));
     }
 
-    /** @param sum address of a double */
-    void sum(long doubles, int count, long sum) {
-        launch("sum_f64", Geometry.line(256, 1), count, at(doubles), number(count), at(sum));
+    /**
+     * @param count doubles of each member
+     * @param sums address of a double for each
+     */
+    void sums(long doubles, int count, int members, long sums) {
+        launch("sum_f64", Geometry.line(256, members), count, at(doubles), number(count), at(sums));
     }
 
     private void launch(String kernel, Geometry shape, long elements, Pointer... arguments) {

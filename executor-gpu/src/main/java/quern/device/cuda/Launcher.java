@@ -55,6 +55,11 @@ final class Launcher {
             return new Geometry(256, 1, ceil(rows, 32), 1, 1, shared);
         }
 
+        /** The same for each member of a stack, along the second axis. */
+        Geometry times(int members) {
+            return new Geometry(threads, threadsY, blocks, members, 1, shared);
+        }
+
         static Geometry line(int threads, long blocks) {
             return new Geometry(threads, 1, blocks, 1, 1, 0);
         }

@@ -1,0 +1,74 @@
+package quern.run;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
+import quern.format.FixedScale;
+import quern.method.Method;
+import quern.method.Statistics;
+import quern.plan.Plan;
+import quern.store.SafetensorsWriter;
+import quern.tensor.TensorSpec;
+
+/** The file of a site's tensors, linear by linear, and the manifest of it. */
+final class SitePiece {
+    private final Workbench bench;
+    private final Plan.SitePlan site;
+    private final Statistics statistics;
+    private final List<String> notes;
+    private final List<TensorSpec> specs = new ArrayList<>();
+    private final List<ByteBuffer> buffers = new ArrayList<>();
+    private final List<SiteManifest.LinearManifest> linears = new ArrayList<>();
+
+    /** @param notes of each of its linears, before a method's own */
+    SitePiece(Workbench bench, Plan.SitePlan site, Statistics statistics, List<String> notes) {
+        this.bench = bench;
+        this.site = site;
+        this.statistics = statistics;
+        this.notes = notes;
+    }
+
+    /** Packs a linear. */
+    void add(Plan.LinearPlan linear, Method.Outcome outcome, Stopwatch watch) throws IOException {
+        specs.addAll(bench.format().layout(linear.name(), linear.outputs(), linear.inputs(), linear.scheme()));
+        buffers.addAll(watch.time(Phase.PACK, () -> bench.format().pack(outcome.quantized())));
+        FixedScale inputScale = bench.inputScale();
+        if (inputScale != null) {
+            add(inputScale.spec(linear.name()), inputScale.pack(statistics.magnitude(), linear.name()));
+        }
+        linears.add(new SiteManifest.LinearManifest(
+                linear.name(),
+                linear.outputs(),
+                linear.inputs(),
+                outcome.losses().loss(),
+                outcome.losses().roundToNearest(),
+                outcome.losses().weightNorm(),
+                Stream.concat(notes.stream(), outcome.notes().stream()).toList()));
+    }
+
+    void add(TensorSpec spec, ByteBuffer bytes) {
+        specs.add(spec);
+        buffers.add(bytes);
+    }
+
+    /**
+     * @param tokens that calibrated it
+     * @param further of them, or -1
+     */
+    SiteManifest write(long tokens, long further, Stopwatch watch) throws IOException {
+        String file = bench.folder().piece(site.layer(), site.index());
+        String sha = watch.time(
+                Phase.WRITE,
+                () -> Tasks.write(
+                        bench,
+                        file,
+                        specs,
+                        Map.of(),
+                        (spec, out) -> SafetensorsWriter.copy(buffers.get(specs.indexOf(spec)), out)));
+        return new SiteManifest(
+                bench.plan().id(), site.layer(), site.index(), file, sha, tokens, further, List.copyOf(linears));
+    }
+}
