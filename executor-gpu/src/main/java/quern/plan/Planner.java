@@ -177,6 +177,7 @@ public final class Planner {
         refuseScales();
         List<Plan.SitePlan> sites = sites(kept);
         checkShapes(sites);
+        refuseSomeExperts(sites);
         refuseMixture(sites);
         return sites;
     }
@@ -239,11 +240,11 @@ public final class Planner {
                 for (Linear linear : all.get(i).linears()) {
                     if (skip.stream().anyMatch(p -> p.matcher(linear.name()).find())) {
                         kept.add(new Plan.Kept(linear.name(), "the recipe skips it"));
-                    } else if (linear.isSlice()) {
+                    } else if (linear.isSlice() && !format.stacks()) {
                         String tensor = linear.weight();
                         String module = tensor.substring(0, tensor.lastIndexOf('.'));
                         kept.add(new Plan.Kept(module + ".*", STACKED.formatted(format.name())));
-                    } else if (linear.transposed() && !format.replacesConv1d()) {
+                    } else if (linear.transposed() && !linear.isSlice() && !format.replacesConv1d()) {
                         throw new QuernException(
                                 ("Cannot write %s as %s: it is a Conv1D, and the loaders of that format "
                                                 + "replace nn.Linear only (use format gptq)")
@@ -254,7 +255,11 @@ public final class Planner {
                             continue;
                         }
                         if (scheme == null) {
-                            kept.add(new Plan.Kept(linear.name(), "no type of the format fits its inputs"));
+                            kept.add(new Plan.Kept(
+                                    linear.name(),
+                                    format.stacks()
+                                            ? "format %s is for stacked experts alone".formatted(format.name())
+                                            : "no type of the format fits its inputs"));
                         } else {
                             linears.add(new Plan.LinearPlan(linear.name(), linear.outputs(), linear.inputs(), scheme));
                         }
@@ -302,6 +307,26 @@ public final class Planner {
             sites.add(Plan.SitePlan.cache(layer, module));
         }
         return sites;
+    }
+
+    /** Experts whose weights are slices are one module to loaders. */
+    private void refuseSomeExperts(List<Plan.SitePlan> sites) {
+        for (int layer = 0; format.stacks() && layer < model.layers(); layer++) {
+            int at = layer;
+            long quantized = sites.stream()
+                    .filter(site -> site.layer() == at)
+                    .mapToLong(site -> site.linears().size())
+                    .sum();
+            long slices = model.sites(layer).stream()
+                    .flatMap(site -> site.linears().stream())
+                    .filter(Linear::isSlice)
+                    .count();
+            if (quantized > 0 && quantized < slices) {
+                throw new QuernException(
+                        "Cannot keep some experts of layer %d in format %s: its loaders take all of a layer or none (amend the recipe's list 'skip')"
+                                .formatted(layer, format.name()));
+            }
+        }
     }
 
     /** The sites of a layer, by index, to whose inputs the transform is fitted. */
