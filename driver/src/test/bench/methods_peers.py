@@ -144,7 +144,8 @@ def auto_round(row, out):
 
     loaded = load()
     dataset = [{"input_ids": torch.tensor([w]), "attention_mask": torch.ones(1, length, dtype=torch.long)} for w in windows()]
-    rounder = AutoRound(loaded, AutoTokenizer.from_pretrained(model), scheme={"bits": int(row[10:]), "group_size": group, "sym": True},
+    rounder = AutoRound(loaded, AutoTokenizer.from_pretrained(model),
+                        scheme={"bits": int(row[10:]), "group_size": group, "sym": True, "data_type": "int"},
                         iters=int(os.environ.get("AUTOROUND_ITERS", 200)), nsamples=samples, seqlen=length, batch_size=8, dataset=dataset,
                         device_map="cpu")
     rounded = rounder.quantize()
