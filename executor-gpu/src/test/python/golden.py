@@ -68,7 +68,19 @@ def eetq():
                "dequantized": codes * half.float()[:, None]}
 
 
+def mxfp4():
+    """Two slices of stacked experts, and what transformers 5.22.0 dequantizes them to; the weight is that of the second, outputs x inputs."""
+    from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+
+    generator = torch.Generator().manual_seed(20261128)
+    blocks = torch.randint(0, 256, (2, 48, 2, 16), generator=generator, dtype=torch.uint8)
+    scales = torch.randint(115, 130, (2, 48, 2), generator=generator, dtype=torch.uint8)
+    weight = convert_moe_packed_tensors(blocks, scales, dtype=torch.float32)
+    return weight[1].T.contiguous(), {"experts_blocks": blocks, "experts_scales": scales, "experts": weight}
+
+
 MAKERS = {
+    "mxfp4": mxfp4,
     "eetq": eetq,
     "quanto-int4": lambda: quanto(4, 256),
     "quanto-int4-96": lambda: quanto(4, 192),

@@ -61,7 +61,7 @@ public final class Application implements Commands, AutoCloseable {
         return run(progress -> {
             Session spark = session();
             QuantizeSettings settings = settings(spark, request, progress);
-            PlanText.lines(QuantizePlans.of(spark.context(), spark.stores(), settings))
+            PlanText.several(QuantizePlans.byModel(QuantizePlans.of(spark.context(), spark.stores(), settings)))
                     .forEach(System.out::println);
             return 0;
         });

@@ -14,6 +14,18 @@ import quern.scheme.Scheme;
 final class PlanText {
     private PlanText() {}
 
+    /** Models that are calibrated one after the other, and of each the plans that share its calibration. */
+    static List<String> several(List<List<Plan>> models) {
+        List<String> lines = new ArrayList<>();
+        for (List<Plan> plans : models) {
+            if (!lines.isEmpty()) {
+                line(lines, "", "after these another calibration, since the transform makes another model:");
+            }
+            lines.addAll(lines(plans));
+        }
+        return lines;
+    }
+
     /** The first plan, and what the others that share its calibration do otherwise. */
     static List<String> lines(List<Plan> plans) {
         List<String> lines = new ArrayList<>(lines(plans.get(0)));

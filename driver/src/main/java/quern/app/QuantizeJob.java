@@ -54,7 +54,6 @@ final class QuantizeJob {
     List<Report> run() throws IOException {
         List<Plan> asked = QuantizePlans.of(spark, stores, settings);
         List<Plan> plans = settings.resume() ? unfinished(asked) : asked;
-        Plan gathering = Quantization.gathering(plans);
         for (Plan plan : plans) {
             OutputFolder.claim(stores.open(plan.output()), plan, settings.resume());
         }
@@ -62,23 +61,34 @@ final class QuantizeJob {
             OutputFolder.begin(stores.open(plan.output()), plan);
         }
         try {
-            PlanText.lines(plans).forEach(progress::say);
+            List<List<Plan>> models = QuantizePlans.byModel(plans);
+            PlanText.several(models).forEach(progress::say);
             Sight sight = new Sight(spark, stores);
             for (Plan plan : plans) {
                 sight.require("write to", plan.output(), new RunFolder(plan.id()).plan());
             }
-            if (sight.reaches(gathering.model(), "config.json")) {
-                return run(plans);
+            List<Report> reports = new ArrayList<>();
+            for (List<Plan> model : models) {
+                reports.addAll(run(seen(model, sight)));
             }
-            SourceCopy copy = new SourceCopy(stores.open(gathering.model()), stores.open(gathering.output()), progress);
-            String elsewhere = copy.of(gathering).model();
-            return run(plans.stream().map(plan -> plan.from(elsewhere)).toList());
+            return reports;
         } catch (QuernException e) {
             for (Plan plan : plans) {
                 OutputFolder.clean(stores.open(plan.output())); // what the user must mend is not mended by going on
             }
             throw e;
         }
+    }
+
+    /** Plans of one model, whose source executors see: where it is, or a copy beside the first output. */
+    private List<Plan> seen(List<Plan> plans, Sight sight) throws IOException {
+        Plan gathering = Quantization.gathering(plans);
+        if (sight.reaches(gathering.model(), "config.json")) {
+            return plans;
+        }
+        SourceCopy copy = new SourceCopy(stores.open(gathering.model()), stores.open(gathering.output()), progress);
+        String elsewhere = copy.of(gathering).model();
+        return plans.stream().map(plan -> plan.from(elsewhere)).toList();
     }
 
     /** Of several outputs those that a run which was cut off had not finished; all where there is nothing to leave out. */
@@ -96,6 +106,7 @@ final class QuantizeJob {
         return plans.isEmpty() ? asked : plans;
     }
 
+    /** Plans of one model, from their one calibration to their reports. */
     private List<Report> run(List<Plan> plans) throws IOException {
         Plan gathering = Quantization.gathering(plans);
         TokenWindows tokens = settings.calibration();

@@ -2,7 +2,9 @@ package quern.app;
 
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
@@ -57,23 +59,29 @@ record QuantizePlans(QuantizeSettings settings, Model model, Planner.Machine mac
         return plans;
     }
 
-    /** What is calibrated together is one model: a transform that is fitted makes another for each recipe. */
+    /** Widths are mixed in one checkpoint, so they are those of one model: a transform that is fitted makes another for each. */
     private void refuseModels() {
-        boolean several = settings.outputs().size() > 1 || settings.targetBpw() != null;
-        String first = settings.outputs().get(0).recipe().transform();
-        for (Output output : settings.outputs()) {
-            String transform = output.recipe().transform();
-            if (several && (Transforms.named(transform).fitted() || !transform.equals(first))) {
-                throw new QuernException(
-                        "Cannot use transform %s with %s: what is calibrated together is one model (use one recipe and one width at a time%s)"
-                                .formatted(
-                                        transform.equals(Recipe.UNCHANGED) ? first : transform,
-                                        settings.targetBpw() != null ? "--target-bpw" : "several recipes",
-                                        Transforms.named(transform).fitted()
-                                                ? ""
-                                                : ", or the same transform in all recipes"));
-            }
+        String transform = settings.outputs().get(0).recipe().transform();
+        if (settings.targetBpw() != null && Transforms.named(transform).fitted()) {
+            throw new QuernException(
+                    "Cannot use transform %s with --target-bpw: it makes another model for each width, and one checkpoint is of one (use --transform hadamard, or --bits)"
+                            .formatted(transform));
         }
+    }
+
+    /**
+     * What is calibrated together: plans of one model. A transform makes another model, and one that is fitted, which also goes by how
+     * weights are rounded, another for each recipe.
+     */
+    static List<List<Plan>> byModel(List<Plan> plans) {
+        Map<String, List<Plan>> models = new LinkedHashMap<>();
+        for (Plan plan : plans) {
+            String transform = plan.recipe().transform();
+            models.computeIfAbsent(
+                            Transforms.named(transform).fitted() ? plan.id() : transform, model -> new ArrayList<>())
+                    .add(plan);
+        }
+        return List.copyOf(models.values());
     }
 
     /** The one model of all outputs. */

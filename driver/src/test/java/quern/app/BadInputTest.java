@@ -186,6 +186,11 @@ class BadInputTest {
         refused("4 layers into 9 stages", model.toString(), "--stages", "9");
     }
 
+    @Test
+    void aFormatForTheExpertsOfAnotherFamily() throws IOException {
+        refused("replace the experts of gpt_oss", model.toString(), "--format", "mxfp4");
+    }
+
     /** Runs quantize with these arguments; expects a refusal that says so. */
     private void refused(String saying, String... arguments) throws IOException {
         Map<String, Long> before = files();

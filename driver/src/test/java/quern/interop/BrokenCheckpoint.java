@@ -18,7 +18,8 @@ final class BrokenCheckpoint {
     private static final ObjectMapper JSON = new ObjectMapper();
 
     private static final Pattern SCALES = Pattern.compile(".*(qkv_proj|v_proj|kv_b_proj|query_key_value|c_attn)\\."
-            + "(scales|scale|SCB|_?weight_scales?|weight\\._scale|weight_scale_inv|weight\\.(nested_)?absmax)");
+            + "(scales|scale|SCB|_?weight_scales?|weight\\._scale|weight_scale_inv|weight\\.(nested_)?absmax)"
+            + "|.*experts\\.down_proj_scales");
 
     private BrokenCheckpoint() {}
 
@@ -52,7 +53,7 @@ final class BrokenCheckpoint {
         }
         for (Map.Entry<String, JsonNode> tensor : header.properties()) {
             DType type = DType.valueOf(tensor.getValue().path("dtype").asText("U8"));
-            boolean exponents = type == DType.U8 && tensor.getKey().endsWith(".weight_scale");
+            boolean exponents = type == DType.U8 && tensor.getKey().matches(".*(\\.weight|proj)_scales?");
             if (SCALES.matcher(tensor.getKey()).matches() && (type != DType.U8 || exponents)) {
                 int width = type.bytes();
                 int data = Long.BYTES + headerLength;

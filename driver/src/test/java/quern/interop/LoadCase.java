@@ -33,6 +33,8 @@ record LoadCase(String name, Loader loader, Path checkpoint, Reference reference
         TRANSFORMERS_GGUF("main", "transformers, gguf", "float32", 0.002),
         /** Inputs of linears are quantized to 8 bits. */
         LLAMA_CPP("main", "llama.cpp", "float32", 0.04),
+        /** For which a token may go to another expert. */
+        LLAMA_CPP_EXPERTS("main", "llama.cpp", "float32", 0.2),
         HQQ("main", "hqq", "float32", 0.002),
         QUANTO("main", "optimum-quanto", "float32", 0.015),
         /** No program, but what the format's documentation says of the tensors: its loaders need a GPU. */

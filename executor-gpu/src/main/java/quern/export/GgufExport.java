@@ -89,21 +89,25 @@ public final class GgufExport {
             if (tensor == null) {
                 throw new IllegalStateException(info.name());
             }
-            if (!tensor.linear().isEmpty()) {
-                packed(tensor, pieces.of(tensor.linear()), to);
-            } else if (tensor.source().isEmpty()) {
-                SafetensorsWriter.copy(HalfFloats.fromFloats(model.config().ropeDivisors(), DType.F32), to);
-            } else {
-                converted(tensor, to);
+            for (String linear : tensor.linears()) {
+                packed(tensor, linear, pieces.of(linear), to);
+            }
+            for (String source : tensor.quantized() ? List.<String>of() : tensor.sources()) {
+                converted(tensor, source, to);
+            }
+            float[] generated = metadata.ropeFactors().get(tensor.name());
+            if (generated != null) {
+                SafetensorsWriter.copy(HalfFloats.fromFloats(generated, DType.F32), to);
             }
         });
     }
 
     /** Rows of blocks out of a piece. */
-    private void packed(GgufLayout.Tensor tensor, TensorSource piece, OutputStream out) throws IOException {
-        String name = tensor.linear() + ".weight";
+    private void packed(GgufLayout.Tensor tensor, String linear, TensorSource piece, OutputStream out)
+            throws IOException {
+        String name = linear + ".weight";
         int row = Math.toIntExact(tensor.type().bytes(tensor.cols()));
-        int rows = Math.toIntExact(tensor.shape().get(0));
+        int rows = Math.toIntExact(piece.spec(name).shape().get(0));
         int together = together(tensor, tensor.cols());
         for (int from = 0; from < rows; from += together) {
             int count = Math.min(together, rows - from);
@@ -115,8 +119,8 @@ public final class GgufExport {
     }
 
     /** Rows of the source in the type of the file. */
-    private void converted(GgufLayout.Tensor tensor, OutputStream out) throws IOException {
-        TensorSpec spec = model.tensors().spec(tensor.source());
+    private void converted(GgufLayout.Tensor tensor, String source, OutputStream out) throws IOException {
+        TensorSpec spec = model.tensors().spec(source);
         int cols = spec.shape().size() == 1 ? 1 : tensor.cols();
         int rows = Math.toIntExact(spec.elements() / cols);
         int together = together(tensor, cols);
@@ -124,15 +128,19 @@ public final class GgufExport {
         for (int from = 0; from < rows; from += together) {
             int count = Math.min(together, rows - from);
             float[] values = HalfFloats.toFloats(
-                    model.tensors().read(tensor.source(), (long) from * cols * width, count * cols * width),
+                    model.tensors().read(source, (long) from * cols * width, count * cols * width),
                     spec.dtype(),
                     count * cols);
             float[] placed = new float[values.length];
             for (int r = 0; r < count; r++) {
                 System.arraycopy(values, place(tensor, r) * cols, placed, r * cols, cols);
             }
+            float offset = metadata.family().offset(tensor.name());
+            for (int i = 0; offset != 0 && i < placed.length; i++) {
+                placed[i] += offset;
+            }
             if (tensor.type() == GgufType.F16) {
-                requireHalf(tensor.source(), placed);
+                requireHalf(source, placed);
             }
             SafetensorsWriter.copy(encoded(tensor.type(), placed, cols), out);
         }

@@ -1,8 +1,10 @@
 package quern.export;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import quern.QuernException;
 import quern.format.gguf.GgufFamily;
 import quern.model.Model;
@@ -32,33 +34,125 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
         metadata.put(
                 key + (family.layerNorm() ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon"),
                 config.normEps());
-        metadata.put(key + "rope.dimension_count", config.rotaryDim());
-        metadata.put(key + "rope.freq_base", (float) config.ropeTheta());
+        metadata.put(key + "rope.dimension_count", config.rotated());
+        metadata.put(key + "rope.freq_base", (float) config.ropeTheta(whole()));
         addScaling(metadata, key + "rope.scaling.");
-        String activation = json.path("hidden_act").asText(family.activation()).replace("swish", "silu");
+        if (family.hasExperts()) {
+            addExperts(metadata, key);
+        }
+        if (family.isGemma()) {
+            addGemma(metadata, key);
+        }
+        String activation =
+                json.path(family.activationKey()).asText(family.activation()).replace("swish", "silu");
         if (!activation.equals(family.activation())) {
-            throw refused("its hidden_act is %s, and llama.cpp runs the family with %s"
+            throw refused("its activation is %s, and llama.cpp runs the family with %s"
                     .formatted(activation, family.activation()));
         }
     }
 
     /** Where tokens see the last ones only, which llama.cpp does not know of these families, it holds up to there. */
     private int context() {
+        if (family.isGemma()) {
+            return model.maxPositions();
+        }
         return model.config().windows().stream().filter(window -> window > 0).reduce(model.maxPositions(), Math::min);
     }
 
     private String scaling() {
         JsonNode scaling = scalingFields();
-        return scaling.path("rope_type").asText(scaling.path("type").asText("default"));
+        String type = scaling.path("rope_type").asText(scaling.path("type").asText("default"));
+        // Older configs of the family have these names for it.
+        return family.architecture().equals("phi3") && List.of("su", "yarn").contains(type) ? "longrope" : type;
     }
 
     private JsonNode scalingFields() {
-        return json.has("rope_parameters") ? json.path("rope_parameters") : json.path("rope_scaling");
+        JsonNode fields = json.has("rope_parameters") ? json.path("rope_parameters") : json.path("rope_scaling");
+        return fields.path("full_attention").isObject() ? fields.path("full_attention") : fields;
     }
 
-    /** How many divisors of frequencies the file has as a tensor. */
-    int ropeFactors() {
-        return scaling().equals("llama3") ? model.config().rotaryDim() / 2 : 0;
+    /** The first layer in which tokens see all others; 0 where there is none. */
+    private int whole() {
+        return Math.max(0, model.config().windows().indexOf(0));
+    }
+
+    /** Windows of all layers but each nth, caps, and positions of the layers that have windows. */
+    private void addGemma(Map<String, Object> metadata, String key) {
+        ModelConfig config = model.config();
+        List<Integer> windows = config.windows();
+        boolean second = family.architecture().equals("gemma2");
+        int period = second ? 2 : windows.contains(0) ? windows.indexOf(0) + 1 : 6;
+        int window = Collections.max(windows);
+        for (int layer = 0; layer < windows.size(); layer++) {
+            if (windows.get(layer) != ((layer + 1) % period == 0 ? 0 : window) || window == 0) {
+                throw refused("its windows are %s, and llama.cpp runs the family with one in all layers but each %s"
+                        .formatted(windows, second ? "second" : "nth"));
+            }
+        }
+        metadata.put(key + "attention.sliding_window", window);
+        int large = second ? 46 : 62; // layers of the one model whose scores are scaled otherwise
+        int scale = config.layers() == large ? config.hiddenSize() / config.heads() : config.headDim();
+        if (Math.abs(config.attentionScales().get(0) * Math.sqrt(scale) - 1) > 1e-6) {
+            throw refused("its query_pre_attn_scalar is %s, and llama.cpp scales scores by %d ^ -0.5"
+                    .formatted(json.path("query_pre_attn_scalar").asText("absent"), scale));
+        }
+        double last = json.path("final_logit_softcapping").asDouble(second ? 30 : 0);
+        if (second) {
+            if (config.attentionCap() == 0 || last == 0) {
+                throw refused("it has no caps of scores and logits, and llama.cpp runs the family with both");
+            }
+            metadata.put(key + "attn_logit_softcapping", config.attentionCap());
+            metadata.put(key + "final_logit_softcapping", (float) last);
+        } else {
+            if (last != 0) {
+                throw refused("its final_logit_softcapping is " + last);
+            }
+            metadata.put(key + "attention.sliding_window_pattern", period);
+            metadata.put(key + "rope.freq_base_swa", (float) config.ropeTheta());
+        }
+    }
+
+    private void addExperts(Map<String, Object> metadata, String key) {
+        for (int layer = 0; layer < model.layers(); layer++) {
+            if (model.experts(layer) == 0) {
+                throw refused(
+                        "layer %d has no experts, and llama.cpp runs the family with experts in all".formatted(layer));
+            }
+        }
+        if (family.modelType().equals("qwen3_moe")) {
+            metadata.put(
+                    key + "expert_feed_forward_length",
+                    json.path("moe_intermediate_size").asInt(768));
+            if (!json.path("norm_topk_prob").asBoolean(false)) {
+                throw refused(
+                        "its norm_topk_prob is false, and llama.cpp runs the family with weights that add up to 1");
+            }
+        }
+        metadata.put(key + "expert_count", model.experts(0));
+        metadata.put(key + "expert_used_count", model.expertsOfToken());
+    }
+
+    /** What frequencies are divided by, as tensors of the file. */
+    Map<String, float[]> ropeFactors() {
+        return switch (scaling()) {
+            case "llama3" -> Map.of(GgufFamily.ROPE_FACTORS, model.config().ropeDivisors());
+            case "longrope" ->
+                new TreeMap<>(Map.of(
+                        GgufFamily.LONG_FACTORS,
+                        numbers("long_factor"),
+                        GgufFamily.SHORT_FACTORS,
+                        numbers("short_factor")));
+            default -> Map.of();
+        };
+    }
+
+    private float[] numbers(String key) {
+        JsonNode list = scalingFields().path(key);
+        float[] numbers = new float[list.size()];
+        for (int i = 0; i < numbers.length; i++) {
+            numbers[i] = (float) list.get(i).asDouble();
+        }
+        return numbers;
     }
 
     private void addScaling(Map<String, Object> metadata, String key) {
@@ -69,6 +163,17 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
                 if (!family.architecture().equals("llama")) {
                     throw refused("its rotary positions are scaled as those of Llama 3");
                 }
+            }
+            case "longrope" -> {
+                if (!family.architecture().equals("phi3")) {
+                    throw refused("its rotary positions are scaled as those of Phi 3");
+                }
+                metadata.put(key + "attn_factor", (float) model.config().ropeMagnitude());
+                JsonNode original = json.path("original_max_position_embeddings");
+                metadata.put(
+                        key + "original_context_length",
+                        original.asInt(
+                                fields.path("original_max_position_embeddings").asInt(model.maxPositions())));
             }
             case "linear" -> {
                 metadata.put(key + "type", "linear");

@@ -78,6 +78,28 @@ public interface Format {
         return false;
     }
 
+    /**
+     * Whether it is one for experts whose weights are slices of one tensor: they are stored as slices of others, and all else stays as
+     * it is. Formats that do not say so leave such experts alone.
+     */
+    default boolean stacks() {
+        return false;
+    }
+
+    /**
+     * The tensor in which those of all experts stand one after the other.
+     *
+     * @param first that of the first expert
+     */
+    default TensorSpec stacked(TensorSpec first, int experts) {
+        throw new UnsupportedOperationException(name());
+    }
+
+    /** Whether a file can be written straight from the source where no text is needed: each tensor is one of a single linear. */
+    default boolean casts() {
+        return container() == Container.SAFETENSORS && !stacks();
+    }
+
     /** Whether some linears may have a scheme other than the rest, such as more bits. */
     default boolean mixes() {
         return false;

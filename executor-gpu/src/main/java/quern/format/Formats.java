@@ -20,6 +20,7 @@ import quern.format.gptq.GptqFormat;
 import quern.format.hqq.HqqFormat;
 import quern.format.modelopt.ModelOptFp8;
 import quern.format.modelopt.ModelOptNvfp4;
+import quern.format.mxfp4.Mxfp4;
 import quern.format.quanto.QuantoBits;
 import quern.format.quanto.QuantoBytes;
 import quern.format.quark.Quark;
@@ -42,6 +43,7 @@ public final class Formats {
                 QuantizedBytes.fp8(),
                 PackedFp4.nvfp4(),
                 PackedFp4.mxfp4(),
+                new Mxfp4(),
                 new BlockFp8(),
                 new FbgemmFp8(),
                 new ModelOptFp8(),

@@ -181,15 +181,30 @@ public record ModelConfig(
 
     /** The base of the rotary frequencies of the first layer. */
     public double ropeTheta() {
-        return ropes.get(0).theta();
+        return ropeTheta(0);
     }
 
-    /** What scaling divides each of those frequencies by, half of {@link #rotaryDim}. */
+    /** The same of a layer. */
+    public double ropeTheta(int layer) {
+        return ropes.get(layer).theta();
+    }
+
+    /** Columns of a head that turn in the first layer. */
+    public int rotated() {
+        return 2 * ropes.get(0).inverseFrequencies().length;
+    }
+
+    /** What cosines and sines of the first layer are multiplied by. */
+    public double ropeMagnitude() {
+        return ropes.get(0).magnitude();
+    }
+
+    /** What scaling divides each of those frequencies by, half of {@link #rotated}. */
     public float[] ropeDivisors() {
         double[] scaled = ropes.get(0).inverseFrequencies();
         float[] divisors = new float[scaled.length];
         for (int i = 0; i < divisors.length; i++) {
-            divisors[i] = (float) (Math.pow(ropeTheta(), -2.0 * i / rotaryDim) / scaled[i]);
+            divisors[i] = (float) (Math.pow(ropeTheta(), -2.0 * i / rotated()) / scaled[i]);
         }
         return divisors;
     }

@@ -6,7 +6,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.ToLongFunction;
 import java.util.stream.IntStream;
-import quern.format.Container;
 import quern.format.Format;
 import quern.method.Method;
 import quern.model.Model;
@@ -63,7 +62,7 @@ final class Cost {
         int slots = request.machine().slots();
         double gflops = request.machine().gflops();
         int together = together();
-        if (calibration.parts().isEmpty() && format.container() == Container.SAFETENSORS) {
+        if (calibration.parts().isEmpty() && format.casts()) {
             CastCost cast = new CastCost(sites, method, format);
             return new Plan.Cost(slots, gflops, cast.seconds(slots), cast.memory(), 1, source, result);
         }

@@ -143,7 +143,7 @@ public record Plan(
 
     /** Whether it goes from file to file: nothing has to be gathered, and a file's tensors are those that the format packs. */
     public boolean casts() {
-        return !gathering.any() && container() == Container.SAFETENSORS;
+        return !gathering.any() && Formats.named(recipe.format()).casts();
     }
 
     public int layers() {
@@ -374,9 +374,32 @@ public record Plan(
     }
 
     /**
-     * @param linear the quantized linear that it belongs to, or empty for a tensor that is copied from the source
+     * @param packed what it is made of, one after the other: the tensor of a quantized linear, or those of all experts; none for a
+     *     tensor that is copied from the source
      */
-    public record ShardTensor(TensorSpec spec, String linear) implements Serializable {}
+    public record ShardTensor(TensorSpec spec, List<Packed> packed) implements Serializable {
+        public ShardTensor {
+            packed = List.copyOf(packed);
+        }
+
+        /** @param linear the quantized linear that it belongs to, or empty for a tensor that is copied from the source */
+        public ShardTensor(TensorSpec spec, String linear) {
+            this(spec, linear.isEmpty() ? List.of() : List.of(new Packed(linear, spec.name())));
+        }
+
+        /** The first linear that it belongs to; empty for a tensor that is copied. */
+        public String linear() {
+            return packed.isEmpty() ? "" : packed.get(0).linear();
+        }
+    }
+
+    /**
+     * A tensor of a piece.
+     *
+     * @param linear the quantized linear that it belongs to
+     * @param tensor its name there
+     */
+    public record Packed(String linear, String tensor) implements Serializable {}
 
     /**
      * @param slots tasks at a time that the estimate assumes

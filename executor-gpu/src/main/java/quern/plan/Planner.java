@@ -9,7 +9,6 @@ import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
-import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.export.GgufExport;
@@ -26,7 +25,6 @@ import quern.model.ModelConfig;
 import quern.model.Site;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;
-import quern.scheme.Schemes;
 import quern.tensor.DType;
 import quern.transform.Transform;
 import quern.transform.Transforms;
@@ -34,32 +32,6 @@ import quern.transform.Vectors;
 
 /** Decides everything about a run from the source's headers, the recipe and the machine. Reads no tensor. */
 public final class Planner {
-    /** A part is about this many tokens: small enough to spread, large enough that reducing Hessians stays cheap. */
-    private static final int PART_TOKENS = 16_384;
-
-    /** Few tokens are spread too: over as many tasks as a laptop has cores. */
-    private static final int FEWEST_PARTS = 4;
-
-    /** A forward batch is about this many tokens: its activations stay in a core's cache, its products are large enough. */
-    private static final int BATCH_TOKENS = 2_048;
-
-    /** The same on a GPU, which has more to be kept busy, and for which a part's Hessians have a longer way. */
-    private static final int PART_TOKENS_OF_GPU = 32_768;
-
-    private static final int BATCH_TOKENS_OF_GPU = 8_192;
-
-    /** Waves of a layer-parallel run: so many that progress shows and a restart loses little. */
-    private static final int WAVES = 5;
-
-    /** Rounds in which further sequences are drawn on: after each it is seen whether they were enough. */
-    private static final int ROUNDS = 4;
-
-    /** What the Hessian tiles of one part and one wave may take. */
-    private static final long WAVE_BYTES = 1L << 30;
-
-    /** The same of GPUs, which take many parts together, and of which one alone keeps them. */
-    private static final long WAVE_BYTES_OF_GPU = 8L << 30;
-
     private static final String STACKED = "its experts are one tensor, and no loader of format %s takes codes for that";
 
     private final Model model;
@@ -205,6 +177,7 @@ public final class Planner {
         refuseScales();
         List<Plan.SitePlan> sites = sites(kept);
         checkShapes(sites);
+        refuseSomeExperts(sites);
         refuseMixture(sites);
         return sites;
     }
@@ -212,8 +185,9 @@ public final class Planner {
     private Plan plan() throws IOException {
         Set<Plan.Kept> kept = new LinkedHashSet<>();
         List<Plan.SitePlan> sites = checkedSites(kept);
-        List<Plan.Stage> stages = stages(sites);
-        Plan.Calibration calibration = calibration(sites, stages.size());
+        Schedule schedule = new Schedule(model, request, recipe, sites);
+        List<Plan.Stage> stages = schedule.stages();
+        Plan.Calibration calibration = schedule.calibration(stages.size());
         List<Plan.Shard> shards = shards(sites);
         if (format instanceof GgufFormat gguf) {
             GgufExport.of(model, gguf).metadata(); // refuses what cannot be said there before anything is done
@@ -266,11 +240,11 @@ public final class Planner {
                 for (Linear linear : all.get(i).linears()) {
                     if (skip.stream().anyMatch(p -> p.matcher(linear.name()).find())) {
                         kept.add(new Plan.Kept(linear.name(), "the recipe skips it"));
-                    } else if (linear.isSlice()) {
+                    } else if (linear.isSlice() && !format.stacks()) {
                         String tensor = linear.weight();
                         String module = tensor.substring(0, tensor.lastIndexOf('.'));
                         kept.add(new Plan.Kept(module + ".*", STACKED.formatted(format.name())));
-                    } else if (linear.transposed() && !format.replacesConv1d()) {
+                    } else if (linear.transposed() && !linear.isSlice() && !format.replacesConv1d()) {
                         throw new QuernException(
                                 ("Cannot write %s as %s: it is a Conv1D, and the loaders of that format "
                                                 + "replace nn.Linear only (use format gptq)")
@@ -281,7 +255,11 @@ public final class Planner {
                             continue;
                         }
                         if (scheme == null) {
-                            kept.add(new Plan.Kept(linear.name(), "no type of the format fits its inputs"));
+                            kept.add(new Plan.Kept(
+                                    linear.name(),
+                                    format.stacks()
+                                            ? "format %s is for stacked experts alone".formatted(format.name())
+                                            : "no type of the format fits its inputs"));
                         } else {
                             linears.add(new Plan.LinearPlan(linear.name(), linear.outputs(), linear.inputs(), scheme));
                         }
@@ -329,6 +307,26 @@ public final class Planner {
             sites.add(Plan.SitePlan.cache(layer, module));
         }
         return sites;
+    }
+
+    /** Experts whose weights are slices are one module to loaders. */
+    private void refuseSomeExperts(List<Plan.SitePlan> sites) {
+        for (int layer = 0; format.stacks() && layer < model.layers(); layer++) {
+            int at = layer;
+            long quantized = sites.stream()
+                    .filter(site -> site.layer() == at)
+                    .mapToLong(site -> site.linears().size())
+                    .sum();
+            long slices = model.sites(layer).stream()
+                    .flatMap(site -> site.linears().stream())
+                    .filter(Linear::isSlice)
+                    .count();
+            if (quantized > 0 && quantized < slices) {
+                throw new QuernException(
+                        "Cannot keep some experts of layer %d in format %s: its loaders take all of a layer or none (amend the recipe's list 'skip')"
+                                .formatted(layer, format.name()));
+            }
+        }
     }
 
     /** The sites of a layer, by index, to whose inputs the transform is fitted. */
@@ -416,92 +414,5 @@ public final class Planner {
                                 .reduce((a, b) -> a + ", " + b)
                                 .orElse("") + ", or ";
         return or + "-1 for whole rows";
-    }
-
-    /** The width of most linears. */
-    private static int bits(List<Plan.SitePlan> sites) {
-        return Schemes.of(sites.stream()
-                        .flatMap(s -> s.linears().stream())
-                        .collect(Collectors.toMap(Plan.LinearPlan::name, Plan.LinearPlan::scheme)))
-                .usual()
-                .bits();
-    }
-
-    private List<Plan.Stage> stages(List<Plan.SitePlan> sites) {
-        int layers = model.layers();
-        Gathering gathering = Gathering.of(recipe);
-        int count = gathering.any() ? request.stages() : 1;
-        if (count == 0) {
-            count = bits(sites) >= 4 || !gathering.hessians() ? layers : 1;
-        }
-        if (recipe.trueSequential() && count == layers && layers > 1) {
-            if (request.stages() != 0) {
-                throw new QuernException(
-                        "Cannot take the sites of a layer one after the other with every layer its own stage: "
-                                + "all Hessians come from one pass (use fewer than %d stages, or leave true-sequential away)"
-                                        .formatted(layers));
-            }
-            count = 1;
-        }
-        if (count > layers) {
-            throw new QuernException(
-                    "Cannot cut %d layers into %d stages (use 1 to %d)".formatted(layers, count, layers));
-        }
-        List<Plan.Stage> stages = new ArrayList<>();
-        for (int s = 0; s < count; s++) {
-            stages.add(new Plan.Stage(start(s, count, layers), start(s + 1, count, layers)));
-        }
-        return stages;
-    }
-
-    private static int start(int stage, int count, int layers) {
-        return (int) Math.round((double) stage * layers / count);
-    }
-
-    private Plan.Calibration calibration(List<Plan.SitePlan> sites, int stages) {
-        Tokens tokens = request.tokens();
-        if (tokens == null) {
-            return Plan.Calibration.NONE;
-        }
-        int sequences = tokens.sequences();
-        int length = tokens.length();
-        List<Plan.Part> parts = Plan.Part.cut(0, sequences, parts(sequences, length), 0);
-        List<List<Plan.Part>> rounds = new ArrayList<>();
-        int index = parts.size();
-        for (Plan.Part round : Plan.Part.cut(sequences, tokens.further(), Math.min(ROUNDS, tokens.further()), 0)) {
-            List<Plan.Part> slices = Plan.Part.cut(round.first(), round.count(), parts(round.count(), length), index);
-            rounds.add(slices);
-            index += slices.size();
-        }
-        int batch = Math.max(1, (isGpu() ? BATCH_TOKENS_OF_GPU : BATCH_TOKENS) / length);
-        long layerBytes = IntStream.range(0, model.layers())
-                .mapToLong(layer -> sites.stream()
-                        .filter(s -> s.layer() == layer)
-                        .mapToLong(s -> 2L * s.inputs() * s.inputs())
-                        .sum())
-                .max()
-                .orElse(0);
-        long waveBytes = isGpu() ? WAVE_BYTES_OF_GPU : WAVE_BYTES;
-        int wave =
-                (int) Math.max(1, Math.min((model.layers() + WAVES - 1) / WAVES, waveBytes / Math.max(1, layerBytes)));
-        return new Plan.Calibration(
-                tokens.source(),
-                tokens.sha256(),
-                sequences,
-                length,
-                batch,
-                parts,
-                stages > 1 || transform.fitted() ? wave : 1,
-                new Plan.Further(tokens.furtherSha256(), rounds));
-    }
-
-    private int parts(int sequences, int length) {
-        long total = (long) sequences * length;
-        int each = isGpu() ? PART_TOKENS_OF_GPU : PART_TOKENS;
-        return (int) Math.min(sequences, Math.max(FEWEST_PARTS, (total + each - 1) / each));
-    }
-
-    private boolean isGpu() {
-        return request.machine().devices() > 0;
     }
 }

@@ -3,9 +3,11 @@ package quern.plan;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import quern.export.GgufExport;
 import quern.format.FixedScale;
@@ -55,7 +57,11 @@ final class ShardLayout {
         return new Plan.Shard(
                 format.file(),
                 export.tensors(names(model.tensors()), schemes).stream()
-                        .map(t -> new Plan.ShardTensor(t.spec(), t.linear()))
+                        .map(t -> new Plan.ShardTensor(
+                                t.spec(),
+                                t.linears().stream()
+                                        .map(linear -> new Plan.Packed(linear, linear + ".weight"))
+                                        .toList()))
                         .toList());
     }
 
@@ -73,6 +79,7 @@ final class ShardLayout {
             long maxBytes) {
         Map<String, Plan.LinearPlan> linears = new HashMap<>();
         sites.forEach(s -> s.linears().forEach(l -> linears.put(l.name() + ".weight", l)));
+        Map<String, List<Plan.LinearPlan>> stacks = format.stacks() ? stacks(sites) : Map.of();
         List<String> caches = new ArrayList<>(sites.stream()
                 .filter(Plan.SitePlan::isCache)
                 .map(Plan.SitePlan::name)
@@ -82,13 +89,16 @@ final class ShardLayout {
         long bytes = 0;
         for (String name : names(source)) {
             Plan.LinearPlan linear = linears.get(name);
+            List<Plan.LinearPlan> experts = stacks.getOrDefault(name, List.of());
             List<Plan.ShardTensor> tensors = new ArrayList<>();
             for (String attention :
                     caches.stream().filter(c -> name.startsWith(c + ".")).toList()) {
                 cache.forEach(scale -> tensors.add(new Plan.ShardTensor(scale.spec(attention), attention)));
                 caches.remove(attention);
             }
-            if (linear == null) {
+            if (!experts.isEmpty()) {
+                tensors.addAll(stacked(format, experts));
+            } else if (linear == null) {
                 tensors.add(new Plan.ShardTensor(source.spec(name), ""));
             } else {
                 for (TensorSpec spec :
@@ -117,5 +127,31 @@ final class ShardLayout {
             shards.add(new Plan.Shard(file, files.get(i)));
         }
         return shards;
+    }
+
+    /** The experts whose weights are slices of one tensor, by its name, in the order of the slices. */
+    private static Map<String, List<Plan.LinearPlan>> stacks(List<Plan.SitePlan> sites) {
+        return sites.stream()
+                .flatMap(site -> site.linears().stream())
+                .sorted(Comparator.comparing(Plan.LinearPlan::name, NaturalOrder.OF_NAMES))
+                .collect(Collectors.groupingBy(
+                        linear -> linear.name().substring(0, linear.name().lastIndexOf('.'))));
+    }
+
+    /** Tensors of which each has those of all experts. */
+    private static List<Plan.ShardTensor> stacked(Format format, List<Plan.LinearPlan> experts) {
+        List<List<TensorSpec>> layouts = experts.stream()
+                .map(l -> format.layout(l.name(), l.outputs(), l.inputs(), l.scheme()))
+                .toList();
+        List<Plan.ShardTensor> tensors = new ArrayList<>();
+        for (int t = 0; t < layouts.get(0).size(); t++) {
+            List<Plan.Packed> packed = new ArrayList<>();
+            for (int e = 0; e < experts.size(); e++) {
+                packed.add(new Plan.Packed(
+                        experts.get(e).name(), layouts.get(e).get(t).name()));
+            }
+            tensors.add(new Plan.ShardTensor(format.stacked(layouts.get(0).get(t), experts.size()), packed));
+        }
+        return tensors;
     }
 }

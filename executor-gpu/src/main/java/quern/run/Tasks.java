@@ -277,13 +277,19 @@ public final class Tasks {
     }
 
     private static String shard(Workbench bench, Plan.Shard shard, Pieces pieces) throws IOException {
-        Map<String, String> linearOfTensor = new HashMap<>();
-        shard.tensors().forEach(t -> linearOfTensor.put(t.spec().name(), t.linear()));
+        Map<String, List<Plan.Packed>> packed = new HashMap<>();
+        shard.tensors().forEach(t -> packed.put(t.spec().name(), t.packed()));
         List<TensorSpec> specs =
                 shard.tensors().stream().map(Plan.ShardTensor::spec).toList();
         return write(bench, shard.file(), specs, bench.metadata(), (spec, out) -> {
-            String linear = linearOfTensor.getOrDefault(spec.name(), "");
-            copy(linear.isEmpty() ? bench.model().tensors() : pieces.of(linear), spec, out);
+            List<Plan.Packed> parts = packed.getOrDefault(spec.name(), List.of());
+            if (parts.isEmpty()) {
+                copy(bench.model().tensors(), spec, out);
+            }
+            for (Plan.Packed part : parts) {
+                TensorSource piece = pieces.of(part.linear());
+                copy(piece, piece.spec(part.tensor()), out);
+            }
         });
     }
 

@@ -1,5 +1,6 @@
 package quern.source;
 
+import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
@@ -46,7 +47,7 @@ final class GgufConfig {
         Long kvHeads = model.number("attention.head_count_kv");
         config.put("num_key_value_heads", kvHeads == null ? model.needed("attention.head_count") : kvHeads);
         config.put("head_dim", model.headDim());
-        config.put("hidden_act", model.family().activation());
+        config.put(model.family().activationKey(), model.family().activation());
         config.put("max_position_embeddings", model.needed("context_length"));
         config.put(
                 model.family().norm(),
@@ -56,13 +57,29 @@ final class GgufConfig {
                                 : "attention.layer_norm_rms_epsilon",
                         null));
         config.put("rope_theta", decimal("rope.freq_base", 10000.0));
+        Long rotated = model.number("rope.dimension_count");
+        if (rotated != null && rotated != model.headDim()) {
+            if (rotated < 2 || rotated > model.headDim() || model.family().permuted()) {
+                throw refused("its rope.dimension_count is " + rotated + ", and heads have " + model.headDim());
+            }
+            config.put("partial_rotary_factor", (double) rotated / model.headDim());
+        }
+        if (model.family().hasExperts()) {
+            experts(config);
+        }
+        if (model.family().isGemma()) {
+            gemma(config);
+        }
+        if (has(GgufFamily.LONG_FACTORS)) {
+            config.put("original_max_position_embeddings", model.needed("rope.scaling.original_context_length"));
+        }
         ObjectNode scaling = scaling();
         if (scaling != null) {
             config.set("rope_scaling", scaling);
         }
         boolean biased = has("blk.0.attn_output.bias");
         switch (model.family().modelType()) {
-            case "qwen2" -> {} // its are fixed
+            case "qwen2", "phi3", "mixtral" -> {} // theirs are fixed
             case "starcoder2" -> config.put("use_bias", biased);
             default -> config.put("attention_bias", biased);
         }
@@ -75,6 +92,38 @@ final class GgufConfig {
         token(config, "eos_token_id");
         config.put("dtype", type(embedding()));
         return config;
+    }
+
+    private void gemma(ObjectNode config) {
+        boolean second = model.family().architecture().equals("gemma2");
+        long layers = model.needed("block_count");
+        Long given = model.number("attention.sliding_window_pattern");
+        long period = second ? 2 : given == null ? 6 : given;
+        config.put("sliding_window", model.needed("attention.sliding_window"));
+        ArrayNode types = config.putArray("layer_types");
+        for (int layer = 0; layer < layers; layer++) {
+            types.add((layer + 1) % period == 0 ? "full_attention" : "sliding_attention");
+        }
+        boolean large = layers == (second ? 46 : 62);
+        config.put(
+                "query_pre_attn_scalar",
+                large ? model.needed("embedding_length") / model.needed("attention.head_count") : model.headDim());
+        if (second) {
+            config.put("attn_logit_softcapping", decimal("attn_logit_softcapping", 50.0));
+            config.put("final_logit_softcapping", decimal("final_logit_softcapping", 30.0));
+        } else {
+            config.put("rope_local_base_freq", decimal("rope.freq_base_swa", 10000.0));
+        }
+    }
+
+    private void experts(ObjectNode config) {
+        long count = model.needed("expert_count");
+        config.put(model.family().modelType().equals("mixtral") ? "num_local_experts" : "num_experts", count);
+        config.put("num_experts_per_tok", model.needed("expert_used_count"));
+        if (model.family().modelType().equals("qwen3_moe")) {
+            config.put("moe_intermediate_size", model.needed("expert_feed_forward_length"));
+            config.put("norm_topk_prob", true);
+        }
     }
 
     private boolean has(String tensor) {
@@ -115,6 +164,9 @@ final class GgufConfig {
         if (has(GgufFamily.ROPE_FACTORS)) {
             return llama3();
         }
+        if (has(GgufFamily.LONG_FACTORS)) {
+            return longrope();
+        }
         Object type = model.own("rope.scaling.type");
         Object factor = model.own("rope.scaling.factor");
         if (type == null && factor == null || "none".equals(type)) {
@@ -134,9 +186,31 @@ final class GgufConfig {
         return scaling;
     }
 
+    /** Phi 3's scaling stands in the file as two tables. */
+    private ObjectNode longrope() throws IOException {
+        ObjectNode scaling = JsonNodeFactory.instance.objectNode();
+        scaling.put("rope_type", "longrope");
+        if (model.own("rope.scaling.attn_factor") instanceof Double factor) {
+            scaling.put("attention_factor", factor);
+        }
+        for (String length : List.of("short", "long")) {
+            Gguf.Tensor tensor = model.tensors().get("rope_factors_" + length + ".weight");
+            if (tensor == null || tensor.type() != 0 || tensor.shape().size() != 1) {
+                throw refused("its rope_factors_" + length + ".weight is no table of floats");
+            }
+            int count = Math.toIntExact(tensor.shape().get(0));
+            ArrayNode list = scaling.putArray(length + "_factor");
+            for (float value :
+                    HalfFloats.toFloats(store.read(tensor.file(), tensor.offset(), 4 * count), DType.F32, count)) {
+                list.add(value);
+            }
+        }
+        return scaling;
+    }
+
     /**
      * Llama 3's scaling stands in the file as what it divides each frequency by. It follows from four numbers, of which published models
-     * differ in the factor alone: that is read, and the rest of the table must follow from it.
+     * differ in the factor alone: that is read where the rest of the table follows from it.
      */
     private ObjectNode llama3() throws IOException {
         Gguf.Tensor tensor = model.tensors().get(GgufFamily.ROPE_FACTORS);
@@ -152,7 +226,7 @@ final class GgufConfig {
             double length = 2 * Math.PI * Math.pow(base, 2.0 * i / model.headDim());
             double expected = divisor(length, factor);
             if (Math.abs(divisors[i] - expected) > 1e-3 * expected) {
-                throw refused("its " + GgufFamily.ROPE_FACTORS + " is not that of Llama 3");
+                return table(divisors);
             }
         }
         ObjectNode scaling = JsonNodeFactory.instance.objectNode();
@@ -161,6 +235,19 @@ final class GgufConfig {
         scaling.put("low_freq_factor", LOW);
         scaling.put("high_freq_factor", HIGH);
         scaling.put("original_max_position_embeddings", (int) ORIGINAL);
+        return scaling;
+    }
+
+    /** What frequencies are divided by at every length, in the spelling that configs have for such tables. */
+    private static ObjectNode table(float[] divisors) {
+        ObjectNode scaling = JsonNodeFactory.instance.objectNode();
+        scaling.put("rope_type", "longrope").put("attention_factor", 1.0);
+        for (String list : List.of("short_factor", "long_factor")) {
+            ArrayNode factors = scaling.putArray(list);
+            for (float divisor : divisors) {
+                factors.add(divisor);
+            }
+        }
         return scaling;
     }
 

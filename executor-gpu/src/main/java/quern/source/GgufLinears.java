@@ -11,6 +11,7 @@ import java.util.Set;
 import java.util.TreeSet;
 import quern.QuernException;
 import quern.format.Formats;
+import quern.format.gguf.GgufFamily;
 import quern.format.gguf.GgufType;
 import quern.scheme.Scheme;
 import quern.scheme.Schemes;
@@ -60,6 +61,9 @@ final class GgufLinears implements TensorSource {
         // What is outside of the layers is no linear here, and has no codes in most formats.
         if (name == null || !tensor.name().startsWith("blk.") || type.plain() != null) {
             return;
+        }
+        if (GgufFamily.isStack(name)) {
+            throw refused("its experts are one tensor, " + tensor.name(), "quern quantize would do");
         }
         Scheme scheme = type.scheme();
         if (scheme == null || scheme.blocks() != null && scheme.blocks().nested()) {

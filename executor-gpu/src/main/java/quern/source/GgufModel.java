@@ -71,7 +71,8 @@ record GgufModel(
 
     private static GgufFamily family(Gguf file) {
         Object architecture = file.metadata().get("general.architecture");
-        GgufFamily family = GgufFamily.read(String.valueOf(architecture));
+        GgufFamily family = GgufFamily.read(
+                String.valueOf(architecture), file.metadata().get(architecture + ".expert_count") instanceof Long);
         if (family == null) {
             throw new QuernException("Cannot open the model " + file.file() + ": its architecture is "
                     + StoredModel.shown(architecture) + ", and GGUF files are read of "

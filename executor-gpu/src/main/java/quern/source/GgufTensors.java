@@ -40,8 +40,8 @@ final class GgufTensors implements TensorSource {
         List<PackedTensor> packed = new ArrayList<>();
         Map<GgufType, Long> values = new EnumMap<>(GgufType.class);
         for (Gguf.Tensor tensor : tensors.values()) {
-            if (!tensor.name().equals(GgufFamily.ROPE_FACTORS)) {
-                packed.add(packed(tensor));
+            if (!GgufFamily.isGenerated(tensor.name())) {
+                packed.addAll(packed(tensor));
                 values.merge(type(tensor), spec(tensor.name()).bytes(), Long::sum);
             }
         }
@@ -50,14 +50,14 @@ final class GgufTensors implements TensorSource {
                 .sorted(Map.Entry.<GgufType, Long>comparingByValue().reversed())
                 .map(type -> type.getKey().name())
                 .collect(Collectors.joining(" and "));
-        boolean factors = tensors.containsKey(GgufFamily.ROPE_FACTORS);
         return new Packed(
                 types.isEmpty() ? "" : "GGUF in " + types,
                 packed,
-                factors ? List.of(GgufFamily.ROPE_FACTORS) : List.of());
+                tensors.keySet().stream().filter(GgufFamily::isGenerated).toList());
     }
 
-    private PackedTensor packed(Gguf.Tensor tensor) {
+    /** What a tensor stands for: one, or one for each expert. */
+    private List<PackedTensor> packed(Gguf.Tensor tensor) {
         String name = model.family().name(tensor.name());
         if (name == null) {
             throw refused(tensor, "is not one that its architecture has", "use the original model");
@@ -74,8 +74,33 @@ final class GgufTensors implements TensorSource {
                     ? (from, count) -> inHalves(rows(tensor, 0, 1), headDim, 1)
                     : inHalves(rows, headDim, cols(tensor));
         }
-        return new PackedTensor(
-                new TensorSpec(name, plain == null ? DType.F16 : plain, tensor.shape()), List.of(tensor.name()), rows);
+        float offset = model.family().offset(tensor.name());
+        if (offset != 0) {
+            rows = (from, count) -> {
+                float[] values = rows(tensor, from, count);
+                for (int i = 0; i < values.length; i++) {
+                    values[i] -= offset;
+                }
+                return values;
+            };
+        }
+        DType type = plain == null ? DType.F16 : plain;
+        if (!GgufFamily.isStack(name)) {
+            return List.of(new PackedTensor(new TensorSpec(name, type, tensor.shape()), List.of(tensor.name()), rows));
+        }
+        if (tensor.shape().size() != 3) {
+            throw refused(tensor, "is " + tensor.shape() + " and holds no experts", "download it again");
+        }
+        List<Long> each = tensor.shape().subList(1, 3);
+        List<PackedTensor> experts = new ArrayList<>();
+        for (int e = 0; e < tensor.shape().get(0); e++) {
+            int first = Math.toIntExact(e * each.get(0));
+            experts.add(new PackedTensor(
+                    new TensorSpec(GgufFamily.slice(name, e), type, each),
+                    List.of(tensor.name()),
+                    (from, count) -> rows(tensor, first + from, count)));
+        }
+        return experts;
     }
 
     /** Whole heads are read, and rows [from, from + count) taken out of them. */

@@ -45,7 +45,7 @@ public record PackedLinears(Format format, Schemes schemes, List<String> names, 
                                     .formatted(location, source.lossy()));
         }
         for (Format format : Formats.all()) {
-            Schemes schemes = format.schemes(quantization, DType.F16);
+            Schemes schemes = format.stacks() ? null : format.schemes(quantization, DType.F16);
             if (schemes != null) {
                 String ending = "." + format.codes();
                 List<String> names = source.stored().names().stream()

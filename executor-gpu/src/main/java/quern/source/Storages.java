@@ -8,7 +8,7 @@ import quern.QuernException;
 
 /** The ways of storing weights in few bits that are read. */
 final class Storages {
-    static final List<Storage> ALL = List.of(new ScaledBytesStorage(), new FormatStorage(), new Mxfp4Storage());
+    static final List<Storage> ALL = List.of(new ScaledBytesStorage(), new Mxfp4Storage(), new FormatStorage());
 
     /** What is in names of tensors of tools that leave the config as it was. */
     private static final Map<String, String> UNDECLARED = Map.of(".W_q", "HQQ", ".weight._data", "Quanto");

@@ -25,7 +25,6 @@ import org.junit.jupiter.params.provider.MethodSource;
 import quern.Seeds;
 import quern.device.Device;
 import quern.device.Devices;
-import quern.format.Container;
 import quern.format.Format;
 import quern.format.Formats;
 import quern.method.Method;
@@ -56,10 +55,10 @@ class CastingTest {
     @TempDir
     Path folder;
 
-    /** All but those whose activations have fixed scales, for which tokens go through the model, and those of another container. */
+    /** All but those whose activations have fixed scales, for which tokens go through the model, and those whose files are made of pieces. */
     static Stream<String> formats() {
         return Formats.all().stream()
-                .filter(format -> format.container() == Container.SAFETENSORS)
+                .filter(Format::casts)
                 .map(Format::name)
                 .filter(name ->
                         !Gathering.of(Formats.named(name).settled(recipe(name))).any());

@@ -2,11 +2,14 @@ package quern.run;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -16,6 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import quern.QuernException;
 import quern.device.Device;
 import quern.device.Devices;
@@ -85,6 +89,93 @@ class GgufRunTest {
                 0.01,
                 false,
                 List.of("layers\\.1\\.mlp\\.up_proj"));
+    }
+
+    /** Experts are one tensor for all there, and tensors of their own here. */
+    @Test
+    void experts_are_stacked_and_come_back() throws Exception {
+        ToyModel.writeExperts(new LocalStore(source), 2, 7, false);
+        Recipe all = RecipeReader.read("{format: gguf-q4_0}", "test");
+        Plan plan = ToyRun.plan(source, output, all, 0);
+        LocalRunner runner = new LocalRunner(ToyRun.STORES, 2);
+        ToyRun.run(plan, runner, Quantization.Listener.SILENT);
+        assertThat(Verification.linears(plan, runner, new LocalStore(output))).isEmpty();
+
+        Model original = Model.open(new LocalStore(source));
+        Model written = Model.open(new LocalStore(output));
+        Map<String, Gguf.Tensor> tensors =
+                Gguf.read(new LocalStore(output), "model-Q4_0.gguf").tensors();
+        assertThat(tensors.get("blk.1.ffn_up_exps.weight").shape()).containsExactly(8L, 32L, 64L);
+        assertThat(tensors.get("blk.1.ffn_gate_inp.weight").type()).isZero();
+        assertThat(written.config().modelType()).isEqualTo("qwen3_moe");
+        assertThat(written.tensors().names()).containsAll(original.tensors().names());
+        for (Site site : original.sites(1)) {
+            for (Linear linear : site.linears()) {
+                assertThat(difference(
+                                original.weight(linear).values(),
+                                written.weight(written.linear(1, linear.name())).values()))
+                        .as(linear.name())
+                        .isBetween(0.003, 0.2); // with eight experts llama.cpp gives k and v 8 bits
+            }
+        }
+        assertThat(floats(written, "model.layers.0.mlp.gate.weight"))
+                .isEqualTo(floats(original, "model.layers.0.mlp.gate.weight"));
+        Workbench.release(plan);
+
+        Recipe some = RecipeReader.read("{format: gguf-q4_0, skip: ['experts\\.3\\.up_proj']}", "test");
+        assertThatThrownBy(() -> ToyRun.plan(source, output, some, 0))
+                .isInstanceOf(QuernException.class)
+                .hasMessage(
+                        "Cannot write model.layers.0.mlp.experts.3.up_proj.weight as gguf-q4_0: it is of BF16 and model.layers.0.mlp.experts.0.up_proj.weight of Q4_0,"
+                                + " and experts are one tensor there (skip all of a layer, or none, and override all alike)");
+    }
+
+    /** What the file says of a family is read again: it computes what its source does. */
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "gemma2",
+                "gemma3_text",
+                "mixtral",
+                "phi3",
+                "qwen2",
+                "qwen3",
+                "qwen3_moe",
+                "starcoder2",
+                "llama-rope3"
+            })
+    void a_file_computes_what_its_source_does(String family) throws Exception {
+        Path shared = Path.of(System.getProperty("quern.architectures", "../../shared/data/architectures"), family);
+        assumeTrue(Files.isDirectory(shared), () -> "no model at " + shared + ": set -Dquern.architectures");
+        ObjectNode config = (ObjectNode)
+                new ObjectMapper().readTree(shared.resolve("config.json").toFile());
+        if (family.startsWith("gemma")) {
+            config.put("query_pre_attn_scalar", 16); // which llama.cpp takes as given
+        }
+        LocalStore store = new LocalStore(source);
+        store.delete("");
+        store.write("config.json", out -> out.write(config.toString().getBytes(StandardCharsets.UTF_8)));
+        LocalStore model = new LocalStore(shared);
+        for (String file :
+                model.list("").stream().filter(f -> f.startsWith("model")).toList()) {
+            store.copy(model, file, file);
+        }
+        tokenizer("{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": true}");
+        Recipe recipe = RecipeReader.read("{format: gguf-bf16}", "test");
+        Plan plan = ToyRun.plan(source, output, recipe, 0);
+        LocalRunner runner = new LocalRunner(ToyRun.STORES, 2);
+        ToyRun.run(plan, runner, Quantization.Listener.SILENT);
+
+        Model written = Model.open(new LocalStore(output));
+        // Beyond windows, where the file has them, and the original length of positions.
+        List<int[]> tokens = ToyModel.tokens(3, Math.min(40, written.maxPositions()), 5);
+        try (Device device = Devices.open("java", DType.F32)) {
+            Score score = Score.sum(
+                    Evaluation.scores(Subject.stored(written), Subject.stored(Model.open(store)), tokens, device));
+            boolean exact = Model.open(store).weightType() == DType.BF16;
+            assertThat(score.meanKl()).isLessThan(exact ? 1e-9 : 1e-4);
+        }
+        Workbench.release(plan);
     }
 
     @Test
@@ -255,9 +346,14 @@ class GgufRunTest {
         ToyModel.writeExperts(new LocalStore(source), 2, 7);
         assertThatThrownBy(() -> ToyRun.plan(source, output, recipe("rtn"), 0))
                 .isInstanceOf(QuernException.class)
+                .hasMessageContaining(
+                        "layer 0 has no experts, and llama.cpp runs the family with experts in all (use another format)");
+        ToyModel.writeStacked(new LocalStore(source), 2, 7);
+        assertThatThrownBy(() -> ToyRun.plan(source, output, recipe("rtn"), 0))
+                .isInstanceOf(QuernException.class)
                 .hasMessage(
-                        "Cannot write a model of type qwen3_moe as GGUF: that is written of llama, mistral, qwen2, qwen3, starcoder2"
-                                + " (use another format)");
+                        "Cannot write a model of type gpt_oss as GGUF: that is written of gemma2, gemma3_text, llama, mistral, mixtral,"
+                                + " phi3, qwen2, qwen3, qwen3_moe, starcoder2 (use another format)");
     }
 
     /** Our reader of blocks and the conversion's codes go different ways to the same numbers, which the reader shows as half floats. */

@@ -24,6 +24,11 @@ public final class ToyModel {
      * seventh of them, none to the last.
      */
     public static void writeExperts(BlobStore store, int layers, long seed) throws IOException {
+        writeExperts(store, layers, seed, true);
+    }
+
+    /** @param firstDense whether the first layer has none */
+    static void writeExperts(BlobStore store, int layers, long seed, boolean firstDense) throws IOException {
         int hidden = 64;
         int experts = 8;
         Random random = new Random(seed);
@@ -36,7 +41,7 @@ public final class ToyModel {
             norms(specs, bytes, p, random);
             norm(specs, bytes, p + "self_attn.q_norm.weight", 16, random);
             norm(specs, bytes, p + "self_attn.k_norm.weight", 16, random);
-            if (l == 0) {
+            if (l == 0 && firstDense) {
                 mlp(specs, bytes, p + "mlp.", 96, random);
                 continue;
             }
@@ -64,13 +69,50 @@ public final class ToyModel {
         text(store, "config.json", """
                 {"architectures": ["Qwen3MoeForCausalLM"], "model_type": "qwen3_moe", "hidden_size": 64,
                  "intermediate_size": 96, "moe_intermediate_size": 32, "num_experts": 8, "num_experts_per_tok": 2,
-                 "norm_topk_prob": true, "mlp_only_layers": [0], "decoder_sparse_step": 1,
+                 "norm_topk_prob": true, "mlp_only_layers": [%s], "decoder_sparse_step": 1,
                  "num_hidden_layers": %d, "num_attention_heads": 4,
                  "num_key_value_heads": 2, "head_dim": 16, "vocab_size": %d, "max_position_embeddings": 64,
                  "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu",
                  "tie_word_embeddings": true, "torch_dtype": "bfloat16"}
-                """.formatted(layers, VOCABULARY));
+                """.formatted(firstDense ? "0" : "", layers, VOCABULARY));
         text(store, "tokenizer_config.json", "{\"tokenizer_class\": \"Qwen2Tokenizer\"}");
+    }
+
+    /** A gpt-oss of random weights: five experts a layer, whose weights are slices of one tensor, as are their biases. */
+    public static void writeStacked(BlobStore store, int layers, long seed) throws IOException {
+        int hidden = 64;
+        int inter = 96;
+        int experts = 5;
+        Random random = new Random(seed);
+        List<TensorSpec> specs = new ArrayList<>();
+        Map<String, ByteBuffer> bytes = new HashMap<>();
+        add(specs, bytes, "model.embed_tokens.weight", VOCABULARY, hidden, 1.0, random);
+        for (int l = 0; l < layers; l++) {
+            String p = "model.layers." + l + ".";
+            projections(specs, bytes, p, random);
+            norms(specs, bytes, p, random);
+            norm(specs, bytes, p + "self_attn.sinks", 4, random);
+            String m = p + "mlp.";
+            add(specs, bytes, m + "router.weight", experts, hidden, 0.3, random);
+            add(specs, bytes, 0.1, random, m + "router.bias", experts);
+            add(specs, bytes, 0.1, random, m + "experts.gate_up_proj", experts, hidden, 2 * inter);
+            add(specs, bytes, 0.1, random, m + "experts.gate_up_proj_bias", experts, 2 * inter);
+            add(specs, bytes, 0.1, random, m + "experts.down_proj", experts, inter, hidden);
+            add(specs, bytes, 0.1, random, m + "experts.down_proj_bias", experts, hidden);
+        }
+        norm(specs, bytes, "model.norm.weight", hidden, random);
+        add(specs, bytes, "lm_head.weight", VOCABULARY, hidden, 0.1, random);
+        store.write(
+                "model.safetensors",
+                out -> SafetensorsWriter.writeBuffers(out, specs, Map.of(), s -> bytes.get(s.name())));
+        text(store, "config.json", """
+                {"architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss", "hidden_size": 64,
+                 "intermediate_size": 96, "num_local_experts": 5, "num_experts_per_tok": 2,
+                 "num_hidden_layers": %d, "num_attention_heads": 4, "attention_bias": false,
+                 "num_key_value_heads": 2, "head_dim": 16, "vocab_size": %d, "max_position_embeddings": 64,
+                 "rms_norm_eps": 1e-5, "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+                 "sliding_window": 16, "tie_word_embeddings": false, "torch_dtype": "bfloat16"}
+                """.formatted(layers, VOCABULARY));
     }
 
     private static void projections(List<TensorSpec> specs, Map<String, ByteBuffer> bytes, String p, Random random) {
@@ -153,11 +195,22 @@ public final class ToyModel {
             int cols,
             double deviation,
             Random random) {
-        float[] values = new float[rows * cols];
+        add(specs, bytes, deviation, random, name, rows, cols);
+    }
+
+    private static void add(
+            List<TensorSpec> specs,
+            Map<String, ByteBuffer> bytes,
+            double deviation,
+            Random random,
+            String name,
+            long... shape) {
+        TensorSpec spec = TensorSpec.of(name, DType.BF16, shape);
+        float[] values = new float[(int) spec.elements()];
         for (int i = 0; i < values.length; i++) {
             values[i] = (float) (deviation * random.nextGaussian());
         }
-        specs.add(TensorSpec.of(name, DType.BF16, rows, cols));
+        specs.add(spec);
         bytes.put(name, HalfFloats.fromFloats(values, DType.BF16));
     }
 }

@@ -110,6 +110,17 @@ class GgufModelTest {
         assertThat(files.list("")).containsExactly("config.json", "m.gguf", "tokenizer.json", "tokenizer_config.json");
     }
 
+    /** Rows of q and k stand in pairs in Llama's files, of heads that turn as a whole. */
+    @Test
+    void a_llama_whose_heads_turn_in_part_is_refused() {
+        assertThatThrownBy(() -> Source.files(new MemoryStore()
+                        .put(
+                                "m.gguf",
+                                tiny().put("llama.rope.dimension_count", 4).bytes())))
+                .isInstanceOf(QuernException.class)
+                .hasMessageContaining("its rope.dimension_count is 4, and heads have 8");
+    }
+
     @Test
     void what_lies_beside_it_counts_for_more() throws IOException {
         MemoryStore store =
@@ -128,15 +139,16 @@ class GgufModelTest {
         assertThat(scaling.get("rope_type").asText()).isEqualTo("llama3");
         assertThat(scaling.get("factor").asDouble()).isEqualTo(8);
         assertThat(Model.open(store).tensors().names()).doesNotContain("rope_freqs.weight");
+        // Another table is one for all lengths, whatever it came from.
         table[1] = 2;
-        assertThatThrownBy(() -> Source.files(new MemoryStore()
-                        .put(
-                                "m.gguf",
-                                tiny().put("llama.rope.freq_base", 500000f)
-                                        .tensor("rope_freqs.weight", table, 4)
-                                        .bytes())))
-                .isInstanceOf(QuernException.class)
-                .hasMessageEndingWith("is not that of Llama 3 (put the model's config.json beside it)");
+        byte[] other = tiny().put("llama.rope.freq_base", 500000f)
+                .tensor("rope_freqs.weight", table, 4)
+                .bytes();
+        scaling = json(Source.files(new MemoryStore().put("m.gguf", other)), "config.json")
+                .get("rope_scaling");
+        assertThat(scaling.get("rope_type").asText()).isEqualTo("longrope");
+        assertThat(scaling.get("short_factor").get(1).asDouble()).isEqualTo(2);
+        assertThat(scaling.get("long_factor")).isEqualTo(scaling.get("short_factor"));
     }
 
     @Test

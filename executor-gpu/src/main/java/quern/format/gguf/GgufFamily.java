@@ -29,6 +29,11 @@ public record GgufFamily(
         String norm,
         Map<String, String> own) {
     private static final String RMS = "rms_norm_eps";
+    private static final String ROUTER = "ffn_gate_inp";
+
+    /** Stands for the number of an expert in the name of a tensor that is a slice of another. */
+    private static final String ANY = ".experts.#.";
+
     private static final List<GgufFamily> ALL = List.of(
             gated("llama", "llama", "LlamaForCausalLM", true),
             gated("llama", "mistral", "MistralForCausalLM", true),
@@ -41,10 +46,68 @@ public record GgufFamily(
                     false,
                     "gelu_pytorch_tanh",
                     "norm_epsilon",
-                    Map.of("ffn_up", "mlp.c_fc", "ffn_down", "mlp.c_proj")));
+                    Map.of("ffn_up", "mlp.c_fc", "ffn_down", "mlp.c_proj")),
+            gated("phi3", "phi3", "Phi3ForCausalLM", false)
+                    .with(Map.of("attn_qkv", "self_attn.qkv_proj", "ffn_up", "mlp.gate_up_proj")),
+            gemma("gemma2", "gemma2", "Gemma2ForCausalLM"),
+            gemma("gemma3", "gemma3_text", "Gemma3ForCausalLM"),
+            gated("llama", "mixtral", "MixtralForCausalLM", true)
+                    .with(experts("block_sparse_moe.gate", "block_sparse_moe.experts.#.", "w1", "w3", "w2")),
+            gated("qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM", false)
+                    .with(experts("mlp.gate", "mlp.experts.#.", "gate_proj", "up_proj", "down_proj")));
 
     private static GgufFamily gated(String architecture, String modelType, String classes, boolean permuted) {
         return new GgufFamily(architecture, modelType, classes, permuted, "silu", RMS, Map.of());
+    }
+
+    private static GgufFamily gemma(String architecture, String modelType, String classes) {
+        return new GgufFamily(
+                architecture,
+                modelType,
+                classes,
+                false,
+                "gelu_pytorch_tanh",
+                RMS,
+                Map.of(
+                        "post_attention_norm", "post_attention_layernorm",
+                        "ffn_norm", "pre_feedforward_layernorm",
+                        "post_ffw_norm", "post_feedforward_layernorm"));
+    }
+
+    /** Whether weights of norms are offsets from one in a Hugging Face model, and windows and caps are known to llama.cpp. */
+    public boolean isGemma() {
+        return architecture.startsWith("gemma");
+    }
+
+    /** What the config calls the activation. */
+    public String activationKey() {
+        return isGemma() ? "hidden_activation" : "hidden_act";
+    }
+
+    /** What is added to the values of a tensor of a Hugging Face model. */
+    public float offset(String tensor) {
+        return isGemma() && tensor.endsWith("norm.weight") ? 1 : 0;
+    }
+
+    private GgufFamily with(Map<String, String> names) {
+        return new GgufFamily(architecture, modelType, classes, permuted, activation, norm, names);
+    }
+
+    private static Map<String, String> experts(String router, String expert, String gate, String up, String down) {
+        return Map.of(
+                ROUTER,
+                router,
+                "ffn_gate_exps",
+                expert + gate,
+                "ffn_up_exps",
+                expert + up,
+                "ffn_down_exps",
+                expert + down);
+    }
+
+    /** Whether layers have experts, of which those of all are one tensor. */
+    public boolean hasExperts() {
+        return own.containsKey(ROUTER);
     }
 
     /** Whether its norms take the mean away. */
@@ -52,8 +115,18 @@ public record GgufFamily(
         return !norm.equals(RMS);
     }
 
-    /** What is generated from the config and stands in it again. */
+    /** What frequencies of rotary positions are divided by. It is generated from the config and stands in it again. */
     public static final String ROPE_FACTORS = "rope_freqs.weight";
+
+    /** The same for sequences up to the original length, and beyond. */
+    public static final String SHORT_FACTORS = "rope_factors_short.weight";
+
+    public static final String LONG_FACTORS = "rope_factors_long.weight";
+
+    /** Whether a tensor of this name is generated from the config. */
+    public static boolean isGenerated(String tensor) {
+        return tensor.equals(ROPE_FACTORS) || tensor.equals(SHORT_FACTORS) || tensor.equals(LONG_FACTORS);
+    }
 
     private static final Map<String, String> OUTSIDE =
             Map.of("token_embd", "model.embed_tokens", "output_norm", "model.norm", "output", "lm_head");
@@ -84,10 +157,14 @@ public record GgufFamily(
         return names;
     }
 
-    /** By its {@code general.architecture}; null if its files are not read. Of two the first. */
-    public static @Nullable GgufFamily read(String architecture) {
+    /**
+     * By its {@code general.architecture}; null if its files are not read. Of two the first.
+     *
+     * @param experts whether the file says how many there are
+     */
+    public static @Nullable GgufFamily read(String architecture, boolean experts) {
         return ALL.stream()
-                .filter(f -> f.architecture().equals(architecture))
+                .filter(f -> f.architecture().equals(architecture) && f.hasExperts() == experts)
                 .findFirst()
                 .orElse(null);
     }
@@ -108,7 +185,7 @@ public record GgufFamily(
                         + " (use another format)"));
     }
 
-    /** The name that the tensor has in a Hugging Face model; null if it has none. */
+    /** The name that the tensor has in a Hugging Face model; null if it has none. Of a stack {@link #slice} has those of its slices. */
     public @Nullable String name(String tensor) {
         Matcher parts = NAME.matcher(tensor);
         if (!parts.matches()) {
@@ -122,14 +199,25 @@ public record GgufFamily(
         return (layer == null ? "" : "model.layers." + layer + ".") + module + "." + parts.group(3);
     }
 
-    /** The name that a tensor of a Hugging Face model has in its files; null if it has none. */
+    /** Whether a tensor of this name in a Hugging Face model is a slice of one, for each expert. */
+    public static boolean isStack(String name) {
+        return name.contains(ANY);
+    }
+
+    /** The name of an expert's tensor, of that of all. */
+    public static String slice(String name, int expert) {
+        return name.replace(ANY, ".experts." + expert + ".");
+    }
+
+    /** The name that a tensor of a Hugging Face model has in its files; null if it has none. Experts have one for all. */
     public @Nullable String there(String tensor) {
         Matcher parts = OURS.matcher(tensor);
         if (!parts.matches()) {
             return null;
         }
         String layer = parts.group(1);
-        String module = (layer == null ? OUTSIDE_THERE : turned(inLayer())).get(parts.group(2));
+        String module = (layer == null ? OUTSIDE_THERE : turned(inLayer()))
+                .get(parts.group(2).replaceFirst("\\.experts\\.\\d+\\.", ANY));
         return module == null ? null : (layer == null ? "" : "blk." + layer + ".") + module + "." + parts.group(3);
     }
 

@@ -86,7 +86,8 @@ enum Mixture {
     private GgufType wanted(Place place) {
         boolean mixtral = place.experts() == MIXTRAL;
         return switch (place.role()) {
-            case "attn_v", "attn_qkv" -> mixtral ? GgufType.Q8_0 : values(place);
+            case "attn_v" -> mixtral ? GgufType.Q8_0 : values(place);
+            case "attn_qkv" -> joined();
             case "attn_k" -> mixtral ? GgufType.Q8_0 : base;
             case "attn_output" -> attentionOutput(mixtral);
             case "ffn_down", "ffn_down_exps" -> down(place);
@@ -103,6 +104,16 @@ enum Mixture {
             case Q4_K_S -> place.layer() < 4 ? GgufType.Q5_K : base;
             case Q4_K_M, Q5_K_M -> place.matters() ? GgufType.Q6_K : base;
             case IQ4_NL, IQ4_XS -> shared ? GgufType.Q5_K : base;
+            default -> base;
+        };
+    }
+
+    /** Of q, k and v in one. */
+    private GgufType joined() {
+        return switch (this) {
+            case Q3_K_M, Q3_K_L -> GgufType.Q4_K;
+            case Q4_K_M -> GgufType.Q5_K;
+            case Q5_K_M -> GgufType.Q6_K;
             default -> base;
         };
     }

@@ -34,7 +34,9 @@
  * <h2>The file</h2>
  *
  * Metadata, tensors with llama.cpp's names, dimensions the other way round; norms and biases in F32. In Llama's family the rows of q and k
- * change places: columns that turn together stand side by side ({@link quern.format.gguf.GgufFamily}). No {@code config.json} and no
+ * change places: columns that turn together stand side by side ({@link quern.format.gguf.GgufFamily}). Of a mixture the weights of all
+ * experts are one tensor, one after the other, and routers stay in F32. Gemma's norms are stored with the one that they are offsets from.
+ * Tables of what rotary frequencies are divided by are tensors, too. No {@code config.json} and no
  * tokenizer's files stand beside it.
  *
  * <h2>Limits</h2>
