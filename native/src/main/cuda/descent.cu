@@ -6,14 +6,14 @@
 #define RUNS 4
 #define AT_ONCE 32
 
-// Rows [first, first + AT_ONCE) of the block of H, WIDTH columns each, zeros from `width` on.
+// Rows [first, first + AT_ONCE) of the block of the member's H, WIDTH columns each, zeros from `width` on.
 template <int WIDTH>
 DEVICE void load_rows_of_hessian(const float* hessian, int n, int from, int width, int first, float* hs) {
   bool fours = by_fours(hessian + from, n);
   for (int m = threadIdx.x; m < AT_ONCE * WIDTH / 4; m += blockDim.x) {
     int i = m / (WIDTH / 4), j = m % (WIDTH / 4) * 4;
     Four f = {{0, 0, 0, 0}};
-    if (first + i < width) f = load4(hessian + (long long)(from + first + i) * n + from, j, width, fours);
+    if (first + i < width) f = load4(hessian + ((long long)blockIdx.y * n + from + first + i) * n + from, j, width, fours);
     store4(hs + i * WIDTH + j, f);
   }
 }
@@ -73,7 +73,6 @@ DEVICE void descend(const float* gradient, const float* hessian, int rows, int n
                     const float* zeros, int fits, unsigned char* codes, float* change) {
   const int WIDTH = 16 * SHARE;
   DYNAMIC_SHARED(float, hs);
-  hessian += (long long)blockIdx.y * n * n;
   Levels levels = load_levels(grid, values, thresholds, hs + AT_ONCE * WIDTH);
   __syncthreads();
   int lane = threadIdx.x % SHARE, row = blockIdx.x * (blockDim.x / SHARE) + threadIdx.x / SHARE;
@@ -148,7 +147,7 @@ DEVICE void descend(const float* gradient, const float* hessian, int rows, int n
   }
 }
 
-extern "C" __global__ void __launch_bounds__(256) descend_128(const float* gradient, const float* hessian, int rows, int n, int from, int width, GridShape grid, SearchShape search, const float* values, const float* thresholds, int group, int groups, float* scales, const float* zeros, int fits, unsigned char* codes, float* change) {
+extern "C" __global__ void __launch_bounds__(256, 3) descend_128(const float* gradient, const float* hessian, int rows, int n, int from, int width, GridShape grid, SearchShape search, const float* values, const float* thresholds, int group, int groups, float* scales, const float* zeros, int fits, unsigned char* codes, float* change) {
   descend<8>(gradient, hessian, rows, n, from, width, grid, search, values, thresholds, group, groups, scales, zeros, fits, codes, change);
 }
 

@@ -320,11 +320,14 @@ bool has(const std::string& image, const std::string& name) { // as a name of it
 int load(Module** module, const void* image) {
   const char* bytes = (const char*)image;
   if (!strncmp(bytes, STAND_IN, strlen(STAND_IN))) {
-    std::string text(bytes, strnlen(bytes, 1000));
-    size_t space = strlen(STAND_IN), equals = text.find('=');
-    while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
-    if (equals != std::string::npos) settings().set(text.substr(space + 1, equals - space - 1), text.substr(equals + 1));
-    *module = new Module{here(), text, {}};
+    const char* setting = bytes + strlen(STAND_IN);
+    if (*setting == ' ') {  // and ends with a zero; the stand-in itself does not, and whatever lies behind it
+      std::string text(setting + 1);
+      size_t equals = text.find('=');
+      while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+      if (equals != std::string::npos) settings().set(text.substr(0, equals), text.substr(equals + 1));
+    }
+    *module = new Module{here(), STAND_IN, {}};
   } else {
     uint32_t magic;
     uint16_t header;
