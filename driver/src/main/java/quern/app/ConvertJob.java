@@ -16,9 +16,9 @@ import quern.progress.Progress;
 import quern.run.ConversionTasks;
 import quern.run.Publication;
 import quern.run.RunFolder;
+import quern.run.ShardTasks;
 import quern.run.Stopwatch;
 import quern.run.StoreOpener;
-import quern.run.Tasks;
 import quern.run.Verification;
 import quern.run.Workbench;
 import quern.spark.SparkRunner;
@@ -67,7 +67,7 @@ final class ConvertJob {
             String name, Plan plan, ConversionPlanner.Decided conversion, Model model, BlobStore target)
             throws IOException {
         SparkRunner runner = new SparkRunner(spark, stores);
-        List<Tasks.ShardManifest> shards = new ArrayList<>();
+        List<ShardTasks.ShardManifest> shards = new ArrayList<>();
         runner.each(
                 plan, "convert", new ArrayList<>(plan.shards()), ConversionTasks::shard, new Stopwatch(), shards::add);
         String from = conversion.packed().format().name();
@@ -79,7 +79,7 @@ final class ConvertJob {
         Workbench.release(plan);
         target.delete(RunFolder.ROOT);
         long linears = plan.sites().stream().mapToLong(s -> s.linears().size()).sum();
-        long bytes = shards.stream().mapToLong(Tasks.ShardManifest::bytes).sum();
+        long bytes = shards.stream().mapToLong(ShardTasks.ShardManifest::bytes).sum();
         List<String> lines = new ArrayList<>(List.of(
                 "converted   %s, %s, to %s: %d linears, %s"
                         .formatted(

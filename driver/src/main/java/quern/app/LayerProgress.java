@@ -7,8 +7,8 @@ import org.jspecify.annotations.Nullable;
 import quern.plan.Plan;
 import quern.progress.Progress;
 import quern.run.Quantization;
+import quern.run.ShardTasks;
 import quern.run.SiteManifest;
-import quern.run.Tasks;
 
 /** Turns finished sites into finished layers, and those into lines of the display. */
 final class LayerProgress implements Quantization.Listener, AutoCloseable {
@@ -54,7 +54,7 @@ final class LayerProgress implements Quantization.Listener, AutoCloseable {
     }
 
     @Override
-    public synchronized void cast(Tasks.ShardManifest shard) {
+    public synchronized void cast(ShardTasks.ShardManifest shard) {
         if (files != null) {
             files.advance(++written, 0, Double.NaN);
         }

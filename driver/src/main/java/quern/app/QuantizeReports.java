@@ -18,9 +18,9 @@ import quern.run.MixedWidths;
 import quern.run.PassTiles;
 import quern.run.Phase;
 import quern.run.Quantization;
+import quern.run.ShardTasks;
 import quern.run.SiteManifest;
 import quern.run.StoreOpener;
-import quern.run.Tasks;
 import quern.spark.EvaluationJob;
 import quern.spark.SparkRunner;
 
@@ -143,8 +143,9 @@ final class QuantizeReports {
         long before = model.source().stored().names().stream()
                 .mapToLong(n -> model.source().stored().spec(n).bytes())
                 .sum();
-        long after =
-                result.shards().stream().mapToLong(Tasks.ShardManifest::bytes).sum();
+        long after = result.shards().stream()
+                .mapToLong(ShardTasks.ShardManifest::bytes)
+                .sum();
         long packed = plan.shards().stream()
                 .flatMap(s -> s.tensors().stream())
                 .filter(t -> !t.linear().isEmpty())

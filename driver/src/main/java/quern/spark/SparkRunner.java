@@ -33,9 +33,9 @@ import quern.run.PassSolve;
 import quern.run.PassTiles;
 import quern.run.PlanRunner;
 import quern.run.SiteManifest;
+import quern.run.SiteTasks;
 import quern.run.Stopwatch;
 import quern.run.StoreOpener;
-import quern.run.Tasks;
 import quern.run.Workbench;
 import scala.Tuple2;
 import scala.collection.BufferedIterator;
@@ -81,21 +81,7 @@ public final class SparkRunner implements PlanRunner {
                 .setJobDescription(
                         layers + (sites.isEmpty() ? ": forward" : ": forward with taps, reduce Hessians, quantize"));
         if (plan.onGpu() && parts.size() == 1) {
-            Parts all = parts.get(0);
-            JavaRDD<byte[]> manifests = indices(1, 1, "all parts of the calibration tokens")
-                    .map(index -> {
-                        Stopwatch own = new Stopwatch();
-                        GpuProfile.take();
-                        ArrayList<SiteManifest> results = new ArrayList<>();
-                        LostDevice.guarded(() -> {
-                            Workbench bench = Workbench.of(shared.value(), opener);
-                            PassSolve.run(bench, benches(each, opener), pass, all, own, results::addAll);
-                            return results;
-                        });
-                        busy.add(own);
-                        return bytes(results);
-                    });
-            collectAll(manifests, done);
+            collectAll(wholePass(shared, each, pass, parts.get(0), busy), done);
             left.run();
             busy.addTo(watch);
             return;
@@ -151,12 +137,30 @@ public final class SparkRunner implements PlanRunner {
         busy.addTo(watch);
     }
 
+    /** One task that takes all parts, and solves the sites beside. */
+    private JavaRDD<byte[]> wholePass(
+            Shared<Plan> gathering, ArrayList<Shared<Plan>> solved, Pass pass, Parts parts, BusyTime busy) {
+        StoreOpener opener = stores;
+        return indices(1, 1, "all parts of the calibration tokens").map(index -> {
+            Stopwatch own = new Stopwatch();
+            GpuProfile.take();
+            ArrayList<SiteManifest> results = new ArrayList<>();
+            LostDevice.guarded(() -> {
+                Workbench bench = Workbench.of(gathering.value(), opener);
+                PassSolve.run(bench, benches(solved, opener), pass, parts, own, results::addAll);
+                return results;
+            });
+            busy.add(own);
+            return bytes(results);
+        });
+    }
+
     /** Takes batches of sites out of a list, one after the other. */
     private static void solve(
             List<Workbench> benches, Pass pass, List<List<Gathered>> ready, Stopwatch watch, List<SiteManifest> solved)
             throws IOException {
         for (List<Gathered> batch : ready) {
-            solved.addAll(Tasks.reduced(benches, pass, batch, watch));
+            solved.addAll(SiteTasks.reduced(benches, pass, batch, watch));
         }
         ready.clear();
     }

@@ -10,7 +10,7 @@ import quern.method.Method;
  * @param shard the file
  * @param linears what became of each of its linears
  */
-record CastManifest(Tasks.ShardManifest shard, List<CastLinear> linears) implements Serializable {
+record CastManifest(ShardTasks.ShardManifest shard, List<CastLinear> linears) implements Serializable {
     CastManifest {
         linears = List.copyOf(linears);
     }

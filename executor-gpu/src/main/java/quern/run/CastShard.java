@@ -65,7 +65,7 @@ final class CastShard {
 
     /** @param threads that quantize; 1 for the caller's own */
     CastManifest write(int threads) throws IOException {
-        MessageDigest digest = Tasks.sha256();
+        MessageDigest digest = ShardTasks.sha256();
         List<CastManifest.CastLinear> written = new ArrayList<>();
         List<TensorSpec> specs =
                 shard.tensors().stream().map(Plan.ShardTensor::spec).toList();
@@ -79,7 +79,7 @@ final class CastShard {
         });
         String sha = HexFormat.of().formatHex(digest.digest());
         return new CastManifest(
-                new Tasks.ShardManifest(shard.file(), bench.output().length(shard.file()), sha), written);
+                new ShardTasks.ShardManifest(shard.file(), bench.output().length(shard.file()), sha), written);
     }
 
     /** All that is read, in the order of the file. */

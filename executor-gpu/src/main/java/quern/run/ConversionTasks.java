@@ -25,7 +25,8 @@ public final class ConversionTasks {
     }
 
     /** Writes a final shard: each linear unpacked, in the target's scheme, packed; one at a time. */
-    public static Tasks.ShardManifest shard(Workbench bench, Plan.Shard shard, Stopwatch watch) throws IOException {
+    public static ShardTasks.ShardManifest shard(Workbench bench, Plan.Shard shard, Stopwatch watch)
+            throws IOException {
         PackedLinears packed = packed(bench);
         Conversion conversion = new Conversion(packed.format(), bench.format());
         Map<String, Plan.LinearPlan> linears = new HashMap<>();
@@ -37,10 +38,10 @@ public final class ConversionTasks {
                 shard.tensors().stream().map(Plan.ShardTensor::spec).toList();
         String sha = watch.time(
                 Phase.WRITE,
-                () -> Tasks.write(bench, shard.file(), specs, bench.metadata(), (spec, out) -> {
+                () -> ShardTasks.write(bench, shard.file(), specs, bench.metadata(), (spec, out) -> {
                     String name = Objects.requireNonNull(linearOf.get(spec));
                     if (name.isEmpty()) {
-                        Tasks.copy(bench.model().tensors(), spec, out);
+                        ShardTasks.copy(bench.model().tensors(), spec, out);
                         return;
                     }
                     if (!open.containsKey(spec)) {
@@ -56,7 +57,7 @@ public final class ConversionTasks {
                     }
                     SafetensorsWriter.copy(Objects.requireNonNull(open.get(spec)), out);
                 }));
-        return new Tasks.ShardManifest(shard.file(), bench.output().length(shard.file()), sha);
+        return new ShardTasks.ShardManifest(shard.file(), bench.output().length(shard.file()), sha);
     }
 
     /**

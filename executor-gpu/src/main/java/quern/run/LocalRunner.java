@@ -80,7 +80,7 @@ public final class LocalRunner implements PlanRunner {
                                 .forEach(tile -> sum.add(tile.part(), tile.tile()));
                         sites.add(new Gathered(site, sum.statistics()));
                     }
-                    return Tasks.reduced(benches, pass, sites, w);
+                    return SiteTasks.reduced(benches, pass, sites, w);
                 },
                 watch,
                 (batch, manifests) -> {

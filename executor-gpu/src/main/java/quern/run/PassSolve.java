@@ -62,7 +62,7 @@ public final class PassSolve {
             await(solving, 0, done);
             for (Plan.SitePlan site : silent.values()) {
                 Statistics none = Hessians.sum(bench.plan(), pass, site).statistics();
-                done.accept(Tasks.reduced(solved, pass, List.of(new Gathered(site, none)), watch));
+                done.accept(SiteTasks.reduced(solved, pass, List.of(new Gathered(site, none)), watch));
             }
         } finally {
             SideBySide.end(solvers);
@@ -89,7 +89,7 @@ public final class PassSolve {
             List<Gathered> sites = batch.stream()
                     .map(each -> new Gathered(each.site(), each.sum().onDevice()))
                     .toList();
-            return Tasks.reduced(solved, pass, sites, watch);
+            return SiteTasks.reduced(solved, pass, sites, watch);
         } finally {
             close(batch);
         }

@@ -7,7 +7,7 @@ import quern.plan.Plan;
 
 /**
  * Who carries the jobs of a plan out: an axis. {@link LocalRunner} is one process; the driver has one on Spark. Both call
- * {@link Tasks} and add Hessians up along the same tree, and so must write the same bytes.
+ * {@link SiteTasks} and add Hessians up along the same tree, and so must write the same bytes.
  */
 public interface PlanRunner {
     /** For messages and the report: {@code local, 2 threads} or a Spark master. */

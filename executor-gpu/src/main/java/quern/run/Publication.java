@@ -71,7 +71,7 @@ public final class Publication {
      *
      * @param facts for the marker
      */
-    public <T> T publish(List<Tasks.ShardManifest> shards, Map<String, Object> facts, Proof<T> proof)
+    public <T> T publish(List<ShardTasks.ShardManifest> shards, Map<String, Object> facts, Proof<T> proof)
             throws IOException {
         boolean complete = false;
         try {
@@ -172,7 +172,7 @@ public final class Publication {
                 && !OF_A_QUANTIZED_SOURCE.contains(name);
     }
 
-    private void mark(List<Tasks.ShardManifest> shards, List<String> files, Map<String, Object> facts)
+    private void mark(List<ShardTasks.ShardManifest> shards, List<String> files, Map<String, Object> facts)
             throws IOException {
         Map<String, Object> marker = new TreeMap<>(facts); // an order that does not depend on the process
         marker.put("run", plan.id());
@@ -184,7 +184,7 @@ public final class Publication {
         marker.put(
                 "shards",
                 shards.stream()
-                        .sorted(Comparator.comparing(Tasks.ShardManifest::file))
+                        .sorted(Comparator.comparing(ShardTasks.ShardManifest::file))
                         .toList());
         marker.put("files", files.stream().sorted().toList());
         json(MARKER, marker);

@@ -17,7 +17,7 @@ import quern.store.BlobStore;
 
 /**
  * A plan carried out from its tokens to its last shard: which pass follows which, what a restart may leave out. What the
- * passes do stands in {@link Tasks}; who does them is a {@link PlanRunner}.
+ * passes do stands in {@link PartsPass}, {@link SiteTasks} and {@link ShardTasks}; who does them is a {@link PlanRunner}.
  */
 public final class Quantization {
     private final Plan plan; // what gathers
@@ -53,7 +53,7 @@ public final class Quantization {
     }
 
     /** What came out of one plan. */
-    public record Result(List<SiteManifest> sites, List<Tasks.ShardManifest> shards, Stopwatch watch) {}
+    public record Result(List<SiteManifest> sites, List<ShardTasks.ShardManifest> shards, Stopwatch watch) {}
 
     /** The one plan, to its last shard. */
     public Result run() throws IOException {
@@ -71,7 +71,7 @@ public final class Quantization {
                         each,
                         "quantize",
                         unfinished(each, 0, plan.layers()),
-                        (bench, site, w) -> Tasks.solve(bench, site, Statistics.NONE, w),
+                        (bench, site, w) -> SiteTasks.solve(bench, new Gathered(site, Statistics.NONE), w),
                         watch,
                         this::done);
             }
@@ -111,12 +111,12 @@ public final class Quantization {
                 pieceOfLinear.put(site.name(), manifest.file());
             }
         }
-        List<Tasks.ShardManifest> shards = new ArrayList<>();
+        List<ShardTasks.ShardManifest> shards = new ArrayList<>();
         runner.each(
                 one,
                 "write shards",
                 one.shards(),
-                (bench, shard, w) -> Tasks.shard(bench, shard, pieceOfLinear, w),
+                (bench, shard, w) -> ShardTasks.shard(bench, shard, pieceOfLinear, w),
                 watch,
                 shards::add);
         return new Result(sites, shards, watch);
@@ -256,7 +256,7 @@ public final class Quantization {
 
     /** A pass, and then the sites whose Hessians wait for others. */
     private void calibrate(Pass pass, Runnable left) throws IOException {
-        Map<String, List<Tasks.Uncovered>> waiting = new HashMap<>();
+        Map<String, List<SiteTasks.Uncovered>> waiting = new HashMap<>();
         Map<Long, Plan.SitePlan> sites = PassTiles.byKey(pass.sites(plan));
         runner.calibrate(
                 plan,
@@ -269,7 +269,7 @@ public final class Quantization {
                         done(manifest);
                     } else if (!site.isPool()) {
                         waiting.computeIfAbsent(manifest.plan(), id -> new ArrayList<>())
-                                .add(new Tasks.Uncovered(manifest.key(), 0));
+                                .add(new SiteTasks.Uncovered(manifest.key(), 0));
                     }
                 },
                 left);
@@ -281,10 +281,15 @@ public final class Quantization {
         return solved.stream().filter(each -> each.gathering().any()).toList();
     }
 
-    private void solveUncovered(String name, Map<String, List<Tasks.Uncovered>> waiting) throws IOException {
+    private void solveUncovered(String name, Map<String, List<SiteTasks.Uncovered>> waiting) throws IOException {
         for (Plan each : gathered()) {
             runner.each(
-                    each, name, waiting.getOrDefault(each.id(), List.of()), Tasks::solveUncovered, watch, this::done);
+                    each,
+                    name,
+                    waiting.getOrDefault(each.id(), List.of()),
+                    SiteTasks::solveUncovered,
+                    watch,
+                    this::done);
         }
     }
 
@@ -319,13 +324,13 @@ public final class Quantization {
             open.values()
                     .removeIf(site -> Objects.requireNonNull(tokens.get(PassTiles.siteKey(site))) >= site.inputs());
         }
-        Map<String, List<Tasks.Uncovered>> again = new HashMap<>();
+        Map<String, List<SiteTasks.Uncovered>> again = new HashMap<>();
         for (Plan each : gathered()) {
             for (SiteManifest manifest : sites(each)) {
                 Integer round = roundOfSite.get(manifest.key());
                 if (round != null) {
                     again.computeIfAbsent(each.id(), id -> new ArrayList<>())
-                            .add(new Tasks.Uncovered(manifest.key(), round));
+                            .add(new SiteTasks.Uncovered(manifest.key(), round));
                 }
             }
         }
@@ -403,7 +408,7 @@ public final class Quantization {
         default void casting(List<Plan.Shard> shards) {}
 
         /** One of them is done. */
-        default void cast(Tasks.ShardManifest shard) {}
+        default void cast(ShardTasks.ShardManifest shard) {}
 
         Listener SILENT = new Listener() {
             @Override

@@ -8,7 +8,6 @@ import java.util.Map;
 import java.util.stream.Stream;
 import quern.format.FixedScale;
 import quern.method.Method;
-import quern.method.Statistics;
 import quern.plan.Plan;
 import quern.store.SafetensorsWriter;
 import quern.tensor.TensorSpec;
@@ -16,19 +15,14 @@ import quern.tensor.TensorSpec;
 /** The file of a site's tensors, linear by linear, and the manifest of it. */
 final class SitePiece {
     private final Workbench bench;
-    private final Plan.SitePlan site;
-    private final Statistics statistics;
-    private final List<String> notes;
+    private final Gathered gathered;
     private final List<TensorSpec> specs = new ArrayList<>();
     private final List<ByteBuffer> buffers = new ArrayList<>();
     private final List<SiteManifest.LinearManifest> linears = new ArrayList<>();
 
-    /** @param notes of each of its linears, before a method's own */
-    SitePiece(Workbench bench, Plan.SitePlan site, Statistics statistics, List<String> notes) {
+    SitePiece(Workbench bench, Gathered gathered) {
         this.bench = bench;
-        this.site = site;
-        this.statistics = statistics;
-        this.notes = notes;
+        this.gathered = gathered;
     }
 
     /** Packs a linear. */
@@ -37,7 +31,9 @@ final class SitePiece {
         buffers.addAll(watch.time(Phase.PACK, () -> bench.format().pack(outcome.quantized())));
         FixedScale inputScale = bench.inputScale();
         if (inputScale != null) {
-            add(inputScale.spec(linear.name()), inputScale.pack(statistics.magnitude(), linear.name()));
+            add(
+                    inputScale.spec(linear.name()),
+                    inputScale.pack(gathered.statistics().magnitude(), linear.name()));
         }
         linears.add(new SiteManifest.LinearManifest(
                 linear.name(),
@@ -46,7 +42,8 @@ final class SitePiece {
                 outcome.losses().loss(),
                 outcome.losses().roundToNearest(),
                 outcome.losses().weightNorm(),
-                Stream.concat(notes.stream(), outcome.notes().stream()).toList()));
+                Stream.concat(gathered.notes().stream(), outcome.notes().stream())
+                        .toList()));
     }
 
     void add(TensorSpec spec, ByteBuffer bytes) {
@@ -54,21 +51,25 @@ final class SitePiece {
         buffers.add(bytes);
     }
 
-    /**
-     * @param tokens that calibrated it
-     * @param further of them, or -1
-     */
-    SiteManifest write(long tokens, long further, Stopwatch watch) throws IOException {
+    SiteManifest write(Stopwatch watch) throws IOException {
+        Plan.SitePlan site = gathered.site();
         String file = bench.folder().piece(site.layer(), site.index());
         String sha = watch.time(
                 Phase.WRITE,
-                () -> Tasks.write(
+                () -> ShardTasks.write(
                         bench,
                         file,
                         specs,
                         Map.of(),
                         (spec, out) -> SafetensorsWriter.copy(buffers.get(specs.indexOf(spec)), out)));
         return new SiteManifest(
-                bench.plan().id(), site.layer(), site.index(), file, sha, tokens, further, List.copyOf(linears));
+                bench.plan().id(),
+                site.layer(),
+                site.index(),
+                file,
+                sha,
+                gathered.tokens(),
+                gathered.further(),
+                List.copyOf(linears));
     }
 }

@@ -223,7 +223,7 @@ public final class Verification {
                 findings.add(file.getKey() + " is missing");
                 continue;
             }
-            MessageDigest digest = Tasks.sha256();
+            MessageDigest digest = ShardTasks.sha256();
             long length = store.length(file.getKey());
             for (long at = 0; at < length; at += 8 << 20) {
                 ByteBuffer slice = store.read(file.getKey(), at, (int) Math.min(8 << 20, length - at));

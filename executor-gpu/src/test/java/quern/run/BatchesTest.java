@@ -110,9 +110,9 @@ class BatchesTest {
             }
             List<SiteManifest> alone = new ArrayList<>();
             for (Gathered one : gathered) {
-                alone.addAll(Tasks.reduced(benches, pass, List.of(one), new Stopwatch()));
+                alone.addAll(SiteTasks.reduced(benches, pass, List.of(one), new Stopwatch()));
             }
-            List<SiteManifest> together = new ArrayList<>(Tasks.reduced(benches, pass, gathered, new Stopwatch()));
+            List<SiteManifest> together = new ArrayList<>(SiteTasks.reduced(benches, pass, gathered, new Stopwatch()));
             together.sort(Comparator.comparingInt(SiteManifest::site));
             assertThat(together).isEqualTo(alone);
             assertThat(together.stream().filter(SiteManifest::isWaiting)).hasSize(1);

@@ -351,7 +351,7 @@ class CastingTest {
         AtomicInteger left = new AtomicInteger(shards);
         return new Listening() {
             @Override
-            public void cast(Tasks.ShardManifest shard) {
+            public void cast(ShardTasks.ShardManifest shard) {
                 if (left.decrementAndGet() == 0) {
                     throw new IllegalStateException("cut off");
                 }

@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -97,6 +98,25 @@ class FakeGpuRunTest {
         }
         assertThat(all).isGreaterThan(10_000);
         return (double) differing / all;
+    }
+
+    /** Solved on the device where they were summed, in batches, or after they were downloaded. */
+    @Test
+    void experts_have_the_same_bytes_however_many_parts_a_task_takes() throws IOException {
+        source = folder.resolve("experts");
+        ToyModel.writeExperts(new LocalStore(source), LAYERS, 7);
+        try (Device gpu = Devices.open("cuda", DType.BF16)) {
+            Map<String, String> bytes = null;
+            for (int together : new int[] {1, 2, 4}) {
+                Path output = folder.resolve("together-" + together);
+                Plan plan = ToyRun.plan(source, output, ToyRun.recipe(), LAYERS, 45, gpu);
+                ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 1, together), Quantization.Listener.SILENT);
+                Workbench.release(plan);
+                Map<String, String> own = ToyRun.bytes(output);
+                bytes = bytes == null ? own : bytes;
+                assertThat(own).as("%d together", together).isEqualTo(bytes);
+            }
+        }
     }
 
     @Test

@@ -180,7 +180,7 @@ public final class ToyRun {
             for (Path file : files.filter(Files::isRegularFile)
                     .filter(f -> !output.relativize(f).toString().startsWith("_quern"))
                     .toList()) {
-                java.security.MessageDigest digest = Tasks.sha256();
+                java.security.MessageDigest digest = ShardTasks.sha256();
                 digest.update(Files.readAllBytes(file));
                 bytes.put(
                         output.relativize(file).toString(),
