@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Perplexity and KL of every method and format beside the format's own tool at the same settings, where that runs on a CPU.
 #
-#   methods.sh [-o OUT] [-s SMOLLM2] [-n WINDOWS] [-c CHARACTERS] [-m ROWS] quern-stories-4m|smollm2 ...
+#   methods.sh [-o OUT] [-s SMOLLM2] [-n WINDOWS] [-c CHARACTERS] [-m ROWS] [-t TURNS] quern-stories-4m|smollm2 ...
 #
+# TURNS: nothing is judged; each row is a command of its own, so many times, and the seconds of both are told, without the start of
+# the JVM and of Python, and with reading the model.
 # CHARACTERS: of the text that is judged on, 100,000 unless given. ROWS: names of rows below, all unless given. What lies in OUT already
 # is not run again. All are judged as dense float32 copies that are made of the packed bytes by neither tool (dense.py; torchao,
 # Quanto, HQQ, AutoRound and libggml unpack their own).
 # Groups as in quality.sh, but hqq's, which are 64. GGUF: libggml's quantizers with the means of squares of the inputs, on the types
 # that our file has, which are llama.cpp's (GgufQuantizersTest, GgufInteropTest).
 . "$(dirname "$0")/common.sh"
-out= smollm2= windows= chosen= judged_on=
-while getopts o:s:n:m:c: option; do case $option in
-  o) out=$OPTARG ;; s) smollm2=$OPTARG ;; n) windows=$OPTARG ;; c) judged_on=$OPTARG ;; m) chosen=$OPTARG ;; *) exit 2 ;;
+out= smollm2= windows= chosen= judged_on= turns=
+while getopts o:s:n:m:c:t: option; do case $option in
+  o) out=$OPTARG ;; s) smollm2=$OPTARG ;; n) windows=$OPTARG ;; c) judged_on=$OPTARG ;; m) chosen=$OPTARG ;; t) turns=$OPTARG ;; *) exit 2 ;;
   esac; done
 shift $((OPTIND - 1))
 out=${out:-$(mktemp -d)}
@@ -88,12 +90,45 @@ gguf-q2_k+imatrix||alone|format: gguf-q2_k, method: imatrix
 R
 }
 
+theirs() { # FOLDER: what is asked of the tools in its rows
+  local tool python at=$1
+  for tool in llmc main; do
+    python=$GPTQM_PY
+    [ $tool = main ] || python=$LLMC_PY
+    awk -F'|' -v t=$tool -v at="$at" '$2 == t { print $1, at "/theirs/" $1, at "/ours/" $1 }' "$at/rows" |
+      (cd "$at" && "$python" "$bench/methods_peers.py" "$model" "$calibration" $n $len $group >"$at/$tool.log" 2>&1) ||
+      grep -a '^FAILED' "$at/$tool.log" >&2
+  done
+}
+
+times() { # of the rows of a model, in turns
+  local turn at row tool alone recipe
+  for turn in $(seq "$turns"); do
+    at=$out/$name/turn-$turn
+    rm -rf "$at"
+    mkdir -p "$at/ours" "$at/theirs"
+    while IFS='|' read -r row tool alone recipe; do
+      [ -z "$chosen" ] || [[ " $chosen " == *" $row "* ]] || continue
+      echo "$row|$tool" >>"$at/rows"
+      echo "{$recipe}" >"$at/$row.yaml"
+      words quantize "$model" --out "$at/ours/$row" --recipe "$at/$row.yaml" "${text[@]}" >>"$at/commands"
+    done < <(rows)
+    quern_lines <"$at/commands" >"$at/quern.log" 2>&1 || { tail -5 "$at/quern.log" >&2; exit 1; }
+    theirs "$at"
+  done
+  echo
+  echo "$name, $turns turns; $(machine)"
+  echo
+  tables times "$out/$name"
+}
+
 for name in "$@"; do
   at=$out/$name
   mkdir -p "$at/ours" "$at/theirs" "$at/dense"
   settings "$name"
   n=${windows:-$n} chars=${judged_on:-$chars}
   text=(--calibration "$calibration" --samples $n --seqlen $len)
+  [ -z "$turns" ] || { times; continue; }
   recipes=()
   : >"$at/commands"
   : >"$at/rows"
@@ -111,13 +146,7 @@ for name in "$@"; do
   [ ${#recipes[@]} = 0 ] || words quantize "$model" --out "$at/together" "${recipes[@]}" "${text[@]}" >>"$at/commands"
   quern_lines <"$at/commands" >>"$at/quern.log" 2>&1 || { tail -5 "$at/quern.log" >&2; exit 1; }
   [ ! -e "$at/together" ] || { mv "$at/together"/* "$at/ours/" && rmdir "$at/together"; }
-  for tool in llmc main; do
-    python=$GPTQM_PY
-    [ $tool = main ] || python=$LLMC_PY
-    awk -F'|' -v t=$tool -v at="$at" '$2 == t { print $1, at "/theirs/" $1, at "/ours/" $1 }' "$at/rows" |
-      (cd "$at" && "$python" "$bench/methods_peers.py" "$model" "$calibration" $n $len $group >"$at/$tool.log" 2>&1) ||
-      grep -a '^FAILED' "$at/$tool.log" >&2
-  done
+  theirs "$at"
 
   # A few at a time, since a dense copy is large.
   touch "$at/ppl.txt"

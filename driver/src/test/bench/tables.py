@@ -127,6 +127,22 @@ def methods(file, rows):
         print(f"| {name} |{cell(ours)}{cell(theirs)}" + (f" {ours['kl'] / theirs['kl']:.3f} |" if ours and theirs else " |"))
 
 
+def times(folder):
+    """Seconds of each row in each turn, ours and the tool's."""
+    seconds = {}
+    for turn in sorted(Path(folder).glob("turn-*")):
+        for found in re.finditer(r"^([\d.]+) s, exit 0: quantize\t.*/ours/(\S+?)\t", (turn / "quern.log").read_text(), re.M):
+            seconds.setdefault(found[2], ([], []))[0].append(float(found[1]))
+        for log in turn.glob("*.log"):
+            for done in lines(log, "DONE "):
+                if "row" in done:
+                    seconds.setdefault(done["row"], ([], []))[1].append(done["seconds"])
+    print("| | Quern, s | the tool, s | Quern's / the tool's |\n|---|---|---|---|")
+    for row, (ours, theirs) in seconds.items():
+        ratios = [a / b for a, b in zip(ours, theirs)]
+        print(f"| {row} | {spread(ours, 1)} | " + (f"{spread(theirs, 1)} | {spread(ratios, 2)} |" if ratios else "| |"))
+
+
 def propagation(file, *ppl):
     runs = lines(file)
     scores = {Path(s["checkpoint"]).name: s for p in ppl for s in lines(p, "PPL ")}
