@@ -42,7 +42,8 @@ record LoadCase(String name, Loader loader, Path checkpoint, Reference reference
         GPTQMODEL("main", "gptqmodel", "float16", 0.005),
         GPTQMODEL_EXPERTS("main", "gptqmodel", "float16", 0.06),
         COMPRESSED_TENSORS("main", "compressed-tensors", "float32", 1e-5),
-        VLLM("vllm", "vllm", "bfloat16", 0.02),
+        /** With the matrix units of AMX its products give 0.027 on checkpoints of other tools, without them 0.015. */
+        VLLM("vllm", "vllm", "bfloat16", 0.04),
         VLLM_ACTIVATIONS("vllm", "vllm", "bfloat16", 0.1);
 
         final String environment;
