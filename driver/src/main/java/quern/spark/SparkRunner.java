@@ -147,7 +147,7 @@ public final class SparkRunner implements PlanRunner {
             ArrayList<SiteManifest> results = new ArrayList<>();
             LostDevice.guarded(() -> {
                 Workbench bench = Workbench.of(gathering.value(), opener);
-                PassSolve.run(bench, benches(solved, opener), pass, parts, own, results::addAll);
+                PassSolve.run(bench, benches(solved, opener), pass, parts, own, results::add);
                 return results;
             });
             busy.add(own);
@@ -172,7 +172,7 @@ public final class SparkRunner implements PlanRunner {
         }
         int gpus = spark.isLocal() ? 1 : spark.sc().getExecutorMemoryStatus().size() - 1; // without the driver
         int ofPass = Math.max(1, gpus / pass.beside(plan));
-        return Parts.cut(parts, Parts.together(plan, parts.size(), ofPass));
+        return Parts.cut(parts, Parts.together(plan.cost().together(), parts.size(), ofPass));
     }
 
     private static List<Workbench> benches(List<Shared<Plan>> plans, StoreOpener opener) throws IOException {

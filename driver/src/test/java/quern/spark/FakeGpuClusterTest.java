@@ -11,11 +11,14 @@ import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.atomic.LongAdder;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.apache.spark.SparkConf;
 import org.apache.spark.SparkEnv;
 import org.apache.spark.api.java.JavaSparkContext;
+import org.apache.spark.scheduler.SparkListener;
+import org.apache.spark.scheduler.SparkListenerTaskEnd;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -54,14 +57,14 @@ class FakeGpuClusterTest {
     }
 
     @Test
-    void the_bytes_are_those_of_any_number_of_executors_and_of_one_that_lost_its_gpu() throws IOException {
+    void the_bytes_are_those_of_any_number_of_executors_and_of_one_that_lost_its_gpu() throws Exception {
         Map<String, String> one = run("one", 1, false);
         assertThat(one).containsKey("config.json");
         assertThat(run("two", 2, false)).isEqualTo(one);
         assertThat(run("lost", 2, true)).isEqualTo(one);
     }
 
-    private Map<String, String> run(String output, int executors, boolean loses) throws IOException {
+    private Map<String, String> run(String output, int executors, boolean loses) throws Exception {
         try (JavaSparkContext spark = context(executors)) {
             List<Integer> tasks = IntStream.range(0, 8).boxed().toList();
             // Each executor's device in the name of the plan, and one that will fail in the middle of its work.
@@ -80,9 +83,25 @@ class FakeGpuClusterTest {
                     .collect();
             assertThat(found).hasSize(executors).allMatch(f -> f.matches("\\d+ cuda/f32/Fake GPU .*"));
             String type = found.get(0).replaceFirst("\\d+ ", "");
+            spark.sc().listenerBus().waitUntilEmpty(); // distinct() shuffles, too
+            LongAdder shuffled = new LongAdder();
+            spark.sc().addSparkListener(new SparkListener() {
+                @Override
+                public void onTaskEnd(SparkListenerTaskEnd end) {
+                    if (end.taskMetrics() != null) {
+                        shuffled.add(end.taskMetrics().shuffleWriteMetrics().bytesWritten());
+                    }
+                }
+            });
             Path folderOfOutput = folder.resolve(output);
             Plan plan = ToyRun.plan(source, folderOfOutput, ToyRun.recipe(), LAYERS, 0, "cuda", type, DType.F32);
             ToyRun.run(plan, new SparkRunner(spark, ToyRun.STORES), Quantization.Listener.SILENT);
+            spark.sc().listenerBus().waitUntilEmpty();
+            if (executors == 1) {
+                assertThat(shuffled.sum()).as("Hessians stay on the only GPU").isZero();
+            } else if (!loses) {
+                assertThat(shuffled.sum()).as("sums of two GPUs meet").isPositive();
+            }
             if (loses) {
                 awaitEndOfExecutor0(spark);
             }

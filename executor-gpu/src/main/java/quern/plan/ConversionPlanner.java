@@ -166,6 +166,7 @@ public final class ConversionPlanner {
         long bytes = shards.stream().mapToLong(Plan.Shard::bytes).sum();
         return new Plan.Cost(
                 machine.slots(),
+                machine.devices(),
                 machine.gflops(),
                 0,
                 List.of(new Plan.Term("a linear, before and after", 12 * largest)),

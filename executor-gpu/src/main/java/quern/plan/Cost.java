@@ -64,16 +64,23 @@ final class Cost {
         int together = together();
         if (calibration.parts().isEmpty() && format.casts()) {
             CastCost cast = new CastCost(sites, method, format);
-            return new Plan.Cost(slots, gflops, cast.seconds(slots), cast.memory(), 1, source, result);
+            return new Plan.Cost(
+                    slots, request.machine().devices(), gflops, cast.seconds(slots), cast.memory(), 1, source, result);
         }
         return new Plan.Cost(
                 tasks(),
+                request.machine().devices(),
                 gflops,
                 seconds(),
                 memory(together),
                 together,
-                source * (calibration.tokens() == 0 ? 1 : calibration.parts().size() * forwards() + 1),
+                source * (calibration.tokens() == 0 ? 1 : runs(together) * forwards() + 1),
                 2 * result + 2 * activations);
+    }
+
+    /** Of parts that are taken together, each of which loads every layer. */
+    private long runs(int together) {
+        return (calibration.parts().size() + together - 1) / together;
     }
 
     /** Tasks at a time: one on each GPU, however many cores are beside it. */

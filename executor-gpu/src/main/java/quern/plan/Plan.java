@@ -152,7 +152,7 @@ public record Plan(
 
     /** Whether tasks compute on GPUs, one on each at a time. */
     public boolean onGpu() {
-        return device.equals("cuda");
+        return cost.devices() > 0;
     }
 
     /** The most that experts which are solved together take. */
@@ -403,6 +403,7 @@ public record Plan(
 
     /**
      * @param slots tasks at a time that the estimate assumes
+     * @param devices GPUs when it was planned; 0 where tasks compute on the host
      * @param gflops measured on the planning machine, per slot
      * @param seconds what the run should take
      * @param memory per executor slot, by term
@@ -413,6 +414,7 @@ public record Plan(
      */
     public record Cost(
             int slots,
+            int devices,
             double gflops,
             double seconds,
             List<Term> memory,

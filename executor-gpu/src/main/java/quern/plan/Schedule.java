@@ -51,7 +51,7 @@ final class Schedule {
     }
 
     /** The width of most linears. */
-    private static int bits(List<Plan.SitePlan> sites) {
+    private int bits() {
         return Schemes.of(sites.stream()
                         .flatMap(s -> s.linears().stream())
                         .collect(Collectors.toMap(Plan.LinearPlan::name, Plan.LinearPlan::scheme)))
@@ -64,7 +64,7 @@ final class Schedule {
         Gathering gathering = Gathering.of(recipe);
         int count = gathering.any() ? request.stages() : 1;
         if (count == 0) {
-            count = bits(sites) >= 4 || !gathering.hessians() ? layers : 1;
+            count = bits() >= 4 || !gathering.hessians() ? layers : 1;
         }
         if (recipe.trueSequential() && count == layers && layers > 1) {
             if (request.stages() != 0) {

@@ -42,12 +42,7 @@ public final class LocalRunner implements PlanRunner {
         List<Parts> runs = Parts.cut(
                 pass.parts(plan), together > 0 ? together : plan.cost().together());
         if (runs.size() == 1 && (plan.onGpu() || together > 1)) {
-            PassSolve.run(
-                    Workbench.of(plan, stores), Workbench.of(solved, stores), pass, runs.get(0), watch, manifests -> {
-                        for (SiteManifest manifest : manifests) {
-                            done.accept(manifest);
-                        }
-                    });
+            PassSolve.run(Workbench.of(plan, stores), Workbench.of(solved, stores), pass, runs.get(0), watch, done);
             left.run();
             return;
         }

@@ -34,12 +34,13 @@ public record Parts(int first, List<Plan.Part> parts) implements Serializable {
     /**
      * How many parts a task should take: as many as leave each GPU something to do, and no more than its memory holds.
      *
+     * @param most that its memory holds, a power of two
      * @param parts of the pass
      * @param gpus for the pass
      */
-    public static int together(Plan plan, int parts, int gpus) {
+    public static int together(int most, int parts, int gpus) {
         int together = 1;
-        while (together < plan.cost().together() && (parts + 2 * together - 1) / (2 * together) >= gpus) {
+        while (together < most && (parts + 2 * together - 1) / (2 * together) >= gpus) {
             together *= 2;
         }
         return together;

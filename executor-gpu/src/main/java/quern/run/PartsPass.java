@@ -72,6 +72,7 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
         }
         try {
             if (running == null && layer == pass.from()) {
+                admit();
                 watch.time(Phase.LOAD, this::load);
             }
             if (running == null && pass.stored().contains(layer)) {
@@ -266,7 +267,6 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
     }
 
     private boolean load() throws IOException {
-        admit();
         each((part, lane) -> hidden.set(lane, layer == 0 ? embed(part) : stored(part)));
         return true;
     }

@@ -21,17 +21,18 @@ import quern.plan.Plan;
 public final class PassSolve {
     private PassSolve() {}
 
-    /** Hears of a site's manifests, one site at a time. */
-    @FunctionalInterface
-    public interface Done {
-        void accept(List<SiteManifest> manifests) throws IOException;
-    }
-
     /**
      * @param bench of the plan that gathers
      * @param solved of the plans whose linears are quantized
+     * @param done hears of each manifest, on this thread
      */
-    public static void run(Workbench bench, List<Workbench> solved, Pass pass, Parts parts, Stopwatch watch, Done done)
+    public static void run(
+            Workbench bench,
+            List<Workbench> solved,
+            Pass pass,
+            Parts parts,
+            Stopwatch watch,
+            PlanRunner.Done<SiteManifest> done)
             throws IOException {
         Map<Long, Plan.SitePlan> silent =
                 new TreeMap<>(PassTiles.byKey(pass.sites(bench.plan()))); // no token has reached them yet
@@ -62,7 +63,7 @@ public final class PassSolve {
             await(solving, 0, done);
             for (Plan.SitePlan site : silent.values()) {
                 Statistics none = Hessians.sum(bench.plan(), pass, site).statistics();
-                done.accept(SiteTasks.reduced(solved, pass, List.of(new Gathered(site, none)), watch));
+                all(SiteTasks.reduced(solved, pass, List.of(new Gathered(site, none)), watch), done);
             }
         } finally {
             SideBySide.end(solvers);
@@ -99,11 +100,17 @@ public final class PassSolve {
         batch.forEach(each -> each.sum().close());
     }
 
+    private static void all(List<SiteManifest> manifests, PlanRunner.Done<SiteManifest> done) throws IOException {
+        for (SiteManifest manifest : manifests) {
+            done.accept(manifest);
+        }
+    }
+
     /** Waits until no more than so many sites are being solved or wait for it. */
-    private static void await(Deque<Solving> solving, int most, Done done) throws IOException {
+    private static void await(Deque<Solving> solving, int most, PlanRunner.Done<SiteManifest> done) throws IOException {
         try {
             while (solving.size() > most) {
-                done.accept(solving.remove().result().get());
+                all(solving.remove().result().get(), done);
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();

@@ -2,7 +2,7 @@
  * The flow of a run, from the tokens of a plan to a checkpoint that loaders read.
  *
  * <p>Three pure functions say what is done: {@link quern.run.PassTiles} takes some parts of the tokens through a range of layers
- * and gives the tiles of their Hessians; {@link quern.run.SiteTasks} make a piece of one site; {@link quern.run.ShardTasks}
+ * and gives the tiles of their Hessians; {@link quern.run.SiteTasks} makes a piece of one site; {@link quern.run.ShardTasks}
  * stream a final file from pieces. {@link quern.run.PassSolve} is the first two in one task, which has all parts;
  * {@link quern.run.Batches} says which sites of experts are solved side by side. Each depends on the plan and on files that the plan names, and so a
  * retry, in whatever process, writes the same bytes. Without calibration {@link quern.run.CastShard} makes a final file straight from the source.

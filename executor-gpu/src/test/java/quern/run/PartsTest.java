@@ -1,0 +1,62 @@
+package quern.run;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import quern.plan.Plan;
+import quern.store.LocalStore;
+import quern.tensor.DType;
+
+/** How many parts a task takes. */
+class PartsTest {
+    @TempDir
+    Path folder;
+
+    /** One GPU takes all, several get some each, and no more than fit. */
+    @ParameterizedTest
+    @CsvSource({
+        "8, 8, 1, 8",
+        "8, 8, 2, 4",
+        "8, 8, 3, 2",
+        "8, 8, 8, 1",
+        "8, 8, 20, 1",
+        "2, 8, 1, 2",
+        "1, 8, 1, 1",
+        "16, 9, 1, 16",
+        "16, 9, 2, 8"
+    })
+    void each_gpu_gets_some(int most, int parts, int gpus, int together) {
+        assertThat(Parts.together(most, parts, gpus)).isEqualTo(together);
+    }
+
+    @Test
+    void runs_begin_at_multiples_of_their_length() {
+        List<Plan.Part> parts =
+                IntStream.range(0, 7).mapToObj(i -> new Plan.Part(10 + i, i, 1)).toList();
+        List<Parts> runs = Parts.cut(parts, 4);
+        assertThat(runs).extracting(Parts::first).containsExactly(0, 4);
+        assertThat(runs).extracting(run -> run.parts().size()).containsExactly(4, 3);
+        assertThatThrownBy(() -> Parts.cut(parts, 3)).hasMessage("3 is no power of two");
+    }
+
+    @Test
+    void a_gpu_that_holds_all_parts_may_take_them_all_and_a_task_on_the_host_takes_one() throws IOException {
+        Path source = folder.resolve("source");
+        ToyModel.write(new LocalStore(source), 2, 7);
+        Plan gpu = ToyRun.plan(source, folder.resolve("gpu"), ToyRun.recipe(), 2, 0, "cuda", "a GPU", DType.BF16);
+        Plan host = ToyRun.plan(source, folder.resolve("host"), ToyRun.recipe(), 2);
+        assertThat(gpu.onGpu()).isTrue();
+        assertThat(gpu.cost().together()).isEqualTo(gpu.calibration().parts().size());
+        assertThat(host.onGpu()).isFalse();
+        assertThat(host.cost().together()).isOne();
+        assertThat(gpu.cost().readBytes()).isLessThan(host.cost().readBytes());
+    }
+}
