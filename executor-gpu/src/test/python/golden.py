@@ -2,9 +2,10 @@
 
     python golden.py FOLDER [name ...]
 
-Writes FOLDER/name/model.safetensors: `linear.weight` in the type that the tool was given, and what the tool made of it under the
-names that it has there; the weight is left out where that has its name. CastGoldenTest makes it again. Those in src/test/resources/golden were made with hqq 0.2.8.post1 and torch
-2.15.0 on a CPU; what ../shared/interop/known-good has is not made again here.
+Writes FOLDER/name/model.safetensors: what the tool made of a linear under the names that it has there, and `linear.weight` in the type
+that the tool was given; in FOLDER/name/source where the tool has something of that name. CastGoldenTest makes it again. Those in
+src/test/resources/golden were made with hqq 0.2.8.post1, nvidia-modelopt 0.47.0, amd-quark 0.13 and torch 2.15.0 on a CPU; what
+../shared/interop/known-good has is not made again here.
 """
 
 import sys
@@ -79,6 +80,56 @@ def mxfp4():
     return weight[1].T.contiguous(), {"experts_blocks": blocks, "experts_scales": scales, "experts": weight}
 
 
+def modelopt(name):
+    import modelopt.torch.quantization as mtq
+    from modelopt.torch.export.unified_export_hf import _export_quantized_weight
+
+    w = weight(48, 256, torch.bfloat16)
+    linear = torch.nn.Linear(256, 48, bias=False, dtype=torch.bfloat16)
+    linear.weight.data = w.clone()
+    met = torch.linspace(-1, 1, 256, dtype=torch.bfloat16)[None]  # by what inputs' scale is calibrated
+    mtq.quantize(torch.nn.Sequential(linear), getattr(mtq, name), lambda model: model(met))
+    _export_quantized_weight(linear, torch.bfloat16)
+    return w, {key: value for key, value in linear.state_dict().items() if "quantizer" not in key}
+
+
+def quark(weights, inputs):
+    """Of a model in float32: scales have the model's type there."""
+    import tempfile
+
+    from quark.torch import ModelQuantizer, export_safetensors
+    from quark.torch.quantization.config import config as quark
+    from safetensors.torch import load_file
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    def spec(name, **settings):
+        return getattr(quark, name)(**settings).to_quantization_spec()
+
+    w = weight(48, 256, torch.float32)
+    model = LlamaForCausalLM(LlamaConfig(
+        hidden_size=256, intermediate_size=48, num_hidden_layers=1, num_attention_heads=4, vocab_size=32))
+    model.model.layers[0].mlp.gate_proj.weight.data = w.clone()
+    layer = quark.QLayerConfig(weight=spec(**weights), input_tensors=spec(**inputs))
+    quantizer = ModelQuantizer(quark.QConfig(global_quant_config=layer, exclude=["lm_head"]))
+    frozen = quantizer.freeze(quantizer.quantize_model(model, [torch.arange(32)[None]]))
+    with tempfile.TemporaryDirectory() as folder:
+        export_safetensors(frozen, folder)
+        stored = load_file(Path(folder) / "model.safetensors")
+    prefix = "model.layers.0.mlp.gate_proj."
+    return w, {key.removeprefix(prefix): value for key, value in stored.items() if key.startswith(prefix)}
+
+
+def quark_fp8():
+    return quark({"name": "FP8E4M3PerChannelSpec", "is_dynamic": False, "ch_axis": 0},
+                 {"name": "FP8E4M3PerChannelSpec", "is_dynamic": True, "ch_axis": 1})
+
+
+def quark_int8():
+    whole = {"is_dynamic": False, "symmetric": True, "scale_type": "float", "round_method": "half_even"}
+    return quark({"name": "Int8PerChannelSpec", "ch_axis": 0} | whole,
+                 {"name": "Int8PerTensorSpec", "observer_method": "min_max"} | whole)
+
+
 MAKERS = {
     "mxfp4": mxfp4,
     "eetq": eetq,
@@ -89,18 +140,27 @@ MAKERS = {
     "hqq-1bit": lambda: hqq(1),
     "hqq-2bit": lambda: hqq(2),
     "hqq-8bit": lambda: hqq(8),
+    "quark-fp8": quark_fp8,
+    "quark-int8": quark_int8,
+    "modelopt-fp8": lambda: modelopt("FP8_DEFAULT_CFG"),
+    "modelopt-nvfp4": lambda: modelopt("NVFP4_DEFAULT_CFG"),
 }
+
+
+def write(folder, tensors):
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, folder / "model.safetensors")
 
 
 def main():
     folder = Path(sys.argv[1])
     for name in sys.argv[2:] or MAKERS:
         source, tensors = MAKERS[name]()
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        save_file(
-            {"linear.weight": source} | {f"linear.{key}": value.contiguous() for key, value in tensors.items()},
-            folder / name / "model.safetensors",
-        )
+        made = {f"linear.{key}": value.contiguous() for key, value in tensors.items()}
+        given = {"linear.weight": source}
+        write(folder / name, made if "weight" in tensors else given | made)
+        if "weight" in tensors:
+            write(folder / name / "source", given)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@ package quern.interop;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -67,7 +68,18 @@ record LoadCase(String name, Loader loader, Path checkpoint, Reference reference
     }
 
     /** Runs the cases of one environment in one process, and returns the results by name. */
-    static Map<String, JsonNode> load(String environment, List<LoadCase> cases, Path folder)
+    static Map<String, JsonNode> load(String environment, List<LoadCase> cases, Path folder) {
+        try {
+            return results(environment, cases, folder);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted while checkpoints were loaded", e);
+        }
+    }
+
+    private static Map<String, JsonNode> results(String environment, List<LoadCase> cases, Path folder)
             throws IOException, InterruptedException {
         List<Map<String, Object>> written = new ArrayList<>();
         for (LoadCase each : cases) {

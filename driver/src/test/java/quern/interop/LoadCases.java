@@ -11,6 +11,7 @@ import java.util.Random;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.DynamicContainer;
 import org.junit.jupiter.api.DynamicTest;
 
 /** Many checkpoints at once: one process for each environment, since importing the programs takes longer than loading. */
@@ -21,15 +22,31 @@ final class LoadCases {
     private LoadCases() {}
 
     /** Loads them all, below {@code WORK/name}; a test for each. */
-    static Stream<DynamicTest> tests(String name, List<LoadCase> cases) throws Exception {
-        Map<String, JsonNode> results = new LinkedHashMap<>();
-        Map<String, List<LoadCase>> byEnvironment = cases.stream()
-                .collect(Collectors.groupingBy(
-                        each -> each.loader().environment, LinkedHashMap::new, Collectors.toList()));
-        for (var group : byEnvironment.entrySet()) {
-            results.putAll(LoadCase.load(group.getKey(), group.getValue(), WORK.resolve(name)));
-        }
+    static Stream<DynamicTest> tests(String name, List<LoadCase> cases) {
+        return checks(cases, results(name, cases));
+    }
+
+    /** The same, the tests in groups with names. */
+    static Stream<DynamicContainer> tests(String name, Map<String, List<LoadCase>> groups) {
+        Map<String, JsonNode> results =
+                results(name, groups.values().stream().flatMap(List::stream).toList());
+        return groups.entrySet().stream()
+                .map(group -> DynamicContainer.dynamicContainer(group.getKey(), checks(group.getValue(), results)));
+    }
+
+    private static Stream<DynamicTest> checks(List<LoadCase> cases, Map<String, JsonNode> results) {
         return cases.stream().map(each -> DynamicTest.dynamicTest(each.name(), () -> check(each, results)));
+    }
+
+    /** By name; the environments side by side. */
+    private static Map<String, JsonNode> results(String name, List<LoadCase> cases) {
+        assertThat(cases).extracting(LoadCase::name).doesNotHaveDuplicates();
+        return cases.stream()
+                .collect(Collectors.groupingBy(each -> each.loader().environment))
+                .entrySet()
+                .parallelStream()
+                .map(group -> LoadCase.load(group.getKey(), group.getValue(), WORK.resolve(name)))
+                .collect(LinkedHashMap::new, Map::putAll, Map::putAll);
     }
 
     private static void check(LoadCase each, Map<String, JsonNode> results) {

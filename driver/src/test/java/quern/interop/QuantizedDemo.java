@@ -14,9 +14,13 @@ import quern.store.LocalStore;
 final class QuantizedDemo {
     private QuantizedDemo() {}
 
-    /** {@code quern quantize demo --out checkpoint}, with these options and few samples: weights are not judged here. */
+    /**
+     * {@code quern quantize demo --out checkpoint}, with these options, but named by its folder, which leaves the evaluation out, and with
+     * few samples: weights are not judged here.
+     */
     static void write(Application application, Path checkpoint, List<String> options) throws IOException {
-        List<String> arguments = new ArrayList<>(List.of("quantize", "demo", "--samples", "16"));
+        List<String> arguments = new ArrayList<>(
+                List.of("quantize", PackedDemo.MODEL.toString(), "--calibration", "demo", "--samples", "16"));
         arguments.addAll(List.of("--out", checkpoint.toString()));
         arguments.addAll(options);
         quern(application, checkpoint, arguments);

@@ -1,5 +1,7 @@
 package quern.format.quark;
 
+import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -10,14 +12,19 @@ import quern.format.ByteMatrix;
 import quern.format.FixedScale;
 import quern.format.KeptModules;
 import quern.format.Settings;
+import quern.format.StoredLinear;
 import quern.scheme.ColumnOrder;
 import quern.scheme.FixedScales;
 import quern.scheme.Grid;
 import quern.scheme.IntegerGrid;
 import quern.scheme.LevelGrid;
+import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
+import quern.scheme.Scheme;
 import quern.scheme.Schemes;
 import quern.tensor.DType;
+import quern.tensor.TensorSource;
+import quern.tensor.TensorSpec;
 
 /** AMD's Quark, with a scale a row; the package's description is its specification. */
 public final class Quark extends ByteFormat {
@@ -50,6 +57,52 @@ public final class Quark extends ByteFormat {
         return matrix().integers()
                 ? settled.with(new FixedScales(true, recipe.fixed().cache()))
                 : settled;
+    }
+
+    /** Zero points of integers are 0, and Quark's own loader asks for them. */
+    private boolean zeroPoints() {
+        return matrix().integers();
+    }
+
+    @Override
+    public List<TensorSpec> layout(String linear, int outputs, int inputs, Scheme scheme) {
+        List<TensorSpec> tensors = new ArrayList<>(super.layout(linear, outputs, inputs, scheme));
+        if (zeroPoints()) {
+            tensors.add(TensorSpec.of(linear + ".weight_zero_point", DType.I8, outputs));
+            tensors.add(TensorSpec.of(linear + ".input_zero_point", DType.I8));
+        }
+        return tensors;
+    }
+
+    @Override
+    public List<ByteBuffer> pack(QuantizedLinear q) {
+        List<ByteBuffer> tensors = new ArrayList<>(super.pack(q));
+        if (zeroPoints()) {
+            tensors.add(ByteBuffer.allocate(q.outputs()));
+            tensors.add(ByteBuffer.allocate(1));
+        }
+        return tensors;
+    }
+
+    @Override
+    public QuantizedLinear unpack(String linear, TensorSource tensors, Scheme scheme) throws IOException {
+        QuantizedLinear q = super.unpack(linear, tensors, scheme);
+        if (zeroPoints()) {
+            StoredLinear stored = new StoredLinear(tensors, linear);
+            zero(stored, ".weight_zero_point", q.outputs());
+            zero(stored, ".input_zero_point");
+        }
+        return q;
+    }
+
+    private static void zero(StoredLinear stored, String suffix, long... shape) throws IOException {
+        ByteBuffer points = stored.read(suffix, DType.I8, shape);
+        while (points.hasRemaining()) {
+            byte point = points.get();
+            if (point != 0) {
+                throw stored.unreadable(suffix, "it holds " + point + ", only 0 is read");
+            }
+        }
     }
 
     @Override
@@ -102,6 +155,10 @@ public final class Quark extends ByteFormat {
         tensor.put("group_size", null);
         tensor.put("symmetric", true);
         tensor.put("is_dynamic", dynamic);
+        tensor.put("round_method", "half_even");
+        tensor.put("scale_type", "float");
+        tensor.put(
+                "observer_cls", scheme.equals("per_tensor") ? "PerTensorMinMaxObserver" : "PerChannelMinMaxObserver");
         return tensor;
     }
 
