@@ -117,7 +117,7 @@ final class RecipeOptions {
     @Option(
             names = "--mse",
             description = "Scales by the classic grid search (norm 2.4, grid 100, shrunk to 0.2 at most) instead of the"
-                    + " search weighted by saliency.")
+                    + " search weighted by saliency, and not fitted to the codes afterwards.")
     boolean mse;
 
     @Option(

@@ -21,7 +21,8 @@ import quern.tensor.Matrix;
  * where w~_i is the best value of column i once the columns before it are fixed and those behind it are free. GPTQ takes the
  * columns in turn and gives each the code nearest to w~_i. These are the codes of the paper's algorithm: its Cholesky
  * factor of inv(H) is inv(R), so its division by U_ii and its update by U_ij are (2) written with inv(R). Working on R saves
- * the inversion. Blocks of 128 columns are swept at a time; what lies behind them gets their update as one product.
+ * the inversion. Blocks of 128 columns are swept at a time; what lies behind them gets their update as one product. A {@link Refinement}
+ * goes over them afterwards.
  *
  * <p>Linears of one shape and scheme whose inputs are not the same, as those of experts, may be taken together: k weights that lie one
  * below the other, each with its own H, order of columns and scales. A row sees its own linear's alone, so codes are what they are
@@ -41,18 +42,16 @@ record GptqSweep(Inputs inputs, @Nullable LiveScales live, ScaleSearch search, D
         for (int row = 0, rows; row < outputs; row += rows) {
             rows = Math.min(device.solve().rowsAtATime(), outputs - row);
             try (Panel panel = Panel.of(search.scheme(), inputs, weights, row, rows, device);
-                    DeviceMatrix codes = sweep(panel)) { // (k * rows) x n, in the order of groups
-                if (search.refines()) {
-                    new Refinement(inputs, search, device).apply(panel, codes);
-                }
+                    DeviceMatrix codes = sweep(panel)) {
+                new Refinement(inputs, search, device).apply(panel, codes);
                 assembly.add(row, panel, codes, device);
             }
         }
         return assembly;
     }
 
-    /** Chooses scales, and codes by equations (1) and (2). */
-    private DeviceMatrix sweep(Panel panel) {
+    /** Chooses scales, and codes by equations (1) and (2); (k * rows) x n, in the order of groups. */
+    DeviceMatrix sweep(Panel panel) {
         int n = inputs.inputs();
         int rows = panel.weights().rows(); // of all members
         DeviceMatrix factor = inputs.hessian().factor();

@@ -8,14 +8,15 @@ import quern.tensor.DType;
 
 /**
  * Lowers the loss (w - q) H (w - q)T of rows that were swept, by descent: each code in turn is set to the best one while
- * all others stay, and after the codes of a group its scale to the best one while all codes stay. No step raises the
- * loss. The sweep looks ahead and never back; this looks everywhere and takes small steps, so it comes after.
+ * all others stay, and after the codes of a group its scale to the best one while all codes stay, where the rule that chose it
+ * lets scales be fitted. No step raises the loss. The sweep looks ahead and never back; this looks everywhere and takes small
+ * steps, so it comes after.
  */
 record Refinement(Inputs inputs, ScaleSearch search, Device device) {
     /** The first two rounds gain nearly all of what there is; each costs a product of the size of W H. */
     private static final int ROUNDS = 2;
 
-    /** Groups up to this length are a block, whose scale is fitted; longer ones are cut and keep their scales. */
+    /** Groups up to this length are a block, whose scale can be fitted; longer ones are cut and keep their scales. */
     private static final int WIDEST = 256;
 
     private static final int BLOCK = 128;
@@ -27,12 +28,12 @@ record Refinement(Inputs inputs, ScaleSearch search, Device device) {
         DeviceMatrix hessian = inputs.hessian().hessian();
         // A zero that stands for a minimum would have to move with the scale.
         Blocks blocks = search.scheme().blocks();
-        boolean fits = length <= WIDEST && (blocks == null || !blocks.minima());
-        StoredScale stored = fits ? search.stored() : null;
+        boolean whole = length <= WIDEST && (blocks == null || !blocks.minima());
+        StoredScale stored = whole && search.refits() ? search.stored() : null;
         try (DeviceMatrix gradient = gradient(panel, codes)) {
             for (int round = 0; round < ROUNDS; round++) {
                 for (int from = 0, to; from < n; from = to) {
-                    to = Math.min(n, fits ? from + length : Math.min(from + BLOCK, (from / length + 1) * length));
+                    to = Math.min(n, whole ? from + length : Math.min(from + BLOCK, (from / length + 1) * length));
                     try (DeviceMatrix change = device.solve() // Q before - after, (k * rows) x (to - from)
                             .descend(gradient, hessian, from, to, panel.grids(), from / length, codes, stored)) {
                         device.solve().addProduct(inputs.members(), change, hessian, from, to, gradient);

@@ -25,9 +25,12 @@ record ScaleSearch(Scheme scheme, ScaleRule rule, float divisor) {
 
     private static final int STEPS = 48;
 
-    /** Whether codes and scales are refined after the sweep: the other rules are the classic tool's, and so is the whole solve. */
-    boolean refines() {
-        return rule == ScaleRule.DIAGONAL || rule == ScaleRule.SALIENCY;
+    /** Whether scales are fitted to the codes that the sweep chose. What is named by its scales, the largest weight or the classic search, keeps these. */
+    boolean refits() {
+        return switch (rule) {
+            case OPEN, MAX, MSE -> false;
+            case DIAGONAL, SALIENCY -> true;
+        };
     }
 
     /**

@@ -1,6 +1,6 @@
 package quern.scheme;
 
-/** How the scale of a group is chosen. */
+/** How the scale of a group is chosen. After a sweep, {@link #DIAGONAL} and {@link #SALIENCY} go on to fit it to the codes; the others leave it. */
 public enum ScaleRule {
     /** As is usual for the format, see {@link Recipe#orElse}. */
     OPEN,

@@ -352,7 +352,7 @@ abstract class GridContract extends StackContract {
                 DeviceMatrix codes = device.upload(before, rows, n)) {
             Matrix scales = device.download(grids.scales());
             Matrix zeros = device.download(grids.zeros());
-            for (int r = 1; r < rows && fit == Fit.SIGNED; r += 2) {
+            for (int r = 1; r < rows && (fit == Fit.NONE || fit == Fit.SIGNED); r += 2) {
                 scales.values()[r * 4 + group] *= -1;
             }
             if (values.levels() == null) {

@@ -102,7 +102,7 @@ class GptqBatchTest {
         }
     }
 
-    /** On libraries that play a GPU: scales chosen before the sweep and on the way, codes refined and not. */
+    /** On libraries that play a GPU: scales chosen before the sweep and fitted behind it, and chosen on the way and kept. */
     @ParameterizedTest
     @CsvSource({"STATIC, SALIENCY", "FULL, MAX"})
     void a_batch_on_a_gpu_is_what_each_is_alone(ColumnOrder order, ScaleRule rule) {

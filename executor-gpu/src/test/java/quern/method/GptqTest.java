@@ -5,15 +5,20 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import java.util.Arrays;
+import java.util.List;
+import java.util.Objects;
 import java.util.Random;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import quern.QuernException;
 import quern.Seeds;
 import quern.device.Device;
+import quern.device.DeviceMatrix;
 import quern.device.Devices;
 import quern.scheme.ColumnOrder;
 import quern.scheme.QuantizedLinear;
@@ -33,7 +38,7 @@ class GptqTest {
     }
 
     /**
-     * Codes worked out in double precision from the published algorithm, for a tiny and very lossy example. With groups of
+     * The sweep's codes, worked out in double precision from the published algorithm, for a tiny and very lossy example. With groups of
      * two the first row has a group without negative weights, where our grid differs from the classic tool's on purpose.
      */
     @ParameterizedTest
@@ -65,8 +70,7 @@ class GptqTest {
         Hessian h = new Hessian(Samples.matrix(sum), 3);
         Scheme scheme = new Scheme(4, group, symmetric, false, order, DType.F32);
         for (Device device : new Device[] {JAVA, CPU}) {
-            QuantizedLinear q = MethodContractTest.quantize(new Gptq(), scheme, ScaleRule.MAX, h, weight, device)
-                    .quantized();
+            QuantizedLinear q = swept(scheme, ScaleRule.MAX, h, weight, device).quantized();
             if (row0 != null) {
                 assertThat(join(q.codes(), 0, 4)).isEqualTo(row0);
             }
@@ -85,10 +89,10 @@ class GptqTest {
         }
     }
 
-    /** Given the scales, every code but those at ties is the paper's, in any order. */
+    /** Given the scales, every code of the sweep but those at ties is the paper's, in any order. */
     @ParameterizedTest
     @CsvSource({"OFF", "STATIC", "GROUP", "FULL"})
-    void codes_are_those_of_the_paper(ColumnOrder order) {
+    void swept_codes_are_those_of_the_paper(ColumnOrder order) {
         Random random = Seeds.random();
         int n = 192;
         Matrix weight = Samples.weight(40, n, random);
@@ -96,8 +100,7 @@ class GptqTest {
         for (boolean symmetric : new boolean[] {true, false}) {
             for (Device device : new Device[] {JAVA, CPU}) {
                 Scheme scheme = Samples.scheme(4, 64, symmetric, order);
-                Method.Outcome outcome =
-                        MethodContractTest.quantize(new Gptq(), scheme, ScaleRule.MAX, h, weight, device);
+                Method.Outcome outcome = swept(scheme, ScaleRule.MAX, h, weight, device);
                 QuantizedLinear q = outcome.quantized();
                 NaiveGptq naive = naive(weight, h, q, sweep(order, h, 64));
                 int[] sweep = sweep(order, h, 64);
@@ -108,8 +111,73 @@ class GptqTest {
                     }
                 }
                 assertThat(different).as("codes that differ of " + 40 * n).isLessThan(40 * n / 200);
-                double damped = outcome.losses().loss() + damping(h) * squares(weight, q);
-                assertThat(damped).isCloseTo(naive.loss, within(2e-3 * naive.loss));
+                assertThat(dampedLoss(outcome, weight, h)).isCloseTo(naive.loss, within(2e-3 * naive.loss));
+            }
+        }
+    }
+
+    /** Where a rule names the scales, what follows the sweep is a descent over codes alone, whatever the order and the length of groups. */
+    @ParameterizedTest
+    @CsvSource({
+        "MAX, OFF, 32, 96",
+        "MAX, STATIC, 32, 96",
+        "MAX, GROUP, 32, 96",
+        "MAX, FULL, 32, 96",
+        "MAX, STATIC, -1, 320",
+        "MSE, OFF, 48, 120",
+        "MSE, FULL, 32, 96",
+    })
+    void codes_are_those_of_a_descent_from_the_swept_ones_and_scales_stay(
+            ScaleRule rule, ColumnOrder order, int group, int n) {
+        Random random = Seeds.random();
+        Matrix weight = Samples.weight(40, n, random);
+        Hessian h = Samples.hessian(n, 2 * n, random);
+        for (int bits : new int[] {2, 3}) {
+            for (Device device : new Device[] {JAVA, CPU}) {
+                Scheme scheme = Samples.scheme(bits, group, bits == 3, order);
+                QuantizedLinear before = swept(scheme, rule, h, weight, device).quantized();
+                QuantizedLinear after = MethodContractTest.quantize(new Gptq(), scheme, rule, h, weight, device)
+                        .quantized();
+                assertThat(after.scales()).isEqualTo(before.scales());
+                assertThat(after.zeros()).isEqualTo(before.zeros());
+
+                // Columns in the order of groups.
+                int[] columns = order == ColumnOrder.FULL
+                        ? sweep(order, h, group)
+                        : IntStream.range(0, n).toArray();
+                Given given = Given.of(weight, h, before, columns);
+                int[][] codes = codes(before, columns);
+                NaiveGptq.descend(given.weight, given.hessian, codes, given.scale, given.zero, scheme.highestCode(), 2);
+                int different = 0;
+                int moved = 0;
+                for (int r = 0; r < weight.rows(); r++) {
+                    for (int i = 0; i < n; i++) {
+                        different += codes[r][i] == (after.codes()[r * n + columns[i]] & 0xff) ? 0 : 1;
+                        moved += codes[r][i] == (before.codes()[r * n + columns[i]] & 0xff) ? 0 : 1;
+                    }
+                }
+                assertThat(moved).isGreaterThan(10);
+                assertThat(different).as("codes that differ of " + moved).isLessThanOrEqualTo(moved / 20);
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(value = ScaleRule.class, names = "OPEN", mode = EnumSource.Mode.EXCLUDE)
+    void what_follows_the_sweep_lowers_the_loss(ScaleRule rule) {
+        Random random = Seeds.random();
+        Matrix weight = Samples.weight(40, 128, random);
+        Hessian h = Samples.hessian(128, 300, random);
+        for (int bits : new int[] {2, 3, 4, 8}) {
+            for (ColumnOrder order : ColumnOrder.values()) {
+                for (Device device : new Device[] {JAVA, CPU}) {
+                    Scheme scheme = Samples.scheme(bits, 32, true, order);
+                    double before = dampedLoss(swept(scheme, rule, h, weight, device), weight, h);
+                    Method.Outcome after = MethodContractTest.quantize(new Gptq(), scheme, rule, h, weight, device);
+                    assertThat(dampedLoss(after, weight, h))
+                            .as(scheme.toString())
+                            .isLessThan(before);
+                }
             }
         }
     }
@@ -269,27 +337,70 @@ class GptqTest {
         return sum;
     }
 
+    /** With what the solve adds to the diagonal. */
+    private static double dampedLoss(Method.Outcome outcome, Matrix weight, Hessian h) {
+        return outcome.losses().loss() + damping(h) * squares(weight, outcome.quantized());
+    }
+
+    /** What the sweep alone makes of a weight. */
+    private static Method.Outcome swept(Scheme scheme, ScaleRule rule, Hessian h, Matrix weight, Device device) {
+        try (GptqSolver solver = new GptqSolver(Samples.recipe(scheme, rule), h, device, 0);
+                Inputs inputs = Objects.requireNonNull(solver.factor(scheme).inputs());
+                Panel panel = Panel.of(scheme, inputs, List.of(weight), 0, weight.rows(), device)) {
+            GptqSweep sweep = solver.sweep(inputs, scheme, 1);
+            Assembly assembly = new Assembly(sweep.search(), inputs, weight.rows());
+            try (DeviceMatrix codes = sweep.sweep(panel)) {
+                assembly.add(0, panel, codes, device);
+            }
+            return assembly.outcome(0, List.of());
+        }
+    }
+
     private static NaiveGptq naive(Matrix weight, Hessian h, QuantizedLinear q, int[] sweep) {
-        int n = weight.cols();
-        double[][] hessian = new double[n][n];
-        for (int i = 0; i < n; i++) {
-            for (int j = 0; j < n; j++) {
-                hessian[i][j] = h.sum().at(sweep[i], sweep[j]) / (double) h.tokens();
+        Given given = Given.of(weight, h, q, sweep);
+        return new NaiveGptq(
+                given.weight,
+                given.hessian,
+                given.scale,
+                given.zero,
+                0,
+                q.scheme().highestCode());
+    }
+
+    private static int[][] codes(QuantizedLinear q, int[] columns) {
+        int[][] codes = new int[q.outputs()][columns.length];
+        for (int r = 0; r < codes.length; r++) {
+            for (int i = 0; i < columns.length; i++) {
+                codes[r][i] = q.codes()[r * columns.length + columns[i]] & 0xff;
             }
-            hessian[i][i] += damping(h);
         }
-        double[][] w = new double[weight.rows()][n];
-        double[][] scale = new double[weight.rows()][n];
-        int[][] zero = new int[weight.rows()][n];
-        for (int r = 0; r < weight.rows(); r++) {
+        return codes;
+    }
+
+    /** A weight, the damped Hessian, and the grid of each weight, with columns in some order; in double precision. */
+    private record Given(double[][] weight, double[][] hessian, double[][] scale, int[][] zero) {
+        static Given of(Matrix weight, Hessian h, QuantizedLinear q, int[] columns) {
+            int n = weight.cols();
+            double[][] hessian = new double[n][n];
             for (int i = 0; i < n; i++) {
-                w[r][i] = weight.at(r, sweep[i]);
-                int g = r * q.groups() + q.groupOfColumn()[sweep[i]];
-                scale[r][i] = q.scales()[g];
-                zero[r][i] = (int) q.zeros()[g];
+                for (int j = 0; j < n; j++) {
+                    hessian[i][j] = h.sum().at(columns[i], columns[j]) / (double) h.tokens();
+                }
+                hessian[i][i] += damping(h);
             }
+            double[][] w = new double[weight.rows()][n];
+            double[][] scale = new double[weight.rows()][n];
+            int[][] zero = new int[weight.rows()][n];
+            for (int r = 0; r < weight.rows(); r++) {
+                for (int i = 0; i < n; i++) {
+                    w[r][i] = weight.at(r, columns[i]);
+                    int g = r * q.groups() + q.groupOfColumn()[columns[i]];
+                    scale[r][i] = q.scales()[g];
+                    zero[r][i] = (int) q.zeros()[g];
+                }
+            }
+            return new Given(w, hessian, scale, zero);
         }
-        return new NaiveGptq(w, hessian, scale, zero, 0, q.scheme().highestCode());
     }
 
     /** The classic tool looks at weights that the errors of its blocks of 128 columns were written back to, and of no later ones. */

@@ -63,7 +63,7 @@ class LevelGridMethodTest {
     }
 
     @Test
-    void searched_scales_and_refinement_lower_the_loss_with_powers_of_two_too() {
+    void searched_and_fitted_scales_lower_the_loss_with_powers_of_two_too() {
         Random random = Seeds.random();
         Scheme scheme = new Scheme(LevelGrid.E2M1, 32, 1, ColumnOrder.STATIC, DType.F8_E8M0);
         Matrix weight = Samples.weight(64, 128, random);
@@ -74,7 +74,7 @@ class LevelGridMethodTest {
         double max = MethodContractTest.quantize(new Gptq(), scheme, ScaleRule.MAX, h, weight)
                 .losses()
                 .loss();
-        assertThat(searched).isLessThan(0.95 * max);
+        assertThat(searched).isLessThan(0.97 * max);
     }
 
     /** Of all levels the nearest, by looking at each. */

@@ -152,7 +152,7 @@ class MethodContractTest {
     }
 
     @Test
-    void searched_scales_and_refinement_lower_the_loss() {
+    void searched_and_fitted_scales_lower_the_loss() {
         Random random = Seeds.random();
         Hessian h = Samples.hessian(128, 256, random);
         Matrix weight = Samples.weight(64, 128, random);

@@ -31,6 +31,46 @@ final class NaiveGptq {
         }
     }
 
+    /**
+     * Each code in turn is replaced by the one, of all, with which the loss of its row is smallest; so often over all of them.
+     *
+     * @param weight rows x n
+     * @param hessian n x n, damped
+     * @param codes rows x n, replaced
+     * @param scale rows x n
+     * @param zero rows x n
+     */
+    static void descend(
+            double[][] weight,
+            double[][] hessian,
+            int[][] codes,
+            double[][] scale,
+            int[][] zero,
+            int highest,
+            int times) {
+        for (int r = 0; r < weight.length; r++) {
+            for (int i = 0; i < times * weight[r].length; i++) {
+                int column = i % weight[r].length;
+                int best = 0;
+                double least = Double.POSITIVE_INFINITY;
+                for (int code = 0; code <= highest; code++) {
+                    codes[r][column] = code;
+                    double[] e = new double[weight[r].length];
+                    for (int j = 0; j < e.length; j++) {
+                        e[j] = weight[r][j] - scale[r][j] * (codes[r][j] - zero[r][j]);
+                    }
+                    double loss = 0;
+                    for (int j = 0; j < e.length; j++) {
+                        loss += e[column] * e[j] * hessian[column][j] * (j == column ? 1 : 2);
+                    }
+                    best = loss < least ? code : best;
+                    least = Math.min(loss, least);
+                }
+                codes[r][column] = best;
+            }
+        }
+    }
+
     /** U with A = UT U. */
     static double[][] upper(double[][] a) {
         int n = a.length;
