@@ -168,9 +168,9 @@ final class RecipeOptions {
                     + ": three values need 2 bits and a symmetric grid (leave it away)");
         }
         String chosen = method == null ? base.method() : known("--method", method, METHODS);
-        // Round-to-nearest has no Hessian to order columns or weigh errors by; a recipe made for gptq asks for both,
-        // one made for it
-        // may ask for a rule of the scales, and else means what rounding to nearest means elsewhere.
+        // Round-to-nearest has no Hessian to order columns or weigh errors by. A recipe made for gptq asks for both;
+        // one made for
+        // it may ask for a rule of the scales, and else means what others mean by rounding.
         String first = transform == null ? base.transform() : known("--transform", transform, TRANSFORMS);
         boolean plain = chosen.equals("rtn") && !Transforms.named(first).fitted();
         boolean said = base.method().equals("rtn");

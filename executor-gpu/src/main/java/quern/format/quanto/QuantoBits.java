@@ -217,8 +217,10 @@ public final class QuantoBits implements Format {
         for (int i = 0; i < rows; i++) {
             zeros[i] /= scales[i];
         }
-        Scheme found = scheme(
+        Scheme found = new Scheme(
+                scheme.grid(),
                 length == shape.inputs() ? scheme.groupSize() == length ? length : -1 : length,
+                1,
                 scheme.order(),
                 stored.floatType(".weight._scale"));
         return new QuantizedLinear(
