@@ -65,8 +65,8 @@ gguf-iq4_xs|main||format: gguf-iq4_xs
 gguf-q4_0|main||format: gguf-q4_0
 gguf-q3_k_m|main|alone|format: gguf-q3_k_m
 gguf-q2_k|main|alone|format: gguf-q2_k
-rtn-4+searched|||bits: 4, group-size: $group, method: rtn
-rtn-3+searched|||bits: 3, group-size: $group, method: rtn
+rtn-4+searched|||bits: 4, group-size: $group, method: rtn, scales: saliency
+rtn-3+searched|||bits: 3, group-size: $group, method: rtn, scales: saliency
 bnb-nf4+gptq|||format: bitsandbytes-nf4, method: gptq
 ct-int8+rtn|||format: compressed-tensors-int8, method: rtn, scales: max
 ct-nvfp4+rtn|||format: compressed-tensors-nvfp4, method: rtn, scales: max

@@ -125,7 +125,7 @@ DEVICE void descend(const float* gradient, const float* hessian, int rows, int n
       for (int t = 0; t < 4; t++) product[k][t] = level[k][t] * bend[k][t];
     float curve = sum_in_order<SHARE>(product, width);
     float fitted = scale + __fdiv_rn(fit, curve);
-    if (curve > 0.0f && fitted > 0.0f && fitted < positive_infinity()) {
+    if (curve > 0.0f && (fitted > 0.0f || search.has_sign) && fabsf(fitted) < positive_infinity()) {
       float candidate = stored_scale(search, fitted);
       // The loss is a parabola about the fitted scale; what is stored may lie further off than what there was.
       if (fabsf(candidate - fitted) < fabsf(scale - fitted)) stored = candidate;

@@ -68,13 +68,16 @@ DEVICE float through_small_float(float value, int exponent, int mantissa) {
   return __uint_as_float((bits + (1u << (shift - 1)) - 1 + (bits >> shift & 1u)) >> shift << shift);
 }
 
-// A scale as it will be stored, positive and finite: quern.device.StoredScale. Every type's largest value bounds it, so nothing overflows.
+// A scale as it will be stored, finite and not zero: quern.device.StoredScale. Every type's largest value bounds it, so nothing overflows.
 DEVICE float stored_scale(const SearchShape& search, float value) {
-  float clamped = fmaxf(search.smallest, fminf(search.largest, value * search.divisor));
+  bool negative = search.has_sign && value < 0.0f;
+  float magnitude = negative ? -value : value;
+  float clamped = fmaxf(search.smallest, fminf(search.largest, magnitude * search.divisor));
   if (search.scale_type == 4) return __uint_as_float((__float_as_uint(clamped) + (1u << 21)) & 0x7f800000u);
   float rounded = clamped;
   if (search.scale_type == 1) rounded = through_small_float(clamped, 5, 10);
   if (search.scale_type == 2) rounded = through_small_float(clamped, 8, 7);
   if (search.scale_type == 3) rounded = through_small_float(clamped, 4, 3);
-  return __fdiv_rn(rounded, search.divisor);
+  float stored = __fdiv_rn(rounded, search.divisor);
+  return negative ? -stored : stored;
 }

@@ -195,9 +195,10 @@ struct SearchShape {
   int factors;     // number of factors: at most 80, with three zeros 48
   int zeros;       // 1 or 3
   int scale_type;  // 0 F32, 1 F16, 2 BF16, 3 E4M3, 4 E8M0: candidates are rounded to it
-  float divisor;   // stored = round(clamp(value * divisor, smallest, largest)) / divisor
+  float divisor;   // stored = round(clamp(|value| * divisor, smallest, largest)) / divisor
   float smallest;
   float largest;
+  int has_sign;    // whether scales may be negative: stored has the value's sign then
 };
 
 // Parameters that several kernels have:

@@ -78,7 +78,8 @@ struct Search {
   std::vector<float> factors;
 
   // quern.device.StoredScale.
-  float stored(float value) const {
+  float stored(float value) const { return shape.has_sign && value < 0 ? -magnitude(-value) : magnitude(value); }
+  float magnitude(float value) const {
     float clamped = std::max(shape.smallest, std::min(shape.largest, value * shape.divisor));
     switch (shape.scale_type) {
       case 1: return through(clamped, -14, 10) / shape.divisor;
@@ -94,9 +95,14 @@ struct Search {
   }
 };
 
-inline Search search(int rule, int zeros, int type, std::vector<float> factors, float divisor = 1) {
+inline Search search(int rule, int zeros, int type, std::vector<float> factors, float divisor = 1, bool has_sign = false) {
   float smallest = type == 1 ? 0x1p-24f : type == 3 ? 0x1p-9f : 0x1p-126f, largest = type == 1 ? 65504 : type == 3 ? 448 : 0x1p127f;
-  return {{rule, (int)factors.size(), zeros, type, divisor, smallest, largest}, factors};
+  return {{rule, (int)factors.size(), zeros, type, divisor, smallest, largest, has_sign}, factors};
+}
+// These, then their negatives.
+inline std::vector<float> both_signs(std::vector<float> steps) {
+  for (size_t i = 0, count = steps.size(); i < count; i++) steps.push_back(-steps[i]);
+  return steps;
 }
 inline std::vector<float> steps(int count, float from, float to) {
   std::vector<float> f;

@@ -34,6 +34,7 @@ static std::vector<Searched> searches() {
       {"ternary, E8M0", plain::integers(2, true, true), plain::search(1, 1, 4, {1, 2, 0.5f}), true},
       {"E2M1, E4M3 with a divisor", plain::e2m1(), plain::search(1, 1, 3, plain::steps(48, 1.55f, 0.6f), 301.7f), true},
       {"E2M1, E4M3 below its normal numbers", plain::e2m1(), plain::search(1, 1, 3, plain::steps(48, 1.55f, 0.6f)), true},
+      {"2 bits, scales of both signs, F16", plain::integers(2, true), plain::search(1, 1, 1, plain::both_signs(plain::steps(24, 1.5f, 0.2f)), 1, true), true},
       {"255 levels, F16, all weigh 1", plain::table(255), plain::search(1, 1, 1, plain::steps(48, 1.1f, 0.8f)), false},
   };
 }
@@ -340,7 +341,7 @@ static Descended descend_plainly(const Grid& grid, const Search& search, int row
       fit += level[i] * slope[i];
     }
     float fitted = curve > 0 ? scale + fit / curve : NAN;
-    float candidate = std::isfinite(fitted) && fitted > 0 ? search.stored(fitted) : NAN;
+    float candidate = std::isfinite(fitted) && (fitted > 0 || search.shape.has_sign) ? search.stored(fitted) : NAN;
     float now = fits && fabsf(candidate - fitted) < fabsf(scale - fitted) ? candidate : scale;
     r.scales[row * groups + group] = now;
     for (int j = 0; j < width; j++) {
@@ -357,7 +358,7 @@ TEST(Descent, GivesTheCodesAndScalesOfThePlainLoop) {
     bool fits;
   };
   int salt = 0;
-  int fitted = 0, moved = 0;
+  int fitted = 0, moved = 0, negative = 0;
   for (const Grid& grid : {plain::integers(4, true), plain::integers(3, false), plain::e2m1(), plain::table(255)})
     for (Shape shape : {Shape{5, 140, 8, 128, true}, {17, 70, 3, 61, true}, {3, 264, 4, 256, true}, {2, 300, 0, 150, true}, {4, 132, 0, 128, false}}) {
       Random random(++salt);
@@ -380,6 +381,8 @@ TEST(Descent, GivesTheCodesAndScalesOfThePlainLoop) {
       }
       for (int j = 0; j < n; j++) codes[j] = grid.code(grid.round(0, zeros[group]), zeros[group]);  // a row that stands for zero
       Search search = plain::search(1, 1, (salt + salt / 5) % 5, {1}, (salt + salt / 5) % 5 == 3 ? 300.0f : 1.0f);
+      search.shape.has_sign = (salt + salt / 5) % 5 == 1;  // F16
+      for (size_t i = 0; search.shape.has_sign && i < scales.size(); i += 2) scales[i] = -scales[i];
       Descended want = descend_plainly(grid, search, rows, n, shape.from, shape.width, gradient, hessian, group, groups, scales, zeros, shape.fits, codes);
       bool wide = shape.width > 128;
       auto run = [&](Launch launch) {
@@ -397,10 +400,12 @@ TEST(Descent, GivesTheCodesAndScalesOfThePlainLoop) {
       EXPECT_SAME_BITS(got_scales, want.scales) << salt;
       EXPECT_EQ(change, want.change) << salt;
       fitted += !same_bits(scales, want.scales);
+      for (size_t i = 0; i < scales.size(); i++) negative += scales[i] != want.scales[i] && want.scales[i] < 0;
       moved += !same_bits(codes, want.codes);
     }
   EXPECT_GT(fitted, 8);  // or the test shows nothing
   EXPECT_GT(moved, 8);
+  EXPECT_GT(negative, 2);
 }
 
 TEST(Descent, TiesRoundToEvenOnAnExactQuotient) {

@@ -168,13 +168,15 @@ final class RecipeOptions {
                     + ": three values need 2 bits and a symmetric grid (leave it away)");
         }
         String chosen = method == null ? base.method() : known("--method", method, METHODS);
-        // Round-to-nearest has no Hessian to order columns or weigh errors by; a recipe made for gptq asks for both.
+        // Round-to-nearest has no Hessian to order columns or weigh errors by. A recipe made for gptq asks for both;
+        // one made for
+        // it may ask for a rule of the scales, and else means what others mean by rounding.
         String first = transform == null ? base.transform() : known("--transform", transform, TRANSFORMS);
-        boolean hessianLost = chosen.equals("rtn")
-                && !base.method().equals("rtn")
-                && !Transforms.named(first).fitted();
-        ColumnOrder order = hessianLost ? ColumnOrder.OFF : base.actOrder();
-        ScaleRule scales = hessianLost ? ScaleRule.MAX : base.scales();
+        boolean plain = chosen.equals("rtn") && !Transforms.named(first).fitted();
+        boolean said = base.method().equals("rtn");
+        ColumnOrder order =
+                plain && (!said || base.actOrder() == ColumnOrder.STATIC) ? ColumnOrder.OFF : base.actOrder();
+        ScaleRule scales = plain && (!said || base.scales() == ScaleRule.OPEN) ? ScaleRule.MAX : base.scales();
         return new Recipe(
                 chosen,
                 format == null ? base.format() : format(format),

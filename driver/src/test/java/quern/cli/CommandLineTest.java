@@ -134,9 +134,18 @@ class CommandLineTest {
     }
 
     @Test
-    void round_to_nearest_asks_for_nothing_that_needs_a_hessian() {
+    void round_to_nearest_asks_for_nothing_that_needs_a_hessian() throws IOException {
         quern("plan m --method rtn");
         assertThat(Formats.named("gptq").settled(recipe())).isEqualTo(RecipeReader.named("rtn-w4"));
+        Path file = Files.writeString(folder.resolve("plain.yaml"), "{method: rtn}");
+        quern("plan m --recipe " + file);
+        assertThat(Formats.named("gptq").settled(recipe())).isEqualTo(RecipeReader.named("rtn-w4"));
+        Files.writeString(file, "{method: rtn, scales: saliency}");
+        quern("plan m --recipe " + file);
+        assertThat(recipe().scales()).isEqualTo(ScaleRule.SALIENCY);
+        Files.writeString(file, "{method: rtn, transform: awq}");
+        quern("plan m --recipe " + file);
+        assertThat(recipe().scales()).isEqualTo(ScaleRule.OPEN);
         quern("plan m --method rtn --mse");
         assertThat(recipe().scales()).isEqualTo(ScaleRule.MSE);
     }

@@ -8,6 +8,7 @@ import quern.device.Device;
 import quern.device.GridSearch;
 import quern.device.GridSearch.Measure;
 import quern.device.GridSearchLoops;
+import quern.scheme.IntegerGrid;
 import quern.scheme.LevelGrid;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
@@ -113,9 +114,11 @@ public final class RoundToNearest implements Method {
         int inputs = weight.cols();
         int length = scheme.groupLength(inputs);
         GridSearch search = new ScaleSearch(scheme, rule, divisor).search();
-        Scales scales = search.measure() == Measure.NONE
-                ? spanning(weight, length, search)
-                : searched(weight, length, search, important);
+        Scales scales = isBetween(scheme)
+                ? between(weight, length, search)
+                : search.measure() == Measure.NONE
+                        ? spanning(weight, length, search)
+                        : searched(weight, length, search, important);
         scales.share(scheme.rowsOfScale());
         return new QuantizedLinear(
                 scheme,
@@ -138,6 +141,34 @@ public final class RoundToNearest implements Method {
                 int begin = row * inputs + from;
                 int end = begin + Math.min(length, inputs - from);
                 loops.span(weight.values(), begin, end, scales.scales(), scales.zeros(), at);
+            }
+        }
+        return scales;
+    }
+
+    private static boolean isBetween(Scheme scheme) {
+        return scheme.grid() instanceof IntegerGrid integers && integers.between();
+    }
+
+    /** The grids whose first code is the smallest weight of a group, and the last one the largest, but for the rounding of scales. */
+    private static Scales between(Matrix weight, int length, GridSearch search) {
+        int inputs = weight.cols();
+        Scales scales = Scales.of(weight.rows(), groups(inputs, length));
+        for (int row = 0, at = 0; row < weight.rows(); row++) {
+            for (int from = 0; from < inputs; from += length, at++) {
+                float low = Float.POSITIVE_INFINITY;
+                float high = Float.NEGATIVE_INFINITY;
+                for (int i = from; i < Math.min(from + length, inputs); i++) {
+                    low = Math.min(low, weight.at(row, i));
+                    high = Math.max(high, weight.at(row, i));
+                }
+                if (low == high) { // one code for it, another for zero
+                    low = Math.min(low, 0);
+                    high = Math.max(high, 0);
+                }
+                float scale = search.stored().stored(low == high ? 1 : (high - low) / search.reach());
+                scales.scales()[at] = scale;
+                scales.zeros()[at] = -low / scale;
             }
         }
         return scales;
@@ -185,6 +216,11 @@ public final class RoundToNearest implements Method {
                 places(row, scale, levels, codes, r * n);
             } else {
                 Scales.spread(scales.zeros(), r * scales.groups(), length, zero);
+                if (isBetween(scheme)) {
+                    fromFirstCode(row, scale, zero);
+                    Arrays.fill(zero, 0);
+                    Arrays.fill(scale, 1);
+                }
                 numbers(row, scale, zero, scheme, codes, r * n);
             }
         }
@@ -202,6 +238,13 @@ public final class RoundToNearest implements Method {
             }
         }
         levels.places(row, codes, at);
+    }
+
+    /** Weights in steps of their scale from the value of code 0 on. */
+    private static void fromFirstCode(float[] row, float[] scale, float[] zero) {
+        for (int i = 0; i < row.length; i++) {
+            row[i] = row[i] / scale[i] + zero[i];
+        }
     }
 
     /** The first loop is vector code; what it leaves is a number whose lowest bits are the code. */

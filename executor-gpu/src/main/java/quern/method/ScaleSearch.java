@@ -1,5 +1,6 @@
 package quern.method;
 
+import java.util.Arrays;
 import quern.device.CodeValues;
 import quern.device.GridSearch;
 import quern.device.GridSearch.Measure;
@@ -15,6 +16,9 @@ import quern.tensor.Matrix;
  * How the grids of a scheme are chosen by a {@link ScaleRule}: what a {@link GridSearch} tries. The range of a symmetric grid
  * is always -max|w| .. max|w|. The classic tool starts at 0 in rows without negative weights and then clips half of their
  * range, since its zero point stays in the middle.
+ *
+ * <p>A symmetric grid of whole numbers reaches one code further down than up, and a negative scale turns it round: with few
+ * bits a group gains much by its last code where its largest weight is, as AutoRound's symmetric grids have it.
  *
  * @param scheme with blocks whose units are chosen by {@link BlockSearch}, of this the rounding of single scales alone counts
  * @param divisor of the weight, see {@link #divisor(Scheme, Matrix, float)}
@@ -59,8 +63,18 @@ record ScaleSearch(Scheme scheme, ScaleRule rule, float divisor) {
             case F8_E4M3 -> 0x1p-9f;
             default -> Float.MIN_NORMAL;
         };
-        boolean signed = scheme.blocks() != null; // which reach one further to one side
+        boolean signed = scheme.blocks() != null || turns();
         return new StoredScale(scheme.scaleType(), divisor, smallest, scheme.largestScale(), signed);
+    }
+
+    /** Whether negative scales are tried. With 8 bits they gain nothing, and the classic tool's rules have none. */
+    private boolean turns() {
+        return refits()
+                && scheme.grid() instanceof IntegerGrid grid
+                && grid.symmetric()
+                && !grid.ternary()
+                && grid.bits() <= 4
+                && scheme.blocks() == null;
     }
 
     GridSearch search() {
@@ -118,17 +132,29 @@ record ScaleSearch(Scheme scheme, ScaleRule rule, float divisor) {
                 int middle = scheme.middle();
                 float top = scheme.grid().reach() == 1 ? 1f : scheme.grid().reach() / (middle - 1);
                 float bottom = scheme.bits() == 2 ? 0.2f : scheme.bits() == 8 ? 0.8f : 0.4f;
-                yield steps(top, bottom);
+                yield turns() ? bothSigns(steps(top, bottom, STEPS / 2)) : steps(top, bottom);
             }
         };
     }
 
     private static float[] steps(float from, float to) {
-        float[] tried = new float[STEPS];
-        for (int i = 0; i < STEPS; i++) {
-            tried[i] = from + (to - from) * i / (STEPS - 1);
+        return steps(from, to, STEPS);
+    }
+
+    private static float[] steps(float from, float to, int count) {
+        float[] tried = new float[count];
+        for (int i = 0; i < count; i++) {
+            tried[i] = from + (to - from) * i / (count - 1);
         }
         return tried;
+    }
+
+    private static float[] bothSigns(float[] factors) {
+        float[] both = Arrays.copyOf(factors, 2 * factors.length);
+        for (int i = 0; i < factors.length; i++) {
+            both[factors.length + i] = -factors[i];
+        }
+        return both;
     }
 
     /** Asymmetric searches also try the zero points beside the one that the range implies. */

@@ -8,8 +8,10 @@ import quern.QuernException;
  * @param bits 1 to 6, or 8; one bit has codes for two values, and none between them
  * @param symmetric the zero point is 2^(bits-1) everywhere
  * @param ternary only the codes zero-1, zero, zero+1 are used (2 bits, symmetric)
+ * @param between whether scales that span a range have it begin and end with the smallest and the largest weight, so that zero
+ *     points lie between codes
  */
-public record IntegerGrid(int bits, boolean symmetric, boolean ternary) implements Grid {
+public record IntegerGrid(int bits, boolean symmetric, boolean ternary, boolean between) implements Grid {
     private static final float[] CODES = new float[256];
 
     static {
@@ -23,6 +25,11 @@ public record IntegerGrid(int bits, boolean symmetric, boolean ternary) implemen
             throw new IllegalArgumentException("No codes have " + bits + " bits");
         }
         checkTernary(bits, symmetric, ternary);
+    }
+
+    /** With whole zero points. */
+    public IntegerGrid(int bits, boolean symmetric, boolean ternary) {
+        this(bits, symmetric, ternary, false);
     }
 
     /** What a recipe may ask for; 5 and 6 bits belong to formats that have no others. */

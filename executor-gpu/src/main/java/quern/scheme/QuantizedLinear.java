@@ -11,8 +11,8 @@ import quern.tensor.Matrix;
  * @param outputs rows of the weight
  * @param inputs columns of the weight
  * @param codes outputs x inputs, row-major, each an unsigned number of {@code scheme.bits()} bits
- * @param scales outputs x groups, positive but in {@link Blocks}; their products with the divisor are exact in
- *     {@code scheme.scaleType()}
+ * @param scales outputs x groups, not 0; negative ones only in {@link Blocks} and on symmetric grids of up to 4 bits. Their
+ *     products with the divisor are exact in {@code scheme.scaleType()}
  * @param zeros outputs x groups
  * @param groupOfColumn the group of each input
  * @param divisor what stored scales are divided by: 1 but for types whose range is too small without

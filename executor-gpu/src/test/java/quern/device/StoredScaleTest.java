@@ -24,6 +24,9 @@ class StoredScaleTest {
         assertThat(POSITIVE.nearest(0)).isNaN();
         assertThat(SIGNED.nearest(-0.5f)).isEqualTo(-0.5f);
         assertThat(SIGNED.nearest(0.5f)).isEqualTo(0.5f);
+        assertThat(SIGNED.stored(-1e6f)).isEqualTo(-65504);
+        assertThat(SIGNED.stored(-0f)).isEqualTo(0x1p-24f);
+        assertThat(POSITIVE.stored(-0.5f)).isEqualTo(0x1p-24f);
     }
 
     @Test

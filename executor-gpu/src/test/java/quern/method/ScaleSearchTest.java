@@ -8,6 +8,7 @@ import org.junit.jupiter.api.Test;
 import quern.Seeds;
 import quern.device.GridSearchLoops;
 import quern.scheme.ColumnOrder;
+import quern.scheme.IntegerGrid;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
@@ -51,6 +52,36 @@ class ScaleSearchTest {
                 assertThat(scales.zeros()[g]).isEqualTo(zero);
             }
         }
+    }
+
+    @Test
+    void a_grid_may_begin_and_end_with_a_groups_weights() {
+        float[] w = {.5f, .7f, .9f, 1.1f, -3, -2, -1, 0, 0, 0, 0, 0, 2, 2, 2, 2};
+        Scheme scheme = new Scheme(new IntegerGrid(2, false, false, true), 4, 1, ColumnOrder.OFF, DType.F32);
+        QuantizedLinear q = RoundToNearest.quantize(new Matrix(2, 8, w), scheme, ScaleRule.MAX, 1);
+        assertThat(q.codes()).startsWith(0, 1, 2, 3, 0, 1, 2, 3);
+        assertThat(q.zeros()[0]).isCloseTo(-2.5f, within(1e-5f));
+        assertThat(q.zeros()[1]).isEqualTo(3);
+        for (int i = 0; i < w.length; i++) {
+            assertThat(q.dequantize().values()[i]).isCloseTo(w[i], within(i < 8 ? 1e-6f : i < 12 ? 0.34f : 1e-6f));
+        }
+    }
+
+    @Test
+    void a_symmetric_grid_of_few_bits_turns_to_the_side_of_the_largest_weight() {
+        float[] w = {.2f, .1f, 0, -.1f, -.2f, -.1f, 0, .1f};
+        Scheme scheme = new Scheme(2, 4, true, false, ColumnOrder.OFF, DType.F32);
+        QuantizedLinear turned = RoundToNearest.quantize(new Matrix(1, 8, w), scheme, ScaleRule.SALIENCY, 1);
+        assertThat(turned.codes()).containsExactly(0, 1, 2, 3, 0, 1, 2, 3);
+        assertThat(turned.scales()[0]).isNegative().isEqualTo(-turned.scales()[1]);
+        for (ScaleRule classic : new ScaleRule[] {ScaleRule.MAX, ScaleRule.MSE}) {
+            QuantizedLinear q = RoundToNearest.quantize(new Matrix(1, 8, w), scheme, classic, 1);
+            assertThat(q.scales()[0]).isPositive();
+        }
+        Scheme bytes = new Scheme(8, 4, true, false, ColumnOrder.OFF, DType.F32);
+        assertThat(RoundToNearest.quantize(new Matrix(1, 8, w), bytes, ScaleRule.SALIENCY, 1)
+                        .scales()[0])
+                .isPositive();
     }
 
     @Test

@@ -388,7 +388,7 @@ final class CudaSolve implements SolveKernels {
         if (to - from > GridKernels.WIDEST) {
             throw new IllegalArgumentException("A block of " + (to - from) + " columns; at most " + GridKernels.WIDEST);
         }
-        if (stored != null && (grids.multiples() != null || stored.signed())) {
+        if (stored != null && grids.multiples() != null) {
             return descendOnHost(g, h, from, to, grids, group, device.own(codes), stored);
         }
         return device.filled(

@@ -78,7 +78,8 @@ final class GridKernels {
             scaleType(stored.type()),
             bits(stored.divisor()),
             bits(stored.smallest()),
-            bits(stored.largest())
+            bits(stored.largest()),
+            stored.signed() ? 1 : 0
         });
     }
 

@@ -12,6 +12,7 @@ import quern.format.LinearPlace;
 import quern.format.Settings;
 import quern.format.StoredLinear;
 import quern.scheme.ColumnOrder;
+import quern.scheme.IntegerGrid;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
@@ -84,13 +85,20 @@ public final class QuantoBits implements Format {
                     "Cannot write format %s: it is of %d bits, and its groups follow from a linear's inputs, in their order (leave --bits and --group-size away, and use --act-order static)"
                             .formatted(name(), bits));
         }
-        return scheme(GROUP, recipe.actOrder(), scaleType(weights));
+        return scheme(GROUP, recipe, weights);
     }
 
     @Override
     public Scheme scheme(Recipe recipe, DType weights, LinearPlace linear) {
         scheme(recipe, weights); // refuses
-        return scheme(group(linear.inputs()), recipe.actOrder(), scaleType(weights));
+        return scheme(group(linear.inputs()), recipe, weights);
+    }
+
+    /** Ranges begin and end as the library's where they are rounded to as it does. */
+    private Scheme scheme(int group, Recipe recipe, DType weights) {
+        boolean asTheLibrary = recipe.method().equals("rtn") && recipe.scales() == ScaleRule.MAX;
+        return new Scheme(
+                new IntegerGrid(bits, false, false, asTheLibrary), group, 1, recipe.actOrder(), scaleType(weights));
     }
 
     private Scheme scheme(int group, ColumnOrder order, DType scaleType) {
@@ -209,8 +217,10 @@ public final class QuantoBits implements Format {
         for (int i = 0; i < rows; i++) {
             zeros[i] /= scales[i];
         }
-        Scheme found = scheme(
+        Scheme found = new Scheme(
+                scheme.grid(),
                 length == shape.inputs() ? scheme.groupSize() == length ? length : -1 : length,
+                1,
                 scheme.order(),
                 stored.floatType(".weight._scale"));
         return new QuantizedLinear(
