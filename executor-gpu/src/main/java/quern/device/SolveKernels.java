@@ -110,15 +110,13 @@ public interface SolveKernels {
 
     /**
      * The sweep of one block of columns [from, to) over all rows. For each column i in turn: the code nearest to
-     * working[:,i] on its grid; then for every later column j of the block
-     * working[:,j] += (original[:,i] - quantized[:,i]) * R[i,j] / R[j,j]. Writes codes and, into {@code error}, the
-     * differences original - quantized.
+     * working[:,i] on its grid; then for every later column j
+     * working[:,j] += (original[:,i] - quantized[:,i]) * R[i,j] / R[j,j], for those behind the block as one product.
      *
      * @param original (k * rows) x n, F32: the weights in the order of the sweep
-     * @param working (k * rows) x n, F32: the conditional optimum of each column given the columns before it; columns of the
-     *     block are updated
+     * @param working (k * rows) x n, F32: the conditional optimum of each column given the columns before it; updated from column
+     *     {@code from} on
      * @param factor (k * n) x n, F32, from {@link #factor}
-     * @param error (k * rows) x (to - from), F32, written
      * @param groupOfColumn k times: for each column of the block, its group
      * @param codes (k * rows) x n, written at columns [from, to)
      */
@@ -128,19 +126,9 @@ public interface SolveKernels {
             DeviceMatrix factor,
             int from,
             int to,
-            DeviceMatrix error,
             Grids grids,
             int[][] groupOfColumn,
             DeviceMatrix codes);
-
-    /**
-     * working[:, to:] += error * R[from:to, to:] / diag(R)[to:], the part of the sweep's update that lies behind the block.
-     *
-     * @param error (k * rows) x (to - from), F32
-     * @param factor (k * n) x n, F32, from {@link #factor}
-     * @param working (k * rows) x n, F32
-     */
-    void propagate(DeviceMatrix error, DeviceMatrix factor, int from, int to, DeviceMatrix working);
 
     /**
      * One round of coordinate descent over the columns [from, to) of a block, which lie in one group: in turn each column

@@ -79,10 +79,7 @@ record GptqSweep(Inputs inputs, @Nullable LiveScales live, ScaleSearch search, D
                 int begin = from;
                 int end = to;
                 int[][] groups = inputs.each(columns -> columns.groupsOfSweep(begin, end));
-                try (DeviceMatrix error = device.zeros(rows, to - from, DType.F32)) { // W - Q, (k * rows) x (to - from)
-                    device.solve().sweep(original, working, factor, from, to, error, panel.grids(), groups, codes);
-                    device.solve().propagate(error, factor, from, to, working);
-                }
+                device.solve().sweep(original, working, factor, from, to, panel.grids(), groups, codes);
             }
             return device.solve().columns(codes, inputs.each(columns -> Columns.inverse(columns.sweep())));
         }

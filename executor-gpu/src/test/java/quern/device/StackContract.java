@@ -239,11 +239,7 @@ abstract class StackContract extends SolveContract {
                     int[][] some = members.stream()
                             .map(m -> Arrays.copyOfRange(groups[m], begin, end))
                             .toArray(int[][]::new);
-                    try (DeviceMatrix error = device.zeros(w.rows(), end - begin, DType.F32)) {
-                        device.solve().sweep(w, live, r, begin, end, error, grids, some, codes);
-                        device.solve().propagate(error, r, begin, end, live);
-                        results.add(down(error));
-                    }
+                    device.solve().sweep(w, live, r, begin, end, grids, some, codes);
                 }
                 results.add(down(live));
                 results.add(floats(codes));

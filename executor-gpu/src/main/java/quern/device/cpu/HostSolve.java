@@ -183,23 +183,39 @@ abstract class HostSolve implements SolveKernels {
             DeviceMatrix factor,
             int from,
             int to,
-            DeviceMatrix error,
             Grids grids,
             int[][] groupOfColumn,
             DeviceMatrix codes) {
         int members = members(factor);
-        for (int m = 0; m < members; m++) {
-            new Sweep(
-                            RowsOf.member(rows(original), m, members),
-                            RowsOf.member(rows(working), m, members),
-                            RowsOf.member(rows(factor), m, members),
-                            from,
-                            to,
-                            RowsOf.member(rows(error), m, members),
-                            member(grids, m, members),
-                            groupOfColumn[m],
-                            HeapCodes.own(codes).member(m, members))
-                    .run();
+        try (FloatRows error = allocate(working.rows(), to - from)) { // original - quantized
+            for (int m = 0; m < members; m++) {
+                new Sweep(
+                                RowsOf.member(rows(original), m, members),
+                                RowsOf.member(rows(working), m, members),
+                                RowsOf.member(rows(factor), m, members),
+                                from,
+                                to,
+                                RowsOf.member(error, m, members),
+                                member(grids, m, members),
+                                groupOfColumn[m],
+                                HeapCodes.own(codes).member(m, members))
+                        .run();
+            }
+            if (to < working.cols()) {
+                propagate(error, factor, from, to, working);
+            }
+        }
+    }
+
+    /** working[:, to:] += error * R[from:to, to:] / diag(R)[to:], the part of the sweep's update that lies behind the block. */
+    private void propagate(FloatRows error, DeviceMatrix factor, int from, int to, DeviceMatrix working) {
+        int members = members(factor);
+        try (FloatRows update = allocate(to - from, working.cols() - to)) {
+            for (int m = 0; m < members; m++) {
+                int row = m * (working.rows() / members);
+                Triangles.updates(RowsOf.member(rows(factor), m, members), from, to, update);
+                addProduct(error, row, error.rows() / members, update, 0, rows(working), to);
+            }
         }
     }
 
@@ -242,22 +258,6 @@ abstract class HostSolve implements SolveKernels {
         FloatRows error = allocate(weights.rows(), weights.cols());
         new Rounding(rows(weights), owned(grids), groupOfColumn).error(HeapCodes.own(codes), error);
         return error;
-    }
-
-    @Override
-    public final void propagate(DeviceMatrix error, DeviceMatrix factor, int from, int to, DeviceMatrix working) {
-        int behind = working.cols() - to;
-        if (behind == 0) {
-            return;
-        }
-        int members = members(factor);
-        try (FloatRows update = allocate(to - from, behind)) {
-            for (int m = 0; m < members; m++) {
-                int row = m * (working.rows() / members);
-                Triangles.updates(RowsOf.member(rows(factor), m, members), from, to, update);
-                addProduct(rows(error), row, error.rows() / members, update, 0, rows(working), to);
-            }
-        }
     }
 
     @Override

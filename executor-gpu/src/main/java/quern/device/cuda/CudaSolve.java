@@ -173,20 +173,21 @@ final class CudaSolve implements SolveKernels {
             DeviceMatrix factor,
             int from,
             int to,
-            DeviceMatrix error,
             Grids grids,
             int[][] groupOfColumn,
             DeviceMatrix codes) {
         if (to - from > GridKernels.BLOCK) {
             throw new IllegalArgumentException("A block of " + (to - from) + " columns; at most " + GridKernels.BLOCK);
         }
+        CudaMatrix w = device.own(working);
         CudaMatrix r = device.own(factor);
         try (CudaMatrix diagonal = diagonal(r);
                 CudaMatrix update = updates(r, diagonal, from, to);
+                CudaMatrix error = device.allocate(w.rows(), to - from, DType.F32); // original - quantized
                 Arena.Block numbers = numbers(groupOfColumn)) {
             kernels.sweepGiven(
                     device.own(original),
-                    device.own(working),
+                    w,
                     from,
                     update,
                     diagonal,
@@ -196,20 +197,10 @@ final class CudaSolve implements SolveKernels {
                     device.own(grids.scales()),
                     device.own(grids.zeros()),
                     device.own(codes),
-                    device.own(error));
-        }
-    }
-
-    @Override
-    public void propagate(DeviceMatrix error, DeviceMatrix factor, int from, int to, DeviceMatrix working) {
-        CudaMatrix r = device.own(factor);
-        int behind = working.cols() - to;
-        if (behind == 0) {
-            return;
-        }
-        try (CudaMatrix diagonal = diagonal(r);
-                CudaMatrix update = updates(r, diagonal, from, to)) {
-            products.add(members(r), device.own(error), update, 0, to - from, behind, device.own(working), to);
+                    error);
+            if (to < w.cols()) {
+                products.add(members(r), error, update, 0, to - from, w.cols() - to, w, to);
+            }
         }
     }
 
