@@ -176,7 +176,7 @@ public interface SolveKernels {
     DeviceMatrix error(DeviceMatrix weights, DeviceMatrix codes, Grids grids, int[] groupOfColumn);
 
     /**
-     * sum += a * b[from:to, :] in fp32, of a stack for each member.
+     * sum += a * b[from:to, :] about as exactly as fp32 sums are, of a stack for each member.
      *
      * @param members k
      * @param a (k * rows) x (to - from), F32
@@ -186,12 +186,12 @@ public interface SolveKernels {
     void addProduct(int members, DeviceMatrix a, DeviceMatrix b, int from, int to, DeviceMatrix sum);
 
     /**
-     * tr(E (H - damping I) ET), the product in the precision of a report (three digits and more), summed in double.
+     * tr(E (H - damping I) ET), summed in double.
      *
-     * @param error (k * rows) x n, F32
-     * @param hessian (k * n) x n, F32
+     * @param error E, (k * rows) x n, F32
+     * @param product E H, (k * rows) x n, F32
      * @param damping k
      * @return k
      */
-    double[] loss(DeviceMatrix error, DeviceMatrix hessian, double... damping);
+    double[] loss(DeviceMatrix error, DeviceMatrix product, double... damping);
 }

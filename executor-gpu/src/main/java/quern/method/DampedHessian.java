@@ -5,6 +5,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
+import quern.tensor.DType;
 
 /**
  * A site's Hessian on the device: H = sum / tokens + lambda I, and its factor R. Or those of k sites, one below the other.
@@ -98,6 +99,22 @@ record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double[] lambda,
             }
         }
         return sum / living;
+    }
+
+    /**
+     * E H, (k * rows) x n.
+     *
+     * @param error E, (k * rows) x n, F32, in the order of groups
+     */
+    DeviceMatrix product(DeviceMatrix error, Device device) {
+        DeviceMatrix product = device.zeros(error.rows(), error.cols(), DType.F32);
+        try {
+            device.solve().addProduct(lambda.length, error, hessian, 0, error.cols(), product);
+            return product;
+        } catch (RuntimeException e) {
+            product.close();
+            throw e;
+        }
     }
 
     @Override

@@ -42,13 +42,23 @@ record GptqSweep(Inputs inputs, @Nullable LiveScales live, ScaleSearch search, D
             rows = Math.min(device.solve().rowsAtATime(), outputs - row);
             try (Panel panel = Panel.of(search.scheme(), inputs, weights, row, rows, device);
                     DeviceMatrix codes = sweep(panel)) { // (k * rows) x n, in the order of groups
-                if (search.refines()) {
-                    new Refinement(inputs, search, device).apply(panel, codes);
+                try (DeviceMatrix gradient = gradient(panel, codes)) {
+                    if (search.refines()) {
+                        new Refinement(inputs, search, device).apply(panel, codes, gradient);
+                    }
+                    assembly.add(row, panel, codes, gradient, device);
                 }
-                assembly.add(row, panel, codes, device);
             }
         }
         return assembly;
+    }
+
+    /** (W - Q) H, (k * rows) x n: half of the loss's slope, and what the loss is the product of with W - Q. */
+    private DeviceMatrix gradient(Panel panel, DeviceMatrix codes) {
+        int[] groups = inputs.columns().get(0).groups(); // runs of one length
+        try (DeviceMatrix error = device.solve().error(panel.weights(), codes, panel.grids(), groups)) {
+            return inputs.hessian().product(error, device);
+        }
     }
 
     /** Chooses scales, and codes by equations (1) and (2). */

@@ -23,9 +23,6 @@ abstract class HostSolve implements SolveKernels {
     /** A new F32 matrix with undefined content. */
     abstract FloatRows allocate(int rows, int cols);
 
-    /** A new F32 matrix of zeros. */
-    abstract FloatRows zeros(int rows, int cols);
-
     @Override
     public final int rowsAtATime() {
         return ROWS;
@@ -276,16 +273,12 @@ abstract class HostSolve implements SolveKernels {
     abstract void addProduct(FloatRows a, int row, int rows, FloatRows b, int first, FloatRows sum, int col);
 
     @Override
-    public final double[] loss(DeviceMatrix error, DeviceMatrix hessian, double... damping) {
+    public final double[] loss(DeviceMatrix error, DeviceMatrix product, double... damping) {
         int members = damping.length;
-        int n = error.cols();
         double[] losses = new double[members];
-        try (FloatRows product = zeros(error.rows(), n)) {
-            addProduct(members, error, hessian, 0, n, product);
-            for (int m = 0; m < members; m++) {
-                losses[m] =
-                        loss(RowsOf.member(rows(error), m, members), RowsOf.member(product, m, members), damping[m]);
-            }
+        for (int m = 0; m < members; m++) {
+            losses[m] =
+                    loss(RowsOf.member(rows(error), m, members), RowsOf.member(rows(product), m, members), damping[m]);
         }
         return losses;
     }

@@ -33,7 +33,7 @@ final class CudaSolve implements SolveKernels {
         this.kernels = kernels;
         tables = new GridTables(device);
         factorization = new Factorization(device, kernels);
-        products = new StackProducts(device);
+        products = new StackProducts(device, kernels);
         onHost = new HostDescent(device);
     }
 
@@ -277,22 +277,18 @@ final class CudaSolve implements SolveKernels {
 
     @Override
     public void addProduct(int members, DeviceMatrix a, DeviceMatrix b, int from, int to, DeviceMatrix sum) {
-        products.add(members, device.own(a), device.own(b), from, 0, sum.cols(), device.own(sum), 0);
+        products.addSplit(members, device.own(a), device.own(b), from, device.own(sum));
     }
 
     @Override
-    public double[] loss(DeviceMatrix error, DeviceMatrix hessian, double... damping) {
+    public double[] loss(DeviceMatrix error, DeviceMatrix product, double... damping) {
         CudaMatrix e = device.own(error);
-        int members = damping.length;
-        try (DeviceMatrix product = device.zeros(e.rows(), e.cols(), DType.F32)) {
-            addProduct(members, error, hessian, 0, e.cols(), product);
-            double[] losses = dot(e, device.own(product), members);
-            double[] squares = dot(e, e, members);
-            for (int m = 0; m < members; m++) {
-                losses[m] -= damping[m] * squares[m];
-            }
-            return losses;
+        double[] losses = dot(e, device.own(product), damping.length);
+        double[] squares = dot(e, e, damping.length);
+        for (int m = 0; m < damping.length; m++) {
+            losses[m] -= damping[m] * squares[m];
         }
+        return losses;
     }
 
     /** The sum of all products of each member, in double. */

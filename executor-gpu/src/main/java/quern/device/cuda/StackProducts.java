@@ -9,8 +9,28 @@ import quern.tensor.DType;
 final class StackProducts {
     private final CudaDevice device;
 
-    StackProducts(CudaDevice device) {
+    private final SplitProducts split;
+
+    StackProducts(CudaDevice device, GridKernels kernels) {
         this.device = device;
+        split = new SplitProducts(device, kernels);
+    }
+
+    /** sum += a * b[from:from+a.cols(), :] of each member, by {@link SplitProducts}. */
+    void addSplit(int members, CudaMatrix a, CudaMatrix b, int from, CudaMatrix sum) {
+        int rows = a.rows() / members;
+        for (int m = 0; m < members; m++) {
+            long left = a.address((long) m * rows, 0);
+            long right = b.address((long) m * (b.rows() / members) + from, 0);
+            if (apart(sum, members)) {
+                split.add(left, rows, a.cols(), right, b.cols(), sum.address((long) m * rows, 0));
+                continue;
+            }
+            try (CudaMatrix into = member(sum, members, m)) {
+                split.add(left, rows, a.cols(), right, b.cols(), into.address());
+                device.transfers().copy(into.address(), sum.address((long) m * rows, 0), into.bytes());
+            }
+        }
     }
 
     /** sum[:, column:column+count] += a * b[row:row+a.cols(), first:first+count] of each member. */
