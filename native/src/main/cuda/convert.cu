@@ -41,3 +41,20 @@ extern "C" __global__ void __launch_bounds__(256) convert_bf16_f32(const bf16* f
 extern "C" __global__ void __launch_bounds__(256) convert_f32_bf16(const float* from, bf16* to, long long count) {
   map(from, to, count, [](float x) { return x; });
 }
+
+extern "C" __global__ void __launch_bounds__(256) split_f32(const float* x, long long stride, int cols, bf16* high, bf16* low, bf16* again, long long to_stride) {
+  x += blockIdx.x * stride;
+  long long at = blockIdx.x * to_stride;
+  high += at;
+  low += at;
+  again += at;
+  bool fours = by_fours(x, 0), written_by_fours = (((unsigned long long)high | (unsigned long long)low | (unsigned long long)again) & 7) == 0;
+  for (int c = threadIdx.x * 4; c < cols; c += blockDim.x * 4) {
+    Four whole = load4(x, c, cols, fours), rest;
+#pragma unroll
+    for (int t = 0; t < 4; t++) rest.x[t] = whole.x[t] - __uint_as_float((unsigned)narrow_bf16(whole.x[t]) << 16);  // exact
+    store4(high, c, cols, written_by_fours, whole);
+    store4(again, c, cols, written_by_fours, whole);
+    store4(low, c, cols, written_by_fours, rest);
+  }
+}

@@ -42,6 +42,10 @@ extern "C" __global__ void convert_f64_bf16(const double* from, bf16* to, long l
 extern "C" __global__ void convert_f32_bf16(const float* from, bf16* to, long long count);
 extern "C" __global__ void convert_f16_bf16(const unsigned short* from, bf16* to, long long count);
 
+// The halves of x, of which high + low lacks no more than 2^-16: high[r, c] = x[r, c] rounded, low[r, c] = x[r, c] - high[r, c] rounded, again =
+// high. x: rows x stride, of which [0, cols); high, low, again: to_stride elements from one row to the next. ROWS(rows).
+extern "C" __global__ void split_f32(const float* x, long long stride, int cols, bf16* high, bf16* low, bf16* again, long long to_stride);
+
 // ------------------------------------------------------------------------------------------------------------------- forward
 
 // RMS normalization of each run of `width` elements of x; there are `runs` of them, a row of x holds weight_width / width or any
@@ -294,6 +298,7 @@ extern "C" __global__ void transpose_bf16(const bf16* from, int rows, int cols, 
 // Names, for whoever needs a table of all kernels: #define X(name) .. QUERN_KERNELS(X).
 #define QUERN_KERNELS(X)                                                                                                       \
   X(convert_f64_f32) X(convert_f16_f32) X(convert_bf16_f32) X(convert_f64_bf16) X(convert_f32_bf16) X(convert_f16_bf16)        \
+  X(split_f32)                                                                                                                 \
   X(rms_norm_f32_f32) X(rms_norm_f32_bf16) X(rms_norm_bf16_f32) X(rms_norm_bf16_bf16)                                          \
   X(layer_norm_f32_f32) X(layer_norm_f32_bf16) X(layer_norm_bf16_f32) X(layer_norm_bf16_bf16)                                  \
   X(rotary_f32_f32) X(rotary_f32_bf16) X(rotary_bf16_f32) X(rotary_bf16_bf16)                                                  \

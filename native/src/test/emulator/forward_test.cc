@@ -33,6 +33,34 @@ TEST(Convert, Bf16RoundsToTheNearestAndTiesToEven) {
   }
 }
 
+// As a product wants them: the rows of one operand side by side, those of the other one below the other.
+TEST(Convert, HalvesOfANumberLackNoMoreThanTheirLastBit) {
+  Random random(3);
+  for (auto [rows, cols, stride, to_stride, offset] : {std::tuple(5, 128, 132, 384, 0), std::tuple(3, 37, 40, 111, 1), std::tuple(2, 1030, 1030, 3090, 2)}) {
+    std::vector<float> x(rows * stride);
+    for (auto& value : x) value = random.normal() * (random.below(2) ? 1 : 1e-3f);
+    x[0] = 0.0f;
+    x[1] = -1.00390625f;  // a tie
+    auto both = in_all_orders([&, rows = rows, cols = cols, stride = stride, to_stride = to_stride, offset = offset](Launch launch) {
+      auto to = fresh<bf16>(offset + rows * to_stride);
+      bf16* high = to.data() + offset;
+      launch(dim3(rows), 256, 0, [&] { split_f32(x.data(), stride, cols, high, high + 2 * cols, high + cols, to_stride); });
+      return to;
+    });
+    auto untouched = fresh<bf16>(1)[0];
+    for (int i = 0; i < (int)both.size(); i++) {
+      int r = (i - offset) / to_stride, c = (i - offset) % to_stride;
+      if (i < offset || c >= 3 * cols) {
+        ASSERT_EQ(both[i], untouched) << i;
+        continue;
+      }
+      float whole = x[r * stride + c % cols], high = from_bf16(to_bf16(whole));
+      ASSERT_EQ(both[i], c < 2 * cols ? to_bf16(whole) : to_bf16(whole - high)) << i;
+      if (c >= 2 * cols) ASSERT_LE(fabs((double)whole - high - from_bf16(both[i])), ldexp(fabs(whole), -16)) << i;
+    }
+  }
+}
+
 TEST(Convert, EveryF16IsWhatTheCompilerSays) {
   std::vector<unsigned short> x(65536);
   std::vector<float> want(65536);

@@ -22,6 +22,7 @@ import org.apache.spark.resource.ResourceInformation;
 import org.apache.spark.resource.ResourceProfile;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
+import quern.device.DeviceOutOfMemory;
 import quern.method.Statistics;
 import quern.plan.Plan;
 import quern.run.Batches;
@@ -69,7 +70,23 @@ public final class SparkRunner implements PlanRunner {
     public void calibrate(
             Plan plan, List<Plan> solved, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left)
             throws IOException {
-        ArrayList<Parts> parts = new ArrayList<>(parts(plan, pass));
+        Parts.whereTheyFit(
+                together(plan, pass),
+                done,
+                (some, once) -> calibrate(
+                        plan, solved, pass, new ArrayList<>(Parts.cut(pass.parts(plan), some)), watch, once, left));
+        left.run();
+    }
+
+    private void calibrate(
+            Plan plan,
+            List<Plan> solved,
+            Pass pass,
+            ArrayList<Parts> parts,
+            Stopwatch watch,
+            Done<SiteManifest> done,
+            Runnable left)
+            throws IOException {
         List<Plan.SitePlan> sites = pass.sites(plan);
         Shared<Plan> shared = shared(plan);
         ArrayList<Shared<Plan>> each = new ArrayList<>();
@@ -82,7 +99,6 @@ public final class SparkRunner implements PlanRunner {
                         layers + (sites.isEmpty() ? ": forward" : ": forward with taps, reduce Hessians, quantize"));
         if (plan.onGpu() && parts.size() == 1) {
             collectAll(wholePass(shared, each, pass, parts.get(0), busy), done);
-            left.run();
             busy.addTo(watch);
             return;
         }
@@ -133,7 +149,6 @@ public final class SparkRunner implements PlanRunner {
                 collectAll(manifests, done);
             }
         }
-        left.run();
         busy.addTo(watch);
     }
 
@@ -165,14 +180,14 @@ public final class SparkRunner implements PlanRunner {
         ready.clear();
     }
 
-    private List<Parts> parts(Plan plan, Pass pass) {
-        List<Plan.Part> parts = pass.parts(plan);
+    /** Parts that a task takes. */
+    private int together(Plan plan, Pass pass) {
         if (!plan.onGpu()) {
-            return Parts.cut(parts, 1);
+            return 1;
         }
         int gpus = spark.isLocal() ? 1 : spark.sc().getExecutorMemoryStatus().size() - 1; // without the driver
         int ofPass = Math.max(1, gpus / pass.beside(plan));
-        return Parts.cut(parts, Parts.together(plan.cost().together(), parts.size(), ofPass));
+        return Parts.together(plan.cost().together(), pass.parts(plan).size(), ofPass);
     }
 
     private static List<Workbench> benches(List<Shared<Plan>> plans, StoreOpener opener) throws IOException {
@@ -254,21 +269,20 @@ public final class SparkRunner implements PlanRunner {
         }
     }
 
-    /** A user's mistake that a task found is told as the sentence it is; anything else keeps its cause. */
+    /** A user's mistake that a task found is told as the sentence it is, and so is memory that ran out; anything else keeps its cause. */
     private static IOException unwrapped(Throwable failure) {
         for (Throwable t = failure; t != null; t = t.getCause()) {
             if (t instanceof QuernException quern) {
                 throw quern;
             }
         }
-        for (Throwable t = failure; t != null; t = t.getCause()) {
-            String message = t.getMessage();
-            int at = message == null ? -1 : message.indexOf("quern.QuernException: ");
-            if (at >= 0 && message != null) {
-                String rest = message.substring(at + "quern.QuernException: ".length());
-                int end = rest.indexOf('\n');
-                throw new QuernException(end < 0 ? rest : rest.substring(0, end), failure);
-            }
+        String sentence = said(failure, QuernException.class);
+        if (sentence != null) {
+            throw new QuernException(sentence, failure);
+        }
+        String full = said(failure, DeviceOutOfMemory.class);
+        if (full != null) {
+            throw new DeviceOutOfMemory(full);
         }
         if (failure instanceof IOException io) {
             return io;
@@ -280,6 +294,20 @@ public final class SparkRunner implements PlanRunner {
             throw runtime;
         }
         return new IOException(failure);
+    }
+
+    /** What an exception said that reached the driver as text within another; null if it is none of this type. */
+    private static @Nullable String said(Throwable failure, Class<? extends Throwable> type) {
+        for (Throwable t = failure; t != null; t = t.getCause()) {
+            String text = t.toString();
+            int at = text.indexOf(type.getName() + ": ");
+            if (at >= 0) {
+                String rest = text.substring(at + type.getName().length() + 2);
+                int end = rest.indexOf('\n');
+                return end < 0 ? rest : rest.substring(0, end);
+            }
+        }
+        return null;
     }
 
     /** The tiles of a partition, site after site. */

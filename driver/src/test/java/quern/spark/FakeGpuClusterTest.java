@@ -5,15 +5,20 @@ import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 
 import java.io.File;
 import java.io.IOException;
+import java.io.Serializable;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import jcuda.driver.JCudaDriver;
 import org.apache.spark.SparkConf;
 import org.apache.spark.SparkEnv;
 import org.apache.spark.api.java.JavaSparkContext;
@@ -28,6 +33,7 @@ import quern.device.Device;
 import quern.device.Devices;
 import quern.device.FakeGpu;
 import quern.plan.Plan;
+import quern.run.LocalRunner;
 import quern.run.Quantization;
 import quern.run.ToyModel;
 import quern.run.ToyRun;
@@ -38,7 +44,9 @@ import scala.jdk.javaapi.CollectionConverters;
 /** Executors that are given a GPU each by Spark, on libraries that play one. */
 @Timeout(300)
 class FakeGpuClusterTest {
-    private static final int LAYERS = 2;
+    private static final int LAYERS = 3;
+    private static final int STAGES = 2;
+    private static final long EMPTY_DEVICE = 56 << 20; // what it takes when it is opened
 
     @TempDir
     Path folder;
@@ -57,56 +65,130 @@ class FakeGpuClusterTest {
     }
 
     @Test
-    void the_bytes_are_those_of_any_number_of_executors_and_of_one_that_lost_its_gpu() throws Exception {
-        Map<String, String> one = run("one", 1, false);
-        assertThat(one).containsKey("config.json");
-        assertThat(run("two", 2, false)).isEqualTo(one);
-        assertThat(run("lost", 2, true)).isEqualTo(one);
+    void the_only_gpu_keeps_its_hessians_and_takes_fewer_parts_at_a_time_where_memory_runs_out() throws Exception {
+        try (JavaSparkContext spark = context(1)) {
+            String type = type(spark, 1, false);
+            Map<String, String> alone = alone(spark, "alone", LAYERS, type);
+            assertThat(alone).containsKey("config.json");
+            Shuffled shuffled = new Shuffled(spark);
+            assertThat(run(spark, "one", LAYERS, type)).isEqualTo(alone);
+            assertThat(shuffled.bytes()).isZero();
+            leave(spark, EMPTY_DEVICE + 480_000);
+            assertThat(run(spark, "little", LAYERS, type)).isEqualTo(alone);
+            assertThat(shuffled.bytes()).as("sums of some parts meet").isPositive();
+        }
     }
 
-    private Map<String, String> run(String output, int executors, boolean loses) throws Exception {
-        try (JavaSparkContext spark = context(executors)) {
-            List<Integer> tasks = IntStream.range(0, 8).boxed().toList();
-            // Each executor's device in the name of the plan, and one that will fail in the middle of its work.
-            List<String> found = GpuProfile.applied(spark.parallelize(tasks, tasks.size()), spark)
-                    .map(task -> {
-                        Thread.sleep(200); // so that both executors get some
-                        try (Device device = Devices.open(GpuProfile.device(null), DType.F32)) {
-                            String executor = SparkEnv.get().executorId();
-                            if (loses && executor.equals("0")) {
-                                FakeGpu.tell("FAKE_CUDA_FAIL=cuLaunchKernel:719:40");
-                            }
-                            return executor + " " + device.type();
-                        }
-                    })
-                    .distinct()
-                    .collect();
-            assertThat(found).hasSize(executors).allMatch(f -> f.matches("\\d+ cuda/f32/Fake GPU .*"));
-            String type = found.get(0).replaceFirst("\\d+ ", "");
-            spark.sc().listenerBus().waitUntilEmpty(); // distinct() shuffles, too
-            LongAdder shuffled = new LongAdder();
-            spark.sc().addSparkListener(new SparkListener() {
-                @Override
-                public void onTaskEnd(SparkListenerTaskEnd end) {
-                    if (end.taskMetrics() != null) {
-                        shuffled.add(end.taskMetrics().shuffleWriteMetrics().bytesWritten());
-                    }
-                }
-            });
-            Path folderOfOutput = folder.resolve(output);
-            Plan plan = ToyRun.plan(source, folderOfOutput, ToyRun.recipe(), LAYERS, 0, "cuda", type, DType.F32);
-            ToyRun.run(plan, new SparkRunner(spark, ToyRun.STORES), Quantization.Listener.SILENT);
-            spark.sc().listenerBus().waitUntilEmpty();
-            if (executors == 1) {
-                assertThat(shuffled.sum()).as("Hessians stay on the only GPU").isZero();
-            } else if (!loses) {
-                assertThat(shuffled.sum()).as("sums of two GPUs meet").isPositive();
-            }
-            if (loses) {
-                awaitEndOfExecutor0(spark);
-            }
-            return ToyRun.bytes(folderOfOutput);
+    @Test
+    void two_gpus_write_the_same_bytes_together_by_stages_and_where_one_is_lost() throws Exception {
+        Map<String, String> alone;
+        try (JavaSparkContext spark = context(2)) {
+            String type = type(spark, 2, false);
+            alone = alone(spark, "alone", 1, type);
+            Map<String, String> staged = alone(spark, "staged", STAGES, type);
+            Shuffled shuffled = new Shuffled(spark);
+            assertThat(run(spark, "stages", STAGES, type)).isEqualTo(staged);
+            assertThat(shuffled.bytes()).as("each keeps its stage's Hessians").isZero();
+            assertThat(shuffled.executors).hasSize(2);
+            assertThat(run(spark, "two", 1, type)).isEqualTo(alone);
+            assertThat(shuffled.bytes()).as("the sums of both meet").isPositive();
         }
+        try (JavaSparkContext spark = context(2)) {
+            String type = type(spark, 2, true);
+            assertThat(run(spark, "lost", 1, type)).isEqualTo(alone);
+            awaitEndOfExecutor0(spark);
+        }
+    }
+
+    private Plan plan(String output, int stages, String type) throws IOException {
+        return ToyRun.plan(source, folder.resolve(output), ToyRun.recipe(), stages, 0, "cuda", type, DType.F32);
+    }
+
+    private Map<String, String> run(JavaSparkContext spark, String output, int stages, String type) throws IOException {
+        Plan plan = plan(output, stages, type);
+        assertThat(plan.stages()).hasSize(stages);
+        ToyRun.run(plan, new SparkRunner(spark, ToyRun.STORES), Quantization.Listener.SILENT);
+        return ToyRun.bytes(folder.resolve(output));
+    }
+
+    /** The same in one executor's process, without Spark. */
+    private Map<String, String> alone(JavaSparkContext spark, String output, int stages, String type)
+            throws IOException {
+        Plan plan = plan(output, stages, type);
+        onGpu(spark, () -> ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT));
+        return ToyRun.bytes(folder.resolve(output));
+    }
+
+    /** Of the executor's GPU, beside what it has taken. */
+    private static void leave(JavaSparkContext spark, long bytes) {
+        onGpu(spark, () -> {
+            Devices.open("cuda").close();
+            long[] free = new long[1];
+            long[] all = new long[1];
+            JCudaDriver.cuMemGetInfo(free, all);
+            FakeGpu.tell("FAKE_CUDA_MEMORY=" + (all[0] - free[0] + bytes));
+            return true;
+        });
+    }
+
+    private interface Work extends Callable<Object>, Serializable {}
+
+    /** In a task of its own. */
+    private static void onGpu(JavaSparkContext spark, Work work) {
+        GpuProfile.applied(spark.parallelize(List.of(0), 1), spark)
+                .map(task -> {
+                    GpuProfile.take();
+                    work.call();
+                    return task;
+                })
+                .collect();
+    }
+
+    /** What tasks write for others, and who runs them. */
+    private static final class Shuffled extends SparkListener {
+        private final JavaSparkContext spark;
+        private final LongAdder written = new LongAdder();
+        private final Set<String> executors = ConcurrentHashMap.newKeySet();
+
+        Shuffled(JavaSparkContext spark) throws Exception {
+            this.spark = spark;
+            spark.sc().listenerBus().waitUntilEmpty();
+            spark.sc().addSparkListener(this);
+        }
+
+        @Override
+        public void onTaskEnd(SparkListenerTaskEnd end) {
+            executors.add(end.taskInfo().executorId());
+            if (end.taskMetrics() != null) {
+                written.add(end.taskMetrics().shuffleWriteMetrics().bytesWritten());
+            }
+        }
+
+        long bytes() throws Exception {
+            spark.sc().listenerBus().waitUntilEmpty();
+            return written.sum();
+        }
+    }
+
+    /** The type of the executors' devices. */
+    private static String type(JavaSparkContext spark, int executors, boolean loses) throws Exception {
+        List<Integer> tasks = IntStream.range(0, 8).boxed().toList();
+        // Each executor's device in the name of the plan, and one that will fail in the middle of its work.
+        List<String> found = GpuProfile.applied(spark.parallelize(tasks, tasks.size()), spark)
+                .map(task -> {
+                    Thread.sleep(200); // so that both executors get some
+                    try (Device device = Devices.open(GpuProfile.device(null), DType.F32)) {
+                        String executor = SparkEnv.get().executorId();
+                        if (loses && executor.equals("0")) {
+                            FakeGpu.tell("FAKE_CUDA_FAIL=cuLaunchKernel:719:40");
+                        }
+                        return executor + " " + device.type();
+                    }
+                })
+                .distinct()
+                .collect();
+        assertThat(found).hasSize(executors).allMatch(f -> f.matches("\\d+ cuda/f32/Fake GPU .*"));
+        return found.get(0).replaceFirst("\\d+ ", "");
     }
 
     /** The run may end before the driver hears that the process did. */

@@ -110,15 +110,13 @@ public interface SolveKernels {
 
     /**
      * The sweep of one block of columns [from, to) over all rows. For each column i in turn: the code nearest to
-     * working[:,i] on its grid; then for every later column j of the block
-     * working[:,j] += (original[:,i] - quantized[:,i]) * R[i,j] / R[j,j]. Writes codes and, into {@code error}, the
-     * differences original - quantized.
+     * working[:,i] on its grid; then for every later column j
+     * working[:,j] += (original[:,i] - quantized[:,i]) * R[i,j] / R[j,j], for those behind the block as one product.
      *
      * @param original (k * rows) x n, F32: the weights in the order of the sweep
-     * @param working (k * rows) x n, F32: the conditional optimum of each column given the columns before it; columns of the
-     *     block are updated
+     * @param working (k * rows) x n, F32: the conditional optimum of each column given the columns before it; updated from column
+     *     {@code from} on
      * @param factor (k * n) x n, F32, from {@link #factor}
-     * @param error (k * rows) x (to - from), F32, written
      * @param groupOfColumn k times: for each column of the block, its group
      * @param codes (k * rows) x n, written at columns [from, to)
      */
@@ -128,19 +126,9 @@ public interface SolveKernels {
             DeviceMatrix factor,
             int from,
             int to,
-            DeviceMatrix error,
             Grids grids,
             int[][] groupOfColumn,
             DeviceMatrix codes);
-
-    /**
-     * working[:, to:] += error * R[from:to, to:] / diag(R)[to:], the part of the sweep's update that lies behind the block.
-     *
-     * @param error (k * rows) x (to - from), F32
-     * @param factor (k * n) x n, F32, from {@link #factor}
-     * @param working (k * rows) x n, F32
-     */
-    void propagate(DeviceMatrix error, DeviceMatrix factor, int from, int to, DeviceMatrix working);
 
     /**
      * One round of coordinate descent over the columns [from, to) of a block, which lie in one group: in turn each column
@@ -188,7 +176,7 @@ public interface SolveKernels {
     DeviceMatrix error(DeviceMatrix weights, DeviceMatrix codes, Grids grids, int[] groupOfColumn);
 
     /**
-     * sum += a * b[from:to, :] in fp32, of a stack for each member.
+     * sum += a * b[from:to, :] about as exactly as fp32 sums are, of a stack for each member.
      *
      * @param members k
      * @param a (k * rows) x (to - from), F32
@@ -198,12 +186,12 @@ public interface SolveKernels {
     void addProduct(int members, DeviceMatrix a, DeviceMatrix b, int from, int to, DeviceMatrix sum);
 
     /**
-     * tr(E (H - damping I) ET), the product in the precision of a report (three digits and more), summed in double.
+     * tr(E (H - damping I) ET), summed in double.
      *
-     * @param error (k * rows) x n, F32
-     * @param hessian (k * n) x n, F32
+     * @param error E, (k * rows) x n, F32
+     * @param product E H, (k * rows) x n, F32
      * @param damping k
      * @return k
      */
-    double[] loss(DeviceMatrix error, DeviceMatrix hessian, double... damping);
+    double[] loss(DeviceMatrix error, DeviceMatrix product, double... damping);
 }

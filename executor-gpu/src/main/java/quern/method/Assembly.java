@@ -45,8 +45,9 @@ final class Assembly {
      * Takes rows from {@code row} on.
      *
      * @param swept their codes, (k * rows) x n, in the order of groups
+     * @param gradient (W - Q) H of these, (k * rows) x n
      */
-    void add(int row, Panel panel, DeviceMatrix swept, Device device) {
+    void add(int row, Panel panel, DeviceMatrix swept, DeviceMatrix gradient, Device device) {
         SolveKernels solve = device.solve();
         int rows = swept.rows() / inputs.members();
         try (DeviceMatrix natural = solve.columns(swept, inputs.each(c -> Columns.inverse(c.natural())))) {
@@ -64,12 +65,13 @@ final class Assembly {
             copy(panel.units().minima(), m, scales[m].units().minima(), row, rows);
         }
         int[] groups = inputs.columns().get(0).groups(); // runs of one length
-        try (DeviceMatrix error = solve.error(panel.weights(), swept, panel.grids(), groups);
-                DeviceMatrix plain = plainError(panel.weights(), groups, device)) {
-            addLosses(error, loss, device);
-            addLosses(plain, roundToNearest, device);
-            addLosses(panel.weights(), weightNorm, device);
+        try (DeviceMatrix error = solve.error(panel.weights(), swept, panel.grids(), groups)) {
+            addLosses(error, gradient, loss, device);
         }
+        try (DeviceMatrix plain = plainError(panel.weights(), groups, device)) {
+            addLosses(plain, roundToNearest, device);
+        }
+        addLosses(panel.weights(), weightNorm, device);
     }
 
     /** What rows of one member have of a panel. */
@@ -80,8 +82,14 @@ final class Assembly {
 
     /** tr(E H ET) for E in the order of groups and H without its damping. */
     private void addLosses(DeviceMatrix error, double[] losses, Device device) {
-        DampedHessian h = inputs.hessian();
-        double[] more = device.solve().loss(error, h.hessian(), h.lambda());
+        try (DeviceMatrix product = inputs.hessian().product(error, device)) {
+            addLosses(error, product, losses, device);
+        }
+    }
+
+    /** @param product E H */
+    private void addLosses(DeviceMatrix error, DeviceMatrix product, double[] losses, Device device) {
+        double[] more = device.solve().loss(error, product, inputs.hessian().lambda());
         for (int m = 0; m < losses.length; m++) {
             losses[m] += Math.max(0, more[m]);
         }

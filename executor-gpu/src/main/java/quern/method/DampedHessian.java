@@ -5,6 +5,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
+import quern.tensor.DType;
 
 /**
  * A site's Hessian on the device: H = sum / tokens + lambda I, and its factor R. Or those of k sites, one below the other.
@@ -98,6 +99,30 @@ record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double[] lambda,
             }
         }
         return sum / living;
+    }
+
+    /** E H, (k * rows) x n, for E of this size in the order of groups. */
+    DeviceMatrix product(DeviceMatrix error, Device device) {
+        return product(error, hessian, device);
+    }
+
+    /**
+     * E H.
+     *
+     * @param error E, (k * rows) x n, F32
+     * @param hessian H, (k * n) x n, F32
+     * @return (k * rows) x n
+     */
+    static DeviceMatrix product(DeviceMatrix error, DeviceMatrix hessian, Device device) {
+        DeviceMatrix product = device.zeros(error.rows(), error.cols(), DType.F32);
+        try {
+            int members = hessian.rows() / hessian.cols();
+            device.solve().addProduct(members, error, hessian, 0, error.cols(), product);
+            return product;
+        } catch (RuntimeException e) {
+            product.close();
+            throw e;
+        }
     }
 
     @Override

@@ -42,12 +42,21 @@ record GptqSweep(Inputs inputs, @Nullable LiveScales live, ScaleSearch search, D
         for (int row = 0, rows; row < outputs; row += rows) {
             rows = Math.min(device.solve().rowsAtATime(), outputs - row);
             try (Panel panel = Panel.of(search.scheme(), inputs, weights, row, rows, device);
-                    DeviceMatrix codes = sweep(panel)) {
-                new Refinement(inputs, search, device).apply(panel, codes);
-                assembly.add(row, panel, codes, device);
+                    DeviceMatrix codes = sweep(panel);
+                    DeviceMatrix gradient = gradient(panel, codes)) {
+                new Refinement(inputs, search, device).apply(panel, codes, gradient);
+                assembly.add(row, panel, codes, gradient, device);
             }
         }
         return assembly;
+    }
+
+    /** (W - Q) H, (k * rows) x n: half of the loss's slope, and what the loss is the product of with W - Q. */
+    private DeviceMatrix gradient(Panel panel, DeviceMatrix codes) {
+        int[] groups = inputs.columns().get(0).groups(); // runs of one length
+        try (DeviceMatrix error = device.solve().error(panel.weights(), codes, panel.grids(), groups)) {
+            return inputs.hessian().product(error, device);
+        }
     }
 
     /** Chooses scales, and codes by equations (1) and (2); (k * rows) x n, in the order of groups. */
@@ -78,10 +87,7 @@ record GptqSweep(Inputs inputs, @Nullable LiveScales live, ScaleSearch search, D
                 int begin = from;
                 int end = to;
                 int[][] groups = inputs.each(columns -> columns.groupsOfSweep(begin, end));
-                try (DeviceMatrix error = device.zeros(rows, to - from, DType.F32)) { // W - Q, (k * rows) x (to - from)
-                    device.solve().sweep(original, working, factor, from, to, error, panel.grids(), groups, codes);
-                    device.solve().propagate(error, factor, from, to, working);
-                }
+                device.solve().sweep(original, working, factor, from, to, panel.grids(), groups, codes);
             }
             return device.solve().columns(codes, inputs.each(columns -> Columns.inverse(columns.sweep())));
         }

@@ -96,8 +96,9 @@ public final class Hessian {
      * @param onIt the sum, F32, see {@link #on}
      */
     public double loss(Matrix error, DeviceMatrix onIt, Device device) {
-        try (DeviceMatrix e = device.upload(error, DType.F32)) {
-            return device.solve().loss(e, onIt, 0)[0] / Math.max(1, tokens);
+        try (DeviceMatrix e = device.upload(error, DType.F32);
+                DeviceMatrix product = DampedHessian.product(e, onIt, device)) {
+            return device.solve().loss(e, product, 0)[0] / Math.max(1, tokens);
         }
     }
 }

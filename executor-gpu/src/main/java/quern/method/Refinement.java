@@ -4,7 +4,6 @@ import quern.device.Device;
 import quern.device.DeviceMatrix;
 import quern.device.StoredScale;
 import quern.scheme.Blocks;
-import quern.tensor.DType;
 
 /**
  * Lowers the loss (w - q) H (w - q)T of rows that were swept, by descent: each code in turn is set to the best one while
@@ -26,8 +25,11 @@ record Refinement(Inputs inputs, ScaleSearch search, Device device) {
 
     private static final int BLOCK = 128;
 
-    /** @param codes (k * rows) x n, in the order of groups */
-    void apply(Panel panel, DeviceMatrix codes) {
+    /**
+     * @param codes (k * rows) x n, in the order of groups
+     * @param gradient (W - Q) H of these codes, and then of those that they become, (k * rows) x n
+     */
+    void apply(Panel panel, DeviceMatrix codes, DeviceMatrix gradient) {
         int n = codes.cols();
         int length = inputs.length();
         DeviceMatrix hessian = inputs.hessian().hessian();
@@ -35,27 +37,14 @@ record Refinement(Inputs inputs, ScaleSearch search, Device device) {
         Blocks blocks = search.scheme().blocks();
         boolean whole = length <= WIDEST && (blocks == null || !blocks.minima());
         StoredScale stored = whole && search.refits() ? search.stored() : null;
-        try (DeviceMatrix gradient = gradient(panel, codes)) {
-            for (int round = 0; round < rounds(search.scheme().bits()); round++) {
-                for (int from = 0, to; from < n; from = to) {
-                    to = Math.min(n, whole ? from + length : Math.min(from + BLOCK, (from / length + 1) * length));
-                    try (DeviceMatrix change = device.solve() // Q before - after, (k * rows) x (to - from)
-                            .descend(gradient, hessian, from, to, panel.grids(), from / length, codes, stored)) {
-                        device.solve().addProduct(inputs.members(), change, hessian, from, to, gradient);
-                    }
+        for (int round = 0; round < rounds(search.scheme().bits()); round++) {
+            for (int from = 0, to; from < n; from = to) {
+                to = Math.min(n, whole ? from + length : Math.min(from + BLOCK, (from / length + 1) * length));
+                try (DeviceMatrix change = device.solve() // Q before - after, (k * rows) x (to - from)
+                        .descend(gradient, hessian, from, to, panel.grids(), from / length, codes, stored)) {
+                    device.solve().addProduct(inputs.members(), change, hessian, from, to, gradient);
                 }
             }
-        }
-    }
-
-    /** (W - Q) H, (k * rows) x n. */
-    private DeviceMatrix gradient(Panel panel, DeviceMatrix codes) {
-        int[] groups = inputs.columns().get(0).groups(); // runs of one length
-        try (DeviceMatrix error = device.solve().error(panel.weights(), codes, panel.grids(), groups)) {
-            DeviceMatrix gradient = device.zeros(codes.rows(), codes.cols(), DType.F32);
-            DeviceMatrix hessian = inputs.hessian().hessian();
-            device.solve().addProduct(inputs.members(), error, hessian, 0, codes.cols(), gradient);
-            return gradient;
         }
     }
 }

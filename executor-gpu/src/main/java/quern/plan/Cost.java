@@ -203,7 +203,8 @@ final class Cost {
             int open = Integer.numberOfTrailingZeros(together) + 2; // the tree of parts, and a sum that is being formed
             terms.add(new Plan.Term("Hessians of a layer", open * grams + (together - 1) * pools));
         }
-        long solve = 3 * 4 * widest * widest + 3 * largestWeight;
+        long halves = gpu ? 3 * 2 * 2048 * (Math.min(tallest, 16_384) + widest) : 0; // of a product's operands
+        long solve = 3 * 4 * widest * widest + (gpu ? 4 : 3) * largestWeight + halves;
         long experts = sites.stream()
                 .filter(Plan.SitePlan::ofExpert)
                 .filter(site -> site.linears().stream().allMatch(l -> method.batches(l.scheme())))

@@ -163,6 +163,15 @@ final class Layers implements AutoCloseable {
         }
     }
 
+    /** Lets all go that nobody uses: the device has no memory for more. */
+    synchronized void letGo() {
+        for (Entry each : List.copyOf(kept.values())) {
+            if (each.users == 0 && each.loading.isDone() && kept.remove(each.key, each)) {
+                closed(each);
+            }
+        }
+    }
+
     private static long bytes(Entry entry) {
         DecoderLayer layer = loaded(entry);
         return layer == null ? 0 : layer.deviceBytes();

@@ -39,11 +39,20 @@ public final class LocalRunner implements PlanRunner {
     public void calibrate(
             Plan plan, List<Plan> solved, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left)
             throws IOException {
-        List<Parts> runs = Parts.cut(
-                pass.parts(plan), together > 0 ? together : plan.cost().together());
+        Parts.whereTheyFit(
+                together > 0 ? together : plan.cost().together(),
+                done,
+                (some, once) -> calibrate(plan, solved, pass, some, watch, once));
+        left.run(); // not before: another pass beside the last solves would take as many threads and as much memory
+        // again
+    }
+
+    private void calibrate(
+            Plan plan, List<Plan> solved, Pass pass, int together, Stopwatch watch, Done<SiteManifest> done)
+            throws IOException {
+        List<Parts> runs = Parts.cut(pass.parts(plan), together);
         if (runs.size() == 1 && (plan.onGpu() || together > 1)) {
             PassSolve.run(Workbench.of(plan, stores), Workbench.of(solved, stores), pass, runs.get(0), watch, done);
-            left.run();
             return;
         }
         Map<Long, List<PassTiles.PartTile>> tilesOfSite = new HashMap<>();
@@ -83,7 +92,6 @@ public final class LocalRunner implements PlanRunner {
                         done.accept(manifest);
                     }
                 });
-        left.run(); // not before: another pass beside these solves would take as many threads and as much memory again
     }
 
     @Override

@@ -1,8 +1,15 @@
 package quern.run;
 
+import java.io.IOException;
 import java.io.Serializable;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import quern.QuernException;
+import quern.device.DeviceOutOfMemory;
 import quern.plan.Plan;
 
 /**
@@ -14,6 +21,8 @@ import quern.plan.Plan;
  * @param parts in order
  */
 public record Parts(int first, List<Plan.Part> parts) implements Serializable {
+    private static final Logger LOG = LoggerFactory.getLogger(Parts.class);
+
     public Parts {
         parts = List.copyOf(parts);
     }
@@ -44,5 +53,39 @@ public record Parts(int first, List<Plan.Part> parts) implements Serializable {
             together *= 2;
         }
         return together;
+    }
+
+    /** A pass in runs of so many parts. */
+    @FunctionalInterface
+    public interface Attempt {
+        void run(int together, PlanRunner.Done<SiteManifest> done) throws IOException;
+    }
+
+    /**
+     * Takes a pass anew, with half as many parts together, where the device has no memory for it, down to one: no byte of what is written
+     * depends on that. {@link QuernException} where it has none for one.
+     *
+     * @param together a power of two
+     * @param done hears of each manifest once, of sites too that an attempt that failed had come to
+     */
+    public static void whereTheyFit(int together, PlanRunner.Done<SiteManifest> done, Attempt pass) throws IOException {
+        record Solved(String plan, long site) {}
+        Set<Solved> heard = new HashSet<>();
+        for (int some = together; ; some /= 2) {
+            try {
+                pass.run(some, manifest -> {
+                    if (heard.add(new Solved(manifest.plan(), manifest.key()))) {
+                        done.accept(manifest);
+                    }
+                });
+                return;
+            } catch (DeviceOutOfMemory e) {
+                if (some == 1) {
+                    throw new QuernException(
+                            "Cannot take the calibration tokens through the model: " + e.getMessage(), e);
+                }
+                LOG.warn("{}; the pass begins anew with {} parts together and not {}", e.getMessage(), some / 2, some);
+            }
+        }
     }
 }

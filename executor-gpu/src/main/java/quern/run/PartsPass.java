@@ -17,6 +17,7 @@ import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import quern.calibrate.RowFile;
 import quern.device.DeviceMatrix;
+import quern.device.DeviceOutOfMemory;
 import quern.model.LayerRun;
 import quern.model.Linear;
 import quern.model.Site;
@@ -79,6 +80,9 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
                 watch.time(Phase.WRITE, this::store);
             }
             return advance();
+        } catch (DeviceOutOfMemory e) {
+            bench.layers().letGo();
+            throw e;
         } catch (IOException e) {
             throw new UncheckedIOException(
                     "Cannot run layer %d over part %d: %s"

@@ -6,6 +6,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import quern.QuernException;
+import quern.device.DeviceOutOfMemory;
 import quern.format.FixedScale;
 import quern.method.Hessian;
 import quern.method.Method;
@@ -19,6 +23,8 @@ import quern.tensor.Matrix;
  * gives the same bytes.
  */
 public final class SiteTasks {
+    private static final Logger LOG = LoggerFactory.getLogger(SiteTasks.class);
+
     private SiteTasks() {}
 
     /**
@@ -119,14 +125,47 @@ public final class SiteTasks {
         if (sites.size() == 1) {
             return List.of(solve(bench, sites.get(0), watch));
         }
-        return sites.isEmpty() ? List.of() : permitted(bench, () -> alike(bench, sites, watch));
+        if (sites.isEmpty()) {
+            return List.of();
+        }
+        try {
+            return permitted(bench, 1, () -> alike(bench, sites, watch));
+        } catch (DeviceOutOfMemory e) {
+            LOG.warn(
+                    "{}; {} experts that were to be solved together are taken in two halves",
+                    e.getMessage(),
+                    sites.size());
+            bench.layers().letGo();
+            int half = sites.size() / 2;
+            List<SiteManifest> manifests = new ArrayList<>(solve(bench, sites.subList(0, half), watch));
+            manifests.addAll(solve(bench, sites.subList(half, sites.size()), watch));
+            return manifests;
+        }
     }
 
-    /** Quantizes the linears of one site, packs them and writes the piece. */
+    /**
+     * Quantizes the linears of one site, packs them and writes the piece. Where the device has no memory for it beside others, it begins
+     * anew without them.
+     */
     static SiteManifest solve(Workbench bench, Gathered gathered, Stopwatch watch) throws IOException {
-        return gathered.site().isCache()
-                ? cache(bench, gathered, watch)
-                : permitted(bench, () -> alone(bench, gathered, watch));
+        if (gathered.site().isCache()) {
+            return cache(bench, gathered, watch);
+        }
+        try {
+            return permitted(bench, 1, () -> alone(bench, gathered, watch));
+        } catch (DeviceOutOfMemory e) {
+            LOG.warn("{}; {} is solved anew with no other beside it", e.getMessage(), name(gathered));
+            bench.layers().letGo();
+        }
+        try {
+            return permitted(bench, Plan.Cost.SOLVERS, () -> alone(bench, gathered, watch));
+        } catch (DeviceOutOfMemory e) {
+            throw new QuernException("Cannot quantize " + name(gathered) + ": " + e.getMessage(), e);
+        }
+    }
+
+    private static String name(Gathered gathered) {
+        return gathered.site().linears().get(0).name();
     }
 
     @FunctionalInterface
@@ -134,13 +173,13 @@ public final class SiteTasks {
         T run() throws IOException;
     }
 
-    /** Beside no more others than the device takes. */
-    private static <T> T permitted(Workbench bench, Solve<T> solve) throws IOException {
-        bench.solvers().acquireUninterruptibly();
+    /** Beside no more others than the device takes, or, with all permits that there are, beside none. */
+    private static <T> T permitted(Workbench bench, int permits, Solve<T> solve) throws IOException {
+        bench.solvers().acquireUninterruptibly(permits);
         try {
             return solve.run();
         } finally {
-            bench.solvers().release();
+            bench.solvers().release(permits);
         }
     }
 

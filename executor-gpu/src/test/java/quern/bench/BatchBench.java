@@ -18,7 +18,9 @@ import quern.scheme.Scheme;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
 
-/** The solve of experts of one shape as a batch beside one after the other, on one thread: argument is the device's name. */
+/**
+ * The solve of experts of one shape as a batch beside one after the other, on one thread. Arguments: the device's name; tiny for a try.
+ */
 final class BatchBench {
     private static final int TURNS = 15;
     private static final ThreadMXBean CLOCK = ManagementFactory.getThreadMXBean();
@@ -29,6 +31,7 @@ final class BatchBench {
     };
 
     private static final int[][] OF_GPU = {{8, 2048, 768}, {16, 768, 2048}, {32, 512, 256}};
+    private static final int[][] TINY = {{2, 64, 32}};
 
     private final Random random = new Random(1);
     private final Device device;
@@ -41,7 +44,8 @@ final class BatchBench {
         try (Device device = Devices.open(args.length > 0 ? args[0] : "cpu", DType.F32)) {
             System.out.println(device.type());
             BatchBench bench = new BatchBench(device);
-            for (int[] shape : device.ownMemory() > 0 ? OF_GPU : OF_CPU) {
+            int[][] usual = device.ownMemory() > 0 ? OF_GPU : OF_CPU;
+            for (int[] shape : args.length > 1 ? TINY : usual) {
                 bench.compare(shape[0], shape[1], shape[2]);
             }
         }
@@ -110,11 +114,14 @@ final class BatchBench {
         return m;
     }
 
-    /** Of four tokens for each input. */
+    /** Of few tokens, which are quickly added up, and a diagonal. */
     private Hessian hessian(int n) {
-        Matrix x = normal(4 * n, n);
+        Matrix x = normal(64, n);
         Matrix sum = Matrix.zeros(n, n);
         float[] h = sum.values();
+        for (int i = 0; i < n; i++) {
+            h[i * (n + 1)] = 64;
+        }
         for (int t = 0; t < x.rows(); t++) {
             for (int i = 0; i < n; i++) {
                 float a = x.at(t, i);

@@ -63,10 +63,14 @@ final class DeviceBench {
         run(only, "upload+prepare 1536x576", 0, () -> prepare(1536, 576));
         run(only, "factor 2048", 2048.0 * 2048 * 2048 / 3, () -> factor(2048));
         run(only, "inverse diagonal 2048", 2048.0 * 2048 * 2048 / 3, () -> inverseDiagonal(2048));
-        run(only, "sweep of 128 columns, 4096 rows", 4096.0 * 128 * 128, () -> sweep(4096, 2048, 128));
+        run(only, "sweep of 128 columns, 4096 rows", 4096.0 * 128 * 128, () -> sweep(4096, 128, 128));
         run(only, "search, groups of 64, 1024x2048", 0, () -> search(1024, 2048));
         run(only, "descent of 64 columns, 4096 rows", 2 * 4096.0 * 64 * 64, () -> descend(4096, 2048));
-        run(only, "propagate 128 to 1920, 4096 rows", 2.0 * 4096 * 128 * 1920, () -> propagate(4096, 2048, 128));
+        run(
+                only,
+                "sweep of 128 of 2048 columns, 4096 rows",
+                4096.0 * 128 * (128 + 2 * 1920),
+                () -> sweep(4096, 2048, 128));
     }
 
     /** Makes the data of one task and says what is repeated. */
@@ -238,7 +242,6 @@ final class DeviceBench {
         DeviceMatrix r = factored(n);
         DeviceMatrix w = random(rows, n, DType.F32);
         DeviceMatrix working = random(rows, n, DType.F32);
-        DeviceMatrix error = device.zeros(rows, block, DType.F32);
         int groups = n / 64;
         Grids grids = grids(rows, groups);
         int[] group = new int[block];
@@ -246,7 +249,7 @@ final class DeviceBench {
             group[i] = i / 64;
         }
         DeviceMatrix codes = device.zeros(rows, n, DType.U8);
-        return () -> device.solve().sweep(w, working, r, 0, block, error, grids, new int[][] {group}, codes);
+        return () -> device.solve().sweep(w, working, r, 0, block, grids, new int[][] {group}, codes);
     }
 
     /** Of four bits. */
@@ -283,12 +286,5 @@ final class DeviceBench {
         DeviceMatrix codes = device.zeros(rows, n, DType.U8);
         StoredScale stored = new StoredScale(DType.F16, 1, 0x1p-24f, 65504, false);
         return closing(v -> device.solve().descend(gradient, h, 64, 128, grids, 1, codes, stored));
-    }
-
-    private Runnable propagate(int rows, int n, int block) {
-        DeviceMatrix r = factored(n);
-        DeviceMatrix error = random(rows, block, DType.F32);
-        DeviceMatrix working = random(rows, n, DType.F32);
-        return () -> device.solve().propagate(error, r, 0, block, working);
     }
 }

@@ -243,18 +243,18 @@ final class GpuBench {
         int groups = n / block;
         DeviceMatrix w = random(outputs, n, DType.F32);
         DeviceMatrix working = forward.scale(w, 1, DType.F32);
-        DeviceMatrix error = device.zeros(outputs, block, DType.F32);
         DeviceMatrix codes = device.zeros(outputs, n, DType.U8);
         Grids grids = grids(outputs, groups);
-        int[] groupOfColumn = new int[block];
-        Arrays.fill(groupOfColumn, groups / 2);
+        int[] first = new int[block];
+        int[] last = new int[block];
+        Arrays.fill(last, groups - 1);
         int from = groups / 2 * block;
         int to = from + block;
         double cells = (double) outputs * block;
         String of = " of %d columns, %d x %d".formatted(block, outputs, n);
         add(
                 "sweep" + of,
-                () -> solve.sweep(w, working, r, from, to, error, grids, new int[][] {groupOfColumn}, codes),
+                () -> solve.sweep(w, working, r, n - block, n, grids, new int[][] {last}, codes),
                 cells * block,
                 cells * (4 + 4 + 4 + 1) + 4.0 * block * block,
                 fp32,
@@ -268,10 +268,10 @@ final class GpuBench {
                 "");
         int behind = n - block;
         add(
-                "propagate %d x %d to %d columns".formatted(outputs, block, behind),
-                () -> solve.propagate(error, r, 0, block, working),
-                2 * cells * behind,
-                8.0 * outputs * behind + 4 * cells + 4.0 * block * behind,
+                "sweep and product for the %d columns behind, %d x %d".formatted(behind, outputs, n),
+                () -> solve.sweep(w, working, r, 0, block, grids, new int[][] {first}, codes),
+                cells * block + 2 * cells * behind,
+                8.0 * outputs * behind + cells * (4 + 4 + 4 + 1) + 4.0 * block * n,
                 fp32,
                 "");
         float[] factors = new float[48];
@@ -306,7 +306,7 @@ final class GpuBench {
                 cells * (4 + 1 + 1 + 4) + 4.0 * block * block,
                 fp32,
                 "each column waits for the one before");
-        close(w, working, error, codes, importance);
+        close(w, working, codes, importance);
         grids.close();
     }
 

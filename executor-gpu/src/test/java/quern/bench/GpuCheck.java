@@ -212,20 +212,19 @@ final class GpuCheck {
         }
     }
 
-    /** Codes and errors of a block. */
+    /** The codes of the last block, and what its columns became on the way. */
     private Matrix sweep(Device device, Matrix factor) {
         int[] groups = new int[N / 2];
-        Arrays.setAll(groups, i -> i / GROUP);
+        Arrays.setAll(groups, i -> (N / 2 + i) / GROUP);
         CodeValues values = new CodeValues(null, 0, 15);
         try (DeviceMatrix w = device.upload(weights, DType.F32);
                 DeviceMatrix working = device.upload(weights, DType.F32);
                 DeviceMatrix r = device.upload(factor, DType.F32);
                 DeviceMatrix codes = device.zeros(ROWS, N, DType.U8);
-                DeviceMatrix error = device.zeros(ROWS, N / 2, DType.F32);
                 Grids grids = new Grids(
                         values, device.upload(filled(0.35f), DType.F32), device.upload(filled(8), DType.F32), null)) {
-            device.solve().sweep(w, working, r, 0, N / 2, error, grids, new int[][] {groups}, codes);
-            return joined(device.download(error), matrix(device.codes(codes)));
+            device.solve().sweep(w, working, r, N / 2, N, grids, new int[][] {groups}, codes);
+            return joined(device.download(working), matrix(device.codes(codes)));
         }
     }
 

@@ -76,10 +76,7 @@ final class Solve {
             for (int from = 0; from < n; from += block) {
                 int to = Math.min(n, from + block);
                 int[] group = Arrays.copyOfRange(groupOfColumn, from, to);
-                try (DeviceMatrix error = device.zeros(rows, to - from, DType.F32)) {
-                    device.solve().sweep(w, live, r, from, to, error, grids, new int[][] {group}, chosen);
-                    device.solve().propagate(error, r, from, to, live);
-                }
+                device.solve().sweep(w, live, r, from, to, grids, new int[][] {group}, chosen);
             }
             working = device.download(live).values();
             codes = device.codes(chosen);

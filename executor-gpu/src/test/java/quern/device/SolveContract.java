@@ -114,7 +114,7 @@ abstract class SolveContract extends DeviceFixture {
     }
 
     @Test
-    void sweep_and_propagate_reach_the_codes_of_the_definition() {
+    void a_sweep_reaches_the_codes_of_the_definition() {
         int rows = 300;
         int n = 90;
         Solve solve = new Solve(device, random, rows, n);

@@ -239,11 +239,7 @@ abstract class StackContract extends SolveContract {
                     int[][] some = members.stream()
                             .map(m -> Arrays.copyOfRange(groups[m], begin, end))
                             .toArray(int[][]::new);
-                    try (DeviceMatrix error = device.zeros(w.rows(), end - begin, DType.F32)) {
-                        device.solve().sweep(w, live, r, begin, end, error, grids, some, codes);
-                        device.solve().propagate(error, r, begin, end, live);
-                        results.add(down(error));
-                    }
+                    device.solve().sweep(w, live, r, begin, end, grids, some, codes);
                 }
                 results.add(down(live));
                 results.add(floats(codes));
@@ -266,16 +262,18 @@ abstract class StackContract extends SolveContract {
                     DeviceMatrix h = there(hessians, members);
                     Grids grids = grids(scales, zeros, members);
                     DeviceMatrix codes = codes(before, members, n);
-                    DeviceMatrix change = device.solve().descend(gradient, h, from, to, grids, 2, codes, HALVES)) {
+                    DeviceMatrix change = device.solve().descend(gradient, h, from, to, grids, 2, codes, HALVES);
+                    DeviceMatrix product = device.zeros(gradient.rows(), n, DType.F32)) {
                 device.solve().addProduct(members.size(), change, h, from, to, gradient);
                 double[] own = members.stream().mapToDouble(m -> damping[m]).toArray();
-                double[] losses = device.solve().loss(gradient, h, own);
+                device.solve().addProduct(members.size(), gradient, h, 0, n, product);
+                double[] losses = device.solve().loss(gradient, product, own);
                 Matrix bits = Matrix.zeros(losses.length, 2); // of doubles
                 for (int i = 0; i < losses.length; i++) {
                     bits.values()[2 * i] = (float) losses[i];
                     bits.values()[2 * i + 1] = (float) (losses[i] - (float) losses[i]);
                 }
-                return List.of(down(change), down(grids.scales()), floats(codes), down(gradient), bits);
+                return List.of(down(change), down(grids.scales()), floats(codes), down(gradient), down(product), bits);
             }
         });
     }

@@ -5,12 +5,15 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import quern.QuernException;
+import quern.device.DeviceOutOfMemory;
 import quern.plan.Plan;
 import quern.store.LocalStore;
 import quern.tensor.DType;
@@ -58,5 +61,30 @@ class PartsTest {
         assertThat(host.onGpu()).isFalse();
         assertThat(host.cost().together()).isOne();
         assertThat(gpu.cost().readBytes()).isLessThan(host.cost().readBytes());
+    }
+
+    @Test
+    void a_pass_begins_anew_with_half_as_many_parts_where_memory_runs_out() throws IOException {
+        List<Integer> tried = new ArrayList<>();
+        List<SiteManifest> heard = new ArrayList<>();
+        Parts.whereTheyFit(8, heard::add, (together, done) -> {
+            tried.add(together);
+            done.accept(manifest(0));
+            if (together > 2) {
+                throw new DeviceOutOfMemory("No memory");
+            }
+            done.accept(manifest(1));
+        });
+        assertThat(tried).containsExactly(8, 4, 2);
+        assertThat(heard).extracting(SiteManifest::site).containsExactly(0, 1);
+        assertThatThrownBy(() -> Parts.whereTheyFit(2, heard::add, (together, done) -> {
+                    throw new DeviceOutOfMemory("No memory (less would do)");
+                }))
+                .isInstanceOf(QuernException.class)
+                .hasMessage("Cannot take the calibration tokens through the model: No memory (less would do)");
+    }
+
+    private static SiteManifest manifest(int site) {
+        return new SiteManifest("plan", 0, site, "", "", 0, -1, List.of());
     }
 }

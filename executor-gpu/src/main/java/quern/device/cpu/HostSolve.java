@@ -23,9 +23,6 @@ abstract class HostSolve implements SolveKernels {
     /** A new F32 matrix with undefined content. */
     abstract FloatRows allocate(int rows, int cols);
 
-    /** A new F32 matrix of zeros. */
-    abstract FloatRows zeros(int rows, int cols);
-
     @Override
     public final int rowsAtATime() {
         return ROWS;
@@ -183,23 +180,39 @@ abstract class HostSolve implements SolveKernels {
             DeviceMatrix factor,
             int from,
             int to,
-            DeviceMatrix error,
             Grids grids,
             int[][] groupOfColumn,
             DeviceMatrix codes) {
         int members = members(factor);
-        for (int m = 0; m < members; m++) {
-            new Sweep(
-                            RowsOf.member(rows(original), m, members),
-                            RowsOf.member(rows(working), m, members),
-                            RowsOf.member(rows(factor), m, members),
-                            from,
-                            to,
-                            RowsOf.member(rows(error), m, members),
-                            member(grids, m, members),
-                            groupOfColumn[m],
-                            HeapCodes.own(codes).member(m, members))
-                    .run();
+        try (FloatRows error = allocate(working.rows(), to - from)) { // original - quantized
+            for (int m = 0; m < members; m++) {
+                new Sweep(
+                                RowsOf.member(rows(original), m, members),
+                                RowsOf.member(rows(working), m, members),
+                                RowsOf.member(rows(factor), m, members),
+                                from,
+                                to,
+                                RowsOf.member(error, m, members),
+                                member(grids, m, members),
+                                groupOfColumn[m],
+                                HeapCodes.own(codes).member(m, members))
+                        .run();
+            }
+            if (to < working.cols()) {
+                propagate(error, factor, from, to, working);
+            }
+        }
+    }
+
+    /** working[:, to:] += error * R[from:to, to:] / diag(R)[to:], the part of the sweep's update that lies behind the block. */
+    private void propagate(FloatRows error, DeviceMatrix factor, int from, int to, DeviceMatrix working) {
+        int members = members(factor);
+        try (FloatRows update = allocate(to - from, working.cols() - to)) {
+            for (int m = 0; m < members; m++) {
+                int row = m * (working.rows() / members);
+                Triangles.updates(RowsOf.member(rows(factor), m, members), from, to, update);
+                addProduct(error, row, error.rows() / members, update, 0, rows(working), to);
+            }
         }
     }
 
@@ -245,22 +258,6 @@ abstract class HostSolve implements SolveKernels {
     }
 
     @Override
-    public final void propagate(DeviceMatrix error, DeviceMatrix factor, int from, int to, DeviceMatrix working) {
-        int behind = working.cols() - to;
-        if (behind == 0) {
-            return;
-        }
-        int members = members(factor);
-        try (FloatRows update = allocate(to - from, behind)) {
-            for (int m = 0; m < members; m++) {
-                int row = m * (working.rows() / members);
-                Triangles.updates(RowsOf.member(rows(factor), m, members), from, to, update);
-                addProduct(rows(error), row, error.rows() / members, update, 0, rows(working), to);
-            }
-        }
-    }
-
-    @Override
     public final void addProduct(int members, DeviceMatrix a, DeviceMatrix b, int from, int to, DeviceMatrix sum) {
         for (int m = 0; m < members; m++) {
             int row = m * (a.rows() / members);
@@ -276,16 +273,12 @@ abstract class HostSolve implements SolveKernels {
     abstract void addProduct(FloatRows a, int row, int rows, FloatRows b, int first, FloatRows sum, int col);
 
     @Override
-    public final double[] loss(DeviceMatrix error, DeviceMatrix hessian, double... damping) {
+    public final double[] loss(DeviceMatrix error, DeviceMatrix product, double... damping) {
         int members = damping.length;
-        int n = error.cols();
         double[] losses = new double[members];
-        try (FloatRows product = zeros(error.rows(), n)) {
-            addProduct(members, error, hessian, 0, n, product);
-            for (int m = 0; m < members; m++) {
-                losses[m] =
-                        loss(RowsOf.member(rows(error), m, members), RowsOf.member(product, m, members), damping[m]);
-            }
+        for (int m = 0; m < members; m++) {
+            losses[m] =
+                    loss(RowsOf.member(rows(error), m, members), RowsOf.member(rows(product), m, members), damping[m]);
         }
         return losses;
     }

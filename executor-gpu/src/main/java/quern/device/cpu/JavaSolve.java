@@ -16,11 +16,6 @@ final class JavaSolve extends HostSolve {
     }
 
     @Override
-    FloatRows zeros(int rows, int cols) {
-        return HeapMatrix.zeros(rows, cols);
-    }
-
-    @Override
     public boolean factor(DeviceMatrix hessian) {
         HeapMatrix h = JavaDevice.own(hessian);
         int n = h.rows();

@@ -30,11 +30,6 @@ final class LapackSolve extends HostSolve {
     }
 
     @Override
-    FloatRows zeros(int rows, int cols) {
-        return device.floats(rows, cols, DType.F32);
-    }
-
-    @Override
     public boolean factor(DeviceMatrix hessian) {
         NativeMatrix h = CpuDevice.own(hessian);
         int n = h.rows();

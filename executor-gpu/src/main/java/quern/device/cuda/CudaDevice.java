@@ -159,6 +159,15 @@ final class CudaDevice implements Device {
         }
     }
 
+    /** A copy of the columns [from, to). */
+    CudaMatrix columns(CudaMatrix matrix, int from, int to) {
+        return filled(matrix.rows(), to - from, matrix.dtype(), some -> {
+            long pitch = (long) matrix.cols() * matrix.dtype().bytes();
+            long width = (long) some.cols() * some.dtype().bytes();
+            copyRuns(matrix.address(0, from), pitch, some.address(), width, width, some.rows());
+        });
+    }
+
     /** Bytes of zeros for what kernels count; whoever asks closes them. */
     Arena.Block cleared(int bytes) {
         Arena.Block block = arena.allocate(bytes);

@@ -145,6 +145,24 @@ final class GridKernels {
                 at(h));
     }
 
+    /**
+     * @param x address of the first of {@code cols} columns, {@code stride} elements from one row to the next
+     * @param high addresses of bf16, {@code toStride} elements from one row to the next
+     */
+    void split(long x, long stride, int rows, int cols, long high, long low, long again, long toStride) {
+        launch(
+                "split_f32",
+                Geometry.rows(rows),
+                (long) rows * cols,
+                at(x),
+                number(stride),
+                number(cols),
+                at(high),
+                at(low),
+                at(again),
+                number(toStride));
+    }
+
     void mirrorLower(CudaMatrix m) {
         int n = m.rows();
         launch("mirror_lower", Geometry.tiles(n, n), m.elements(), at(m), number(n));

@@ -1,0 +1,162 @@
+package quern.run;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import jcuda.driver.JCudaDriver;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import quern.QuernException;
+import quern.device.Device;
+import quern.device.Devices;
+import quern.device.FakeGpu;
+import quern.method.Statistics;
+import quern.plan.Plan;
+import quern.store.LocalStore;
+import quern.tensor.DType;
+import quern.tensor.Matrix;
+
+/** Runs on a GPU, which libraries play, whose memory becomes less and less. */
+class FakeGpuMemoryTest {
+    private static final int LAYERS = 2;
+    private static final int PARTS = 4;
+
+    @TempDir
+    Path folder;
+
+    private Path source;
+    private long bytes; // of a device that is open and empty
+
+    @BeforeEach
+    void model() throws IOException {
+        FakeGpu.assumeBuilt();
+        source = folder.resolve("source");
+        ToyModel.writeExperts(new LocalStore(source), LAYERS, 7);
+        Devices.open("cuda").close();
+        FakeGpu.tell("FAKE_CUDA_MEMORY=80000000"); // so little that none is taken in advance
+        try (Device empty = Devices.open("cuda", DType.BF16)) {
+            assertThat(empty.name()).isEqualTo("cuda");
+            long[] free = new long[1];
+            JCudaDriver.cuMemGetInfo(free, new long[1]);
+            bytes = 80_000_000 - free[0];
+        }
+    }
+
+    @AfterEach
+    void enough() {
+        FakeGpu.tell("FAKE_CUDA_MEMORY=1073741824");
+    }
+
+    private Plan plan(String output) throws IOException {
+        try (Device gpu = Devices.open("cuda", DType.BF16)) {
+            return ToyRun.plan(source, folder.resolve(output), ToyRun.recipe(), LAYERS, 0, gpu);
+        }
+    }
+
+    private void leave(long more) {
+        FakeGpu.tell("FAKE_CUDA_MEMORY=" + (bytes + more));
+    }
+
+    @FunctionalInterface
+    private interface Work {
+        void run() throws IOException;
+    }
+
+    private static String logged(Work work) throws IOException {
+        PrintStream before = System.err;
+        ByteArrayOutputStream log = new ByteArrayOutputStream();
+        System.setErr(new PrintStream(log, true, StandardCharsets.UTF_8));
+        try {
+            work.run();
+        } finally {
+            System.setErr(before);
+        }
+        return log.toString(StandardCharsets.UTF_8);
+    }
+
+    /** A run whose tasks take all parts together. */
+    private void run(String output) throws IOException {
+        Plan plan = plan(output);
+        try {
+            ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 1, PARTS), Quantization.Listener.SILENT);
+        } finally {
+            Workbench.release(plan);
+        }
+    }
+
+    @Test
+    void fewer_parts_together_write_the_same_bytes_until_a_sentence_says_what_would_do() throws IOException {
+        assertThat(logged(() -> run("enough"))).doesNotContain("No memory");
+        Map<String, String> whole = ToyRun.bytes(folder.resolve("enough"));
+        StringBuilder logs = new StringBuilder();
+        for (int more : new int[] {560_000, 420_000, 350_000}) {
+            leave(more);
+            logs.append(logged(() -> run("more-" + more)));
+            assertThat(ToyRun.bytes(folder.resolve("more-" + more)))
+                    .as("%d bytes", more)
+                    .isEqualTo(whole);
+        }
+        assertThat(logs)
+                .contains("the pass begins anew with 2 parts together and not 4")
+                .contains("the pass begins anew with 1 parts together and not 2");
+        leave(70_000);
+        assertThatThrownBy(() -> run("least"))
+                .isInstanceOf(QuernException.class)
+                .hasMessageMatching(
+                        "Cannot take the calibration tokens through the model: No memory on the GPU for .*\\(.* would do\\)");
+    }
+
+    @Test
+    void fewer_experts_together_are_solved_to_the_same_bytes_until_a_sentence_says_what_would_do() throws IOException {
+        Plan plan = plan("solves");
+        List<SiteManifest> whole = solved(plan);
+        assertThat(whole).hasSize(8);
+        String logs = logged(() -> assertThatThrownBy(() -> {
+                    for (long more = 450_000; ; more -= 50_000) {
+                        leave(more);
+                        assertThat(solved(plan)).as("%d bytes", more).isEqualTo(whole);
+                    }
+                })
+                .isInstanceOf(QuernException.class)
+                .hasMessageMatching("Cannot quantize model.layers.1.*: No memory on the GPU for .*\\(.* would do\\)"));
+        assertThat(logs)
+                .contains("8 experts that were to be solved together are taken in two halves")
+                .contains("2 experts that were to be solved together are taken in two halves")
+                .contains("is solved anew with no other beside it");
+    }
+
+    /** The experts of a layer, as one batch. */
+    private List<SiteManifest> solved(Plan plan) throws IOException {
+        List<Gathered> experts = new ArrayList<>();
+        for (Plan.SitePlan site : plan.sites(LAYERS - 1, LAYERS)) {
+            if (site.ofExpert() && site.name().endsWith("down_proj")) {
+                experts.add(new Gathered(site, Statistics.of(1000, diagonal(site.inputs()), null)));
+            }
+        }
+        try {
+            List<Workbench> bench = List.of(Workbench.of(plan, ToyRun.STORES));
+            Pass pass = new Pass(0, LAYERS, 0, -1, List.of(), List.of());
+            return SiteTasks.reduced(bench, pass, experts, new Stopwatch());
+        } finally {
+            Workbench.release(plan);
+        }
+    }
+
+    private static Matrix diagonal(int n) {
+        Matrix m = Matrix.zeros(n, n);
+        for (int i = 0; i < n; i++) {
+            m.values()[i * n + i] = 1 + i;
+        }
+        return m;
+    }
+}
