@@ -52,7 +52,7 @@ record GptqSweep(Inputs inputs, @Nullable LiveScales live, ScaleSearch search, D
     }
 
     /** (W - Q) H, (k * rows) x n: half of the loss's slope, and what the loss is the product of with W - Q. */
-    private DeviceMatrix gradient(Panel panel, DeviceMatrix codes) {
+    DeviceMatrix gradient(Panel panel, DeviceMatrix codes) {
         int[] groups = inputs.columns().get(0).groups(); // runs of one length
         try (DeviceMatrix error = device.solve().error(panel.weights(), codes, panel.grids(), groups)) {
             return inputs.hessian().product(error, device);

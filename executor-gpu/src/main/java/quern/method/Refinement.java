@@ -12,6 +12,11 @@ import quern.scheme.Blocks;
  * steps, so it comes after.
  */
 record Refinement(Inputs inputs, ScaleSearch search, Device device) {
+    /** Groups up to this length are a block, whose scale can be fitted; longer ones are cut and keep their scales. */
+    private static final int WIDEST = 256;
+
+    private static final int BLOCK = 128;
+
     /**
      * The first two rounds gain nearly all of what there is; each costs a product of the size of W H. Where codes are coarse two more
      * still gain: 2 % of the KL of quern-stories-4m with 2 and 3 bits, none of it behind the fourth.
@@ -19,11 +24,6 @@ record Refinement(Inputs inputs, ScaleSearch search, Device device) {
     private static int rounds(int bits) {
         return bits <= 3 ? 4 : 2;
     }
-
-    /** Groups up to this length are a block, whose scale can be fitted; longer ones are cut and keep their scales. */
-    private static final int WIDEST = 256;
-
-    private static final int BLOCK = 128;
 
     /**
      * @param codes (k * rows) x n, in the order of groups

@@ -349,8 +349,9 @@ class GptqTest {
                 Panel panel = Panel.of(scheme, inputs, List.of(weight), 0, weight.rows(), device)) {
             GptqSweep sweep = solver.sweep(inputs, scheme, 1);
             Assembly assembly = new Assembly(sweep.search(), inputs, weight.rows());
-            try (DeviceMatrix codes = sweep.sweep(panel)) {
-                assembly.add(0, panel, codes, device);
+            try (DeviceMatrix codes = sweep.sweep(panel);
+                    DeviceMatrix gradient = sweep.gradient(panel, codes)) {
+                assembly.add(0, panel, codes, gradient, device);
             }
             return assembly.outcome(0, List.of());
         }
