@@ -132,9 +132,9 @@ class GptqTest {
         Random random = Seeds.random();
         Matrix weight = Samples.weight(40, n, random);
         Hessian h = Samples.hessian(n, 2 * n, random);
-        for (int bits : new int[] {2, 3}) {
+        for (int bits : new int[] {2, 4}) {
             for (Device device : new Device[] {JAVA, CPU}) {
-                Scheme scheme = Samples.scheme(bits, group, bits == 3, order);
+                Scheme scheme = Samples.scheme(bits, group, bits == 4, order);
                 QuantizedLinear before = swept(scheme, rule, h, weight, device).quantized();
                 QuantizedLinear after = MethodContractTest.quantize(new Gptq(), scheme, rule, h, weight, device)
                         .quantized();
@@ -147,7 +147,9 @@ class GptqTest {
                         : IntStream.range(0, n).toArray();
                 Given given = Given.of(weight, h, before, columns);
                 int[][] codes = codes(before, columns);
-                NaiveGptq.descend(given.weight, given.hessian, codes, given.scale, given.zero, scheme.highestCode(), 2);
+                int rounds = bits == 2 ? 4 : 2;
+                NaiveGptq.descend(
+                        given.weight, given.hessian, codes, given.scale, given.zero, scheme.highestCode(), rounds);
                 int different = 0;
                 int moved = 0;
                 for (int r = 0; r < weight.rows(); r++) {
