@@ -43,8 +43,8 @@ public final class LocalRunner implements PlanRunner {
                 together > 0 ? together : plan.cost().together(),
                 done,
                 (some, once) -> calibrate(plan, solved, pass, some, watch, once));
-        left.run(); // not before: another pass beside the last solves would take as many threads and as much memory
-        // again
+        // Not before: another pass beside the last solves would take as many threads and as much memory again.
+        left.run();
     }
 
     private void calibrate(
