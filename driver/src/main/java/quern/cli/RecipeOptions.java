@@ -168,8 +168,8 @@ final class RecipeOptions {
                     + ": three values need 2 bits and a symmetric grid (leave it away)");
         }
         String chosen = method == null ? base.method() : known("--method", method, METHODS);
-        // Round-to-nearest has no Hessian to order columns or weigh errors by, which a recipe made for gptq asks for. One
-        // made for rtn may ask for a rule of the scales; else it means what rounding to nearest means elsewhere.
+        // Round-to-nearest has no Hessian to order columns or weigh errors by, which a recipe made for gptq asks
+        // for. One made for rtn may ask for a rule of the scales; else it means what rounding to nearest means.
         String first = transform == null ? base.transform() : known("--transform", transform, TRANSFORMS);
         boolean plain = chosen.equals("rtn") && !Transforms.named(first).fitted();
         boolean said = base.method().equals("rtn");
