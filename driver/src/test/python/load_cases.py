@@ -148,6 +148,9 @@ def as_documented(folder, tokens, dtype):
                 problems.append(f"{scale} is {stored[scale].dtype} {tuple(stored[scale].shape)}")
             factor = take(scale)
             dense[linear + ".weight"] = codes.float() * (factor.view(-1, 1) if factor.numel() > 1 else factor)
+        points = [stored.pop(linear + point, None) for point in (".weight_zero_point", ".input_zero_point")]
+        if any((point is not None) != (codes.dtype == torch.int8) or point is not None and point.any() for point in points):
+            problems.append(f"the zero points of {linear} are {points}")
         # Every input that a server would quantize with a fixed scale has one, and it is a sound number.
         fixed = stored.pop(linear + ".input_scale", None)
         said = (block["quant_method"] == "modelopt"
@@ -273,7 +276,7 @@ def config_of(folder):
 def quantized_modules(model):
     return [name for name, module in model.named_modules()
             if hasattr(module, "qweight") or hasattr(module, "weight_packed") or hasattr(module, "weight_scale")
-            or type(module).__name__ in ("Linear4bit", "Linear8bitLt")
+            or type(module).__name__ in ("Linear4bit", "Linear8bitLt", "QParamsLinear")
             or type(getattr(module, "weight", None)).__module__.startswith("torchao.")]
 
 
