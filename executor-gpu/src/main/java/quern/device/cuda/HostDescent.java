@@ -1,5 +1,6 @@
 package quern.device.cuda;
 
+import java.util.Objects;
 import java.util.stream.IntStream;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
@@ -8,7 +9,7 @@ import quern.device.StoredScale;
 import quern.device.cpu.CpuDevices;
 import quern.tensor.DType;
 
-/** The descent of a block by the plain loops of the CPU, for scales that no kernel fits. */
+/** The descent of a block by the plain loops of the CPU, for scales that are multiples of a unit, which no kernel fits. */
 final class HostDescent {
     private final CudaDevice device;
     private final Device host = CpuDevices.plain();
@@ -27,7 +28,7 @@ final class HostDescent {
             int group,
             CudaMatrix codes,
             StoredScale stored) {
-        Grids.Multiples multiples = grids.multiples();
+        Grids.Multiples multiples = Objects.requireNonNull(grids.multiples());
         CudaMatrix scales = device.own(grids.scales());
         int[] rows = IntStream.range(0, hessian.rows())
                 .filter(row -> row % hessian.cols() >= from && row % hessian.cols() < to)
@@ -41,7 +42,7 @@ final class HostDescent {
                         grids.values(),
                         toHost(scales, group, group + 1),
                         toHost(device.own(grids.zeros()), group, group + 1),
-                        multiples == null ? null : onHost(multiples, group));
+                        onHost(multiples, group));
                 DeviceMatrix change = host.solve().descend(slope, curvature, 0, to - from, one, 0, chosen, stored);
                 DeviceMatrix fitted = device.upload(host.download(one.scales()), DType.F32);
                 DeviceMatrix after = device.upload(host.codes(chosen), before.rows(), before.cols())) {

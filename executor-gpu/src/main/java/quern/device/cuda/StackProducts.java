@@ -8,7 +8,6 @@ import quern.tensor.DType;
  */
 final class StackProducts {
     private final CudaDevice device;
-
     private final SplitProducts split;
 
     StackProducts(CudaDevice device, GridKernels kernels) {
