@@ -1,9 +1,9 @@
-// From codes to weights and back, packing, sums.
+// From codes to weights and back, orders of columns, sums.
 #include "grid.cuh"
 
-// f(column, value of the code less the zero, scale) for each column [from, to) of the block's row.
+// f(column, value of the code less the zero, scale) for each column of the block's row.
 template <class F>
-DEVICE void each_code(const unsigned char* codes, int n, int from, int to, const float* values, const int* group_of_column, int groups,
+DEVICE void each_code(const unsigned char* codes, int n, const float* values, const int* group_of_column, int groups,
                       const float* scales, const float* zeros, F f) {
   SHARED(float, table, TABLE);
   if (values) {
@@ -12,25 +12,15 @@ DEVICE void each_code(const unsigned char* codes, int n, int from, int to, const
   }
   const unsigned char* row = codes + (long long)blockIdx.x * n;
   long long of_row = (long long)blockIdx.x * groups;
-  for (int i = from + threadIdx.x; i < to; i += blockDim.x) {
+  for (int i = threadIdx.x; i < n; i += blockDim.x) {
     long long g = of_row + group_of_column[i];
     f(i, (values ? table[row[i]] : (float)row[i]) - zeros[g], scales[g]);
   }
 }
 
-extern "C" __global__ void __launch_bounds__(256) dequantize_f32(const unsigned char* codes, int n, int from, int to, const float* values, const int* group_of_column, int groups, const float* scales, const float* zeros, float* w) {
-  float* row = w + (long long)blockIdx.x * (to - from);
-  each_code(codes, n, from, to, values, group_of_column, groups, scales, zeros, [=](int i, float value, float scale) { row[i - from] = scale * value; });
-}
-
-extern "C" __global__ void __launch_bounds__(256) dequantize_bf16(const unsigned char* codes, int n, int from, int to, const float* values, const int* group_of_column, int groups, const float* scales, const float* zeros, bf16* w) {
-  bf16* row = w + (long long)blockIdx.x * (to - from);
-  each_code(codes, n, from, to, values, group_of_column, groups, scales, zeros, [=](int i, float value, float scale) { row[i - from] = narrow_bf16(scale * value); });
-}
-
 extern "C" __global__ void __launch_bounds__(256) quantization_error(const float* weights, const unsigned char* codes, int n, const float* values, const int* group_of_column, int groups, const float* scales, const float* zeros, float* error) {
   long long at = (long long)blockIdx.x * n;
-  each_code(codes, n, 0, n, values, group_of_column, groups, scales, zeros, [=](int i, float value, float scale) { error[at + i] = weights[at + i] - scale * value; });
+  each_code(codes, n, values, group_of_column, groups, scales, zeros, [=](int i, float value, float scale) { error[at + i] = weights[at + i] - scale * value; });
 }
 
 extern "C" __global__ void __launch_bounds__(256) nearest_codes(const float* w, int n, GridShape grid, const float* thresholds, const int* group_of_column, int groups, const float* scales, const float* zeros, int by_reciprocal, int signed_zero, unsigned char* codes) {
@@ -53,21 +43,16 @@ extern "C" __global__ void __launch_bounds__(256) nearest_codes(const float* w, 
 }
 
 template <class X>
-DEVICE void gather_columns(const X* from, long long stride, const int* order, int cols, float* to) {
+DEVICE void gather_columns(const X* from, long long stride, const int* order, int cols, X* to) {
   long long row = (long long)blockIdx.y * gridDim.x + blockIdx.x;
   order += (long long)blockIdx.y * cols;
-  for (int i = threadIdx.x; i < cols; i += blockDim.x) to[row * cols + i] = order[i] < 0 ? 0.0f : load(from + row * stride + order[i]);
+  for (int i = threadIdx.x; i < cols; i += blockDim.x) to[row * cols + i] = order[i] < 0 ? X(0) : from[row * stride + order[i]];
 }
 extern "C" __global__ void __launch_bounds__(256) gather_columns_f32(const float* from, long long stride, const int* order, int cols, float* to) {
   gather_columns(from, stride, order, cols, to);
 }
-extern "C" __global__ void __launch_bounds__(256) gather_columns_bf16(const bf16* from, long long stride, const int* order, int cols, float* to) {
-  gather_columns(from, stride, order, cols, to);
-}
 extern "C" __global__ void __launch_bounds__(256) gather_columns_u8(const unsigned char* from, long long stride, const int* order, int cols, unsigned char* to) {
-  long long row = (long long)blockIdx.y * gridDim.x + blockIdx.x;
-  order += (long long)blockIdx.y * cols;
-  for (int i = threadIdx.x; i < cols; i += blockDim.x) to[row * cols + i] = order[i] < 0 ? 0 : from[row * stride + order[i]];
+  gather_columns(from, stride, order, cols, to);
 }
 
 extern "C" __global__ void __launch_bounds__(256) dot_f32(const float* a, const float* b, long long count, double* partial) {
@@ -94,39 +79,4 @@ extern "C" __global__ void __launch_bounds__(256) sum_f64(const double* x, int c
   for (int i = threadIdx.x; i < count; i += blockDim.x) own += x[(long long)blockIdx.x * count + i];
   own = sum_of_run(own);
   if (threadIdx.x == 0) sum[blockIdx.x] = own;
-}
-
-// Word number w of a row's stream: quern.format.BitPacking. Its first code may begin in the word before.
-DEVICE unsigned word_of_stream(const unsigned char* row, int cols, int bits, int w) {
-  unsigned word = 0;
-  int first = w * 32 / bits, last = min(cols - 1, (w * 32 + 31) / bits);
-  for (int i = first; i <= last; i++) {
-    int shift = i * bits - w * 32;
-    unsigned code = row[i];
-    word |= shift < 0 ? code >> -shift : code << shift;
-  }
-  return word;
-}
-
-extern "C" __global__ void __launch_bounds__(256) pack_rows(const unsigned char* codes, long long stride, int rows, int cols, int bits, unsigned* packed) {
-  int words = (int)(((long long)cols * bits + 31) / 32);
-  int w = blockIdx.x * 32 + threadIdx.x;
-  for (int y = threadIdx.y; y < 32; y += 8) {
-    int row = blockIdx.y * 32 + y;
-    if (row < rows && w < words) packed[(long long)row * words + w] = word_of_stream(codes + row * stride, cols, bits, w);
-  }
-}
-
-extern "C" __global__ void __launch_bounds__(256) pack_columns(const unsigned char* codes, long long stride, int rows, int cols, int bits, unsigned* packed) {
-  SHARED(unsigned, square, 32 * 33);
-  int words = (int)(((long long)cols * bits + 31) / 32);
-  for (int y = threadIdx.y; y < 32; y += 8) {
-    int row = blockIdx.y * 32 + y, w = blockIdx.x * 32 + threadIdx.x;
-    if (row < rows && w < words) square[y * 33 + threadIdx.x] = word_of_stream(codes + row * stride, cols, bits, w);
-  }
-  __syncthreads();
-  for (int y = threadIdx.y; y < 32; y += 8) {
-    int w = blockIdx.x * 32 + y, row = blockIdx.y * 32 + threadIdx.x;
-    if (row < rows && w < words) packed[(long long)w * rows + row] = square[threadIdx.x * 33 + y];
-  }
 }

@@ -33,11 +33,6 @@ extern "C" __global__ void __launch_bounds__(256) add_f32(const float* a, const 
   map(a, b, y, count, [](float s, float t) { return s + t; });
 }
 
-extern "C" __global__ void __launch_bounds__(256) add_f64_f32(double* sum, const float* part, long long count) {
-  long long step = (long long)gridDim.x * blockDim.x;
-  for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += step) sum[i] += part[i];
-}
-
 template <class Y>
 DEVICE void add_bias(const float* x, const float* bias, int cols, Y* y) {
   long long at = (long long)blockIdx.x * cols;
@@ -132,22 +127,4 @@ extern "C" __global__ void __launch_bounds__(256) raise_largest_f32(const float*
 }
 extern "C" __global__ void __launch_bounds__(256) raise_largest_bf16(const bf16* x, int rows, int cols, float* largest) {
   raise_largest(x, rows, cols, largest);
-}
-
-extern "C" __global__ void __launch_bounds__(256) largest_f32(const float* x, long long count, float* largest) {
-  int found = 0;
-  long long step = (long long)gridDim.x * blockDim.x * 4;
-  for (long long i = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * 4; i < count; i += step) {
-    Four v;
-    if (i + 4 <= count)
-      v = load4(x + i);
-    else
-#pragma unroll
-      for (int t = 0; t < 4; t++) v.x[t] = i + t < count ? x[i + t] : 0.0f;
-#pragma unroll
-    for (int t = 0; t < 4; t++) found = max(found, magnitude(v.x[t]));
-  }
-#pragma unroll
-  for (int distance = 16; distance > 0; distance >>= 1) found = max(found, __shfl_xor_sync(ALL_LANES, found, distance));
-  if (threadIdx.x % 32 == 0) atomicMax((int*)largest, found);
 }

@@ -137,13 +137,7 @@ extern "C" __global__ void join_bf16(const bf16* a, int a_width, const bf16* b, 
 extern "C" __global__ void raise_largest_f32(const float* x, int rows, int cols, float* largest);
 extern "C" __global__ void raise_largest_bf16(const bf16* x, int rows, int cols, float* largest);
 
-// *largest = max(*largest, |x|) over all elements; a NaN stays. FLAT(count).
-extern "C" __global__ void largest_f32(const float* x, long long count, float* largest);
-
 // ------------------------------------------------------------------------------------------------------------------- Hessian
-
-// sum += part. FLAT(count).
-extern "C" __global__ void add_f64_f32(double* sum, const float* part, long long count);
 
 // m[i, j] = m[j, i] for j > i: the lower triangle of an n x n matrix onto the upper one. TILES(n, n).
 extern "C" __global__ void mirror_lower(float* m, int n);
@@ -156,14 +150,9 @@ extern "C" __global__ void order_hessian(const float* sum, int n, const int* ord
 // a = J h J with J the reversal: a[i, j] = h[n-1-i, n-1-j], both triangles, of which only h's lower one is read. a is not h. TILES(n, n).
 extern "C" __global__ void reverse_symmetric(const float* h, int n, float* a);
 
-// R of H = R RT from the factored J H J: R[i, j] for j >= i, zeros below. r is not l. TILES(n, n).
-//   reverse_lower: l holds L by rows in its lower triangle (cuSOLVER's FILL_MODE_UPPER): R[i, j] = l[n-1-i, n-1-j]
-//   reverse_upper: l holds L by columns, in its upper triangle by rows (FILL_MODE_LOWER): R[i, j] = l[n-1-j, n-1-i]
+// R of H = R RT from the factored J H J, of which l holds L by rows in its lower triangle (cuSOLVER's FILL_MODE_UPPER): R[i, j] =
+// l[n-1-i, n-1-j] for j >= i, zeros below. r is not l. TILES(n, n).
 extern "C" __global__ void reverse_lower(const float* l, int n, float* r);
-extern "C" __global__ void reverse_upper(const float* l, int n, float* r);
-
-// m[i, j] = 0 for j < i. TILES(n, n).
-extern "C" __global__ void zero_lower(float* m, int n);
 
 // diagonal[i] = m[i, i]; adds to *bad how many of them, of all members, are not positive and finite (bad may be null).
 // 256 x ceil(n / 256) x members.
@@ -214,16 +203,12 @@ struct SearchShape {
 
 // to[r, i] = from[r, order[i]], or 0 where order[i] < 0. from: rows x stride, to: rows x cols, order: cols. ROWS(rows) x members.
 extern "C" __global__ void gather_columns_f32(const float* from, long long stride, const int* order, int cols, float* to);
-extern "C" __global__ void gather_columns_bf16(const bf16* from, long long stride, const int* order, int cols, float* to);
 extern "C" __global__ void gather_columns_u8(const unsigned char* from, long long stride, const int* order, int cols, unsigned char* to);
 
 // The scales and zeros of groups, each a run of `length` columns of w, rows x n, from column `from` on, the last ending with the row at the
 // latest: quern.device.GridSearchLoops, bit for bit. Run k gives the grid of group run_groups[k], of `groups` in a row; the other groups' stay.
 // importance: n; run_groups: runs. Block 256 x (ceil(rows / 32), runs) x members, shared memory 4 * 33 * 132 = 17424.
 extern "C" __global__ void search_runs(const float* w, int rows, int n, int from, int length, GridShape grid, SearchShape search, const float* values, const float* thresholds, const float* importance, const float* factors, const float* powers, const int* run_groups, int groups, float* scales, float* zeros);
-
-// Every `together` rows get the largest of their scales, group by group. 256 x (ceil(groups / 256), ceil(rows / together)).
-extern "C" __global__ void share_scales(float* scales, int rows, int groups, int together);
 
 // The sweep of the columns [from, from + width), width <= 128, over all rows: quern.device.cpu.Sweep, bit for bit but for the loss's sum over rows.
 //   original, working: rows x stride, of which only these columns are touched. working gets the block's updates, the sign of a zero aside
@@ -260,11 +245,6 @@ extern "C" __global__ void descend_256(const float* gradient, const float* hessi
 
 // --------------------------------------------------------------------------------------------------------------------- codes
 
-// w[r, i - from] = scale * (value - zero) for columns [from, to). codes: rows x n; group_of_column: n; w: rows x (to - from).
-// values null: those of integers. ROWS(rows).
-extern "C" __global__ void dequantize_f32(const unsigned char* codes, int n, int from, int to, const float* values, const int* group_of_column, int groups, const float* scales, const float* zeros, float* w);
-extern "C" __global__ void dequantize_bf16(const unsigned char* codes, int n, int from, int to, const float* values, const int* group_of_column, int groups, const float* scales, const float* zeros, bf16* w);
-
 // error = weights - quantized for all columns; weights, error: rows x n. error may be weights. ROWS(rows).
 extern "C" __global__ void quantization_error(const float* weights, const unsigned char* codes, int n, const float* values, const int* group_of_column, int groups, const float* scales, const float* zeros, float* error);
 
@@ -281,17 +261,8 @@ extern "C" __global__ void dot_f32(const float* a, const float* b, long long cou
 // *sum = sum of x[i], of count numbers: thread t adds x[t + 256 m] in order; then as rms_norm. 256 x members.
 extern "C" __global__ void sum_f64(const double* x, int count, double* sum);
 
-// Codes as a stream of bits in 32-bit words, code i of a row at bits [bits * i, + bits), the rest of the last word zero; bits: 2, 3, 4, 8.
-// words = ceil(cols * bits / 32). codes: rows x stride, of which [0, cols).
-//   pack_rows: rows x words (compressed-tensors, along inputs). TILES(rows, words).
-//   pack_columns: words x rows, the same words transposed (GPTQ's qweight of outputs x inputs codes). TILES(rows, words).
-extern "C" __global__ void pack_rows(const unsigned char* codes, long long stride, int rows, int cols, int bits, unsigned* packed);
-extern "C" __global__ void pack_columns(const unsigned char* codes, long long stride, int rows, int cols, int bits, unsigned* packed);
-
 // to[c, r] = from[r, c]. from: rows x cols. TILES(rows, cols).
 extern "C" __global__ void transpose_f32(const float* from, int rows, int cols, float* to);
-extern "C" __global__ void transpose_u8(const unsigned char* from, int rows, int cols, unsigned char* to);
-extern "C" __global__ void transpose_bf16(const bf16* from, int rows, int cols, bf16* to);
 
 // ----------------------------------------------------------------------------------------------------------------- all of them
 
@@ -308,8 +279,6 @@ extern "C" __global__ void transpose_bf16(const bf16* from, int rows, int cols, 
   X(clamped_gate_f32_f32) X(clamped_gate_f32_bf16) X(clamped_gate_bf16_f32) X(clamped_gate_bf16_bf16)                          \
   X(add_f32) X(scale_f32_f32) X(scale_f32_bf16) X(scale_bf16_f32) X(scale_bf16_bf16) X(add_bias_f32_f32) X(add_bias_f32_bf16)  \
   X(gather_rows) X(add_rows_f32) X(add_rows_bf16) X(join_f32) X(join_bf16) X(raise_largest_f32) X(raise_largest_bf16)          \
-  X(largest_f32) X(add_f64_f32) X(mirror_lower) X(order_hessian) X(reverse_symmetric) X(reverse_lower) X(reverse_upper)        \
-  X(zero_lower) X(diagonal) X(column_squares) X(updates) X(gather_columns_f32) X(gather_columns_bf16) X(gather_columns_u8)     \
-  X(search_runs) X(share_scales) X(sweep_given) X(sweep_live) X(free_columns) X(descend_128) X(descend_256)   \
-  X(dequantize_f32) X(dequantize_bf16) X(quantization_error) X(nearest_codes) X(dot_f32) X(sum_f64) X(pack_rows)               \
-  X(pack_columns) X(transpose_f32) X(transpose_u8) X(transpose_bf16)
+  X(mirror_lower) X(order_hessian) X(reverse_symmetric) X(reverse_lower) X(diagonal) X(column_squares) X(updates)              \
+  X(gather_columns_f32) X(gather_columns_u8) X(search_runs) X(sweep_given) X(sweep_live) X(free_columns)                       \
+  X(descend_128) X(descend_256) X(quantization_error) X(nearest_codes) X(dot_f32) X(sum_f64) X(transpose_f32)

@@ -48,12 +48,3 @@ extern "C" __global__ void __launch_bounds__(256, 3) search_runs(const float* w,
     zeros[(long long)row * groups + group] = chosen.zero;
   }
 }
-
-extern "C" __global__ void __launch_bounds__(256) share_scales(float* scales, int rows, int groups, int together) {
-  int group = blockIdx.x * blockDim.x + threadIdx.x;
-  if (group >= groups) return;
-  int first = blockIdx.y * together, end = min(rows, first + together);
-  float largest = 0.0f;
-  for (int row = first; row < end; row++) largest = fmaxf(largest, scales[(long long)row * groups + group]);
-  for (int row = first; row < end; row++) scales[(long long)row * groups + group] = largest;
-}

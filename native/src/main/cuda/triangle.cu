@@ -54,28 +54,6 @@ extern "C" __global__ void __launch_bounds__(256) reverse_lower(const float* l, 
   }
 }
 
-extern "C" __global__ void __launch_bounds__(256) reverse_upper(const float* l, int n, float* r) {
-  SHARED(float, square, SIDE * PITCH);
-  int x = threadIdx.x, row = blockIdx.y * SIDE, col = blockIdx.x * SIDE;  // of r
-  for (int y = threadIdx.y; y < SIDE; y += 8) {
-    int j = col + y, i = row + x;
-    if (i < n && j < n && j >= i) square[y * PITCH + x] = l[(long long)(n - 1 - j) * n + n - 1 - i];
-  }
-  __syncthreads();
-  for (int y = threadIdx.y; y < SIDE; y += 8) {
-    int i = row + y, j = col + x;
-    if (i < n && j < n) r[(long long)i * n + j] = j < i ? 0.0f : square[x * PITCH + y];
-  }
-}
-
-extern "C" __global__ void __launch_bounds__(256) zero_lower(float* m, int n) {
-  int j = blockIdx.x * SIDE + threadIdx.x;
-  for (int y = threadIdx.y; y < SIDE; y += 8) {
-    int i = blockIdx.y * SIDE + y;
-    if (i < n && j < i) m[(long long)i * n + j] = 0.0f;
-  }
-}
-
 extern "C" __global__ void __launch_bounds__(256) diagonal(const float* m, int n, float* diagonal, int* bad) {
   int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= n) return;
@@ -111,9 +89,8 @@ extern "C" __global__ void __launch_bounds__(256) updates(const float* factor, c
   store4(update + (long long)blockIdx.y * behind, c, behind, fours, r);
 }
 
-template <class X>
-DEVICE void transpose(const X* from, int rows, int cols, X* to) {
-  SHARED(X, square, SIDE * PITCH);
+extern "C" __global__ void __launch_bounds__(256) transpose_f32(const float* from, int rows, int cols, float* to) {
+  SHARED(float, square, SIDE * PITCH);
   int x = threadIdx.x, row = blockIdx.y * SIDE, col = blockIdx.x * SIDE;
   for (int y = threadIdx.y; y < SIDE; y += 8)
     if (row + y < rows && col + x < cols) square[y * PITCH + x] = from[(long long)(row + y) * cols + col + x];
@@ -121,6 +98,3 @@ DEVICE void transpose(const X* from, int rows, int cols, X* to) {
   for (int y = threadIdx.y; y < SIDE; y += 8)
     if (col + y < cols && row + x < rows) to[(long long)(col + y) * rows + row + x] = square[x * PITCH + y];
 }
-extern "C" __global__ void __launch_bounds__(256) transpose_f32(const float* from, int rows, int cols, float* to) { transpose(from, rows, cols, to); }
-extern "C" __global__ void __launch_bounds__(256) transpose_u8(const unsigned char* from, int rows, int cols, unsigned char* to) { transpose(from, rows, cols, to); }
-extern "C" __global__ void __launch_bounds__(256) transpose_bf16(const bf16* from, int rows, int cols, bf16* to) { transpose(from, rows, cols, to); }

@@ -1,4 +1,4 @@
-// Codes: to weights and back, packing, orders of columns, sums.
+// Codes: to weights and back, orders of columns, sums.
 #include "plain.h"
 
 using namespace testing_kernels;
@@ -35,27 +35,19 @@ static std::vector<Grid> grids() { return {plain::integers(4, true), plain::inte
 TEST(Codes, StandForWeights) {
   for (const Grid& g : grids()) {
     Coded c(g, 1);
-    std::vector<float> table = c.values(), all(c.rows * c.n), error(c.rows * c.n), part;
-    const int from = 17, to = 290;
+    std::vector<float> table = c.values(), error(c.rows * c.n);
     for (int i = 0; i < c.rows * c.n; i++) {
-      all[i] = c.scales[c.group(i)] * ((g.shape.levels ? g.values[c.codes[i]] : (float)c.codes[i]) - c.zeros[c.group(i)]);
-      error[i] = c.w[i] - all[i];
-      if (i % c.n >= from && i % c.n < to) part.push_back(all[i]);
+      float value = g.shape.levels ? g.values[c.codes[i]] : (float)c.codes[i];
+      error[i] = c.w[i] - c.scales[c.group(i)] * (value - c.zeros[c.group(i)]);
     }
-    const float* values = g.shape.levels ? table.data() : nullptr;
     auto got = in_all_orders([&](Launch launch) {
-      auto y = fresh<float>(part.size());
-      launch(c.rows, 256, 0, [&] { dequantize_f32(c.codes.data(), c.n, from, to, values, c.group_of_column.data(), c.groups, c.scales.data(), c.zeros.data(), y.data()); });
-      return y;
+      auto left = c.w;  // in place
+      launch(c.rows, 256, 0, [&] {
+        quantization_error(left.data(), c.codes.data(), c.n, g.shape.levels ? table.data() : nullptr, c.group_of_column.data(), c.groups, c.scales.data(), c.zeros.data(), left.data());
+      });
+      return left;
     });
-    EXPECT_SAME_BITS(got, part);
-    auto narrow = fresh<bf16>(part.size());
-    auto left = c.w;
-    Launch launch{Order::shuffled, seed()};
-    launch(c.rows, 256, 0, [&] { dequantize_bf16(c.codes.data(), c.n, from, to, values, c.group_of_column.data(), c.groups, c.scales.data(), c.zeros.data(), narrow.data()); });
-    launch(c.rows, 256, 0, [&] { quantization_error(left.data(), c.codes.data(), c.n, values, c.group_of_column.data(), c.groups, c.scales.data(), c.zeros.data(), left.data()); });
-    EXPECT_SAME_BITS(narrow, to_bf16(part));
-    EXPECT_SAME_BITS(left, error);
+    EXPECT_SAME_BITS(got, error);
   }
 }
 
@@ -97,24 +89,19 @@ TEST(Codes, ColumnsAreGatheredInAnOrder) {
   order.resize(cols);
   order[7] = order[289] = -1;
   std::vector<float> x = random.normals(rows * stride), want;
-  std::vector<bf16> narrow = to_bf16(x);
   std::vector<unsigned char> bytes, want_bytes;
-  std::vector<float> want_narrow;
   for (int i = 0; i < rows * stride; i++) bytes.push_back((unsigned char)random.below(256));
   for (int r = 0; r < rows; r++)
     for (int at : order) {
       want.push_back(at < 0 ? 0 : x[r * stride + at]);
-      want_narrow.push_back(at < 0 ? 0 : from_bf16(narrow[r * stride + at]));
       want_bytes.push_back(at < 0 ? 0 : bytes[r * stride + at]);
     }
-  auto y = fresh<float>(want.size()), z = y;
+  auto y = fresh<float>(want.size());
   auto b = fresh<unsigned char>(want.size());
   Launch launch{Order::shuffled, seed()};
   launch(rows, 256, 0, [&] { gather_columns_f32(x.data(), stride, order.data(), cols, y.data()); });
-  launch(rows, 256, 0, [&] { gather_columns_bf16(narrow.data(), stride, order.data(), cols, z.data()); });
   launch(rows, 256, 0, [&] { gather_columns_u8(bytes.data(), stride, order.data(), cols, b.data()); });
   EXPECT_SAME_BITS(y, want);
-  EXPECT_SAME_BITS(z, want_narrow);
   EXPECT_SAME_BITS(b, want_bytes);
 }
 
@@ -166,30 +153,4 @@ TEST(Sums, OfNumbersInAFixedOrder) {
     });
     EXPECT_EQ(got[0], sum_of_threads(own));
   }
-}
-
-TEST(Packing, IsTheStreamOfBits) {
-  for (int bits : {2, 3, 4, 8})
-    for (auto [rows, stride, cols] : {std::tuple(35, 80, 77), {3, 1100, 1100}, {33, 32, 32}}) {
-      Random random(bits * cols);
-      std::vector<unsigned char> codes((size_t)rows * stride);
-      for (auto& c : codes) c = (unsigned char)random.below(1 << bits);
-      int words = (cols * bits + 31) / 32;
-      std::vector<unsigned> by_rows((size_t)rows * words), by_columns((size_t)rows * words);
-      for (int r = 0; r < rows; r++)
-        for (int bit = 0; bit < cols * bits; bit++) {  // one bit at a time
-          unsigned value = codes[(size_t)r * stride + bit / bits] >> bit % bits & 1;
-          by_rows[(size_t)r * words + bit / 32] |= value << bit % 32;
-          by_columns[(size_t)(bit / 32) * rows + r] |= value << bit % 32;
-        }
-      auto run = [&](void (*kernel)(const unsigned char*, long long, int, int, int, unsigned*)) {
-        return in_all_orders([&](Launch launch) {
-          auto packed = fresh<unsigned>((size_t)rows * words);
-          launch(tiles(rows, words), dim3(32, 8), 0, [&] { kernel(codes.data(), stride, rows, cols, bits, packed.data()); });
-          return packed;
-        });
-      };
-      EXPECT_SAME_BITS(run(pack_rows), by_rows) << bits;
-      EXPECT_SAME_BITS(run(pack_columns), by_columns) << bits;
-    }
 }

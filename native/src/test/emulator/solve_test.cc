@@ -115,23 +115,6 @@ TEST(Search, ChoosesTheScalesOfSomeGroups) {
   }
 }
 
-TEST(Search, RowsShareTheLargestScale) {
-  const int rows = 7, groups = 300;
-  for (int together : {3, 7}) {
-    Random random(together);
-    std::vector<float> scales = random.normals(rows * groups), want = scales;
-    for (float& s : scales) s = fabsf(s);
-    for (int r = 0; r < rows; r++)
-      for (int g = 0; g < groups; g++) {
-        float largest = 0;
-        for (int o = r / together * together; o < std::min(rows, (r / together + 1) * together); o++) largest = std::max(largest, scales[o * groups + g]);
-        want[r * groups + g] = largest;
-      }
-    Launch{Order::shuffled, seed()}(dim3(2, (rows + together - 1) / together), 256, 0, [&] { share_scales(scales.data(), rows, groups, together); });
-    EXPECT_SAME_BITS(scales, want);
-  }
-}
-
 // ---------------------------------------------------------------------------------------------------------------------- sweep
 
 // What a sweep reads: weights, what the columns before the block have made of them, and R of the block within a larger matrix.
