@@ -67,10 +67,16 @@ DEVICE float sum_in_order(const float (&x)[RUNS][4], int width) {
   return sum;
 }
 
+// quern.device.Grids.Multiples.
+DEVICE float nearest_multiple(const Multiples& multiples, float unit, float value) {
+  float k = fmaxf(multiples.lowest, fminf(multiples.highest, rintf(__fdiv_rn(value, unit))));
+  return unit * (k == 0.0f ? 1.0f : k);
+}
+
 template <int SHARE>
 DEVICE void descend(const float* gradient, const float* hessian, int rows, int n, int from, int width, const GridShape& grid,
                     const SearchShape& search, const float* values, const float* thresholds, int group, int groups, float* scales,
-                    const float* zeros, int fits, unsigned char* codes, float* change) {
+                    const float* zeros, const float* units, const Multiples& multiples, int fits, unsigned char* codes, float* change) {
   const int WIDTH = 16 * SHARE;
   DYNAMIC_SHARED(float, hs);
   Levels levels = load_levels(grid, values, thresholds, hs + AT_ONCE * WIDTH);
@@ -125,8 +131,10 @@ DEVICE void descend(const float* gradient, const float* hessian, int rows, int n
       for (int t = 0; t < 4; t++) product[k][t] = level[k][t] * bend[k][t];
     float curve = sum_in_order<SHARE>(product, width);
     float fitted = scale + __fdiv_rn(fit, curve);
-    if (curve > 0.0f && (fitted > 0.0f || search.has_sign) && fabsf(fitted) < positive_infinity()) {
-      float candidate = stored_scale(search, fitted);
+    bool any_sign = units || search.has_sign;
+    if (curve > 0.0f && (fitted > 0.0f || any_sign) && fabsf(fitted) < positive_infinity()) {
+      float candidate =
+          units ? nearest_multiple(multiples, units[of_row * multiples.blocks + group / multiples.groups], fitted) : stored_scale(search, fitted);
       // The loss is a parabola about the fitted scale; what is stored may lie further off than what there was.
       if (fabsf(candidate - fitted) < fabsf(scale - fitted)) stored = candidate;
     }
@@ -147,12 +155,12 @@ DEVICE void descend(const float* gradient, const float* hessian, int rows, int n
   }
 }
 
-extern "C" __global__ void __launch_bounds__(256, 3) descend_128(const float* gradient, const float* hessian, int rows, int n, int from, int width, GridShape grid, SearchShape search, const float* values, const float* thresholds, int group, int groups, float* scales, const float* zeros, int fits, unsigned char* codes, float* change) {
-  descend<8>(gradient, hessian, rows, n, from, width, grid, search, values, thresholds, group, groups, scales, zeros, fits, codes, change);
+extern "C" __global__ void __launch_bounds__(256, 3) descend_128(const float* gradient, const float* hessian, int rows, int n, int from, int width, GridShape grid, SearchShape search, const float* values, const float* thresholds, int group, int groups, float* scales, const float* zeros, const float* units, Multiples multiples, int fits, unsigned char* codes, float* change) {
+  descend<8>(gradient, hessian, rows, n, from, width, grid, search, values, thresholds, group, groups, scales, zeros, units, multiples, fits, codes, change);
 }
 
-extern "C" __global__ void __launch_bounds__(256) descend_256(const float* gradient, const float* hessian, int rows, int n, int from, int width, GridShape grid, SearchShape search, const float* values, const float* thresholds, int group, int groups, float* scales, const float* zeros, int fits, unsigned char* codes, float* change) {
-  descend<16>(gradient, hessian, rows, n, from, width, grid, search, values, thresholds, group, groups, scales, zeros, fits, codes, change);
+extern "C" __global__ void __launch_bounds__(256) descend_256(const float* gradient, const float* hessian, int rows, int n, int from, int width, GridShape grid, SearchShape search, const float* values, const float* thresholds, int group, int groups, float* scales, const float* zeros, const float* units, Multiples multiples, int fits, unsigned char* codes, float* change) {
+  descend<16>(gradient, hessian, rows, n, from, width, grid, search, values, thresholds, group, groups, scales, zeros, units, multiples, fits, codes, change);
 }
 
 #undef RUNS

@@ -7,6 +7,7 @@
 #include "elementwise.cu"
 #include "triangle.cu"
 #include "scales.cu"
+#include "blocks.cu"
 #include "sweep.cu"
 #include "descent.cu"
 #include "codes.cu"

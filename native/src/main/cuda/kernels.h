@@ -194,6 +194,26 @@ struct SearchShape {
   int has_sign;    // whether scales may be negative: stored has the value's sign then
 };
 
+// How the grids of blocks are searched, runs of groups of a row: quern.device.BlockSearch.
+struct BlockShape {
+  int levels;            // 0: the value of a code is the code; else the length of the table of values
+  int highest;           // largest code
+  int half;              // what code 0 lies below zero; 0 with minima and with levels
+  int length;            // columns of a group: 16 or 32
+  int groups;            // of a block: 1, 8 or 16; with 1 every scale is stored by itself
+  int lowest;            // smallest multiple of the unit
+  int highest_multiple;  // and the largest
+  int minima;            // whether a group has a minimum
+};
+
+// Scales that are multiples of a unit, in a descent. Stored are unit * k, k a whole number from lowest to highest and not 0.
+struct Multiples {
+  int groups;  // of a block; its unit is units[row, group / groups]
+  int blocks;  // of a row
+  float lowest;
+  float highest;
+};
+
 // Parameters that several kernels have:
 //   values, thresholds: of a grid of levels, grid.levels and grid.levels - 1 floats in rising order (StepFunction); null for integers
 //   groups: groups of a row; scales, zeros: rows x groups
@@ -209,6 +229,14 @@ extern "C" __global__ void gather_columns_u8(const unsigned char* from, long lon
 // latest: quern.device.GridSearchLoops, bit for bit. Run k gives the grid of group run_groups[k], of `groups` in a row; the other groups' stay.
 // importance: n; run_groups: runs. Block 256 x (ceil(rows / 32), runs) x members, shared memory 4 * 33 * 132 = 17424.
 extern "C" __global__ void search_runs(const float* w, int rows, int n, int from, int length, GridShape grid, SearchShape search, const float* values, const float* thresholds, const float* importance, const float* factors, const float* powers, const int* run_groups, int groups, float* scales, float* zeros);
+
+// sums[r] = sum of w[r, i]^2 in fp32 and the order of i. w: rows x n. 128 x ceil(rows / 128).
+extern "C" __global__ void row_squares(const float* w, int rows, int n, float* sums);
+
+// Scales, zeros, units and codes of blocks: quern.device.BlockSearchLoops, bit for bit. w, codes: rows x n, n whole blocks; scales, zeros: rows
+// x (n / length); units, minima: rows x blocks, null where there are none. importance: n, or null. squares_of_rows: row_squares, where single
+// groups without levels have importance, else null. 128 x ceil(rows * (n / length) / 128), shared memory 4 * 2 * 128 * (length + 1).
+extern "C" __global__ void search_blocks(const float* w, int rows, int n, BlockShape shape, const float* values, const float* thresholds, const float* importance, const float* squares_of_rows, float* scales, float* zeros, float* units, float* minima, unsigned char* codes);
 
 // The sweep of the columns [from, from + width), width <= 128, over all rows: quern.device.cpu.Sweep, bit for bit but for the loss's sum over rows.
 //   original, working: rows x stride, of which only these columns are touched. working gets the block's updates, the sign of a zero aside
@@ -237,11 +265,12 @@ extern "C" __global__ void free_columns(const float* original, long long stride,
 // quern.method.Refinement, bit for bit.
 //   gradient: rows x n, (original - quantized) H; hessian: n x n, both triangles; codes: rows x n, read and written
 //   group: number of the block's group; fits: whether the scale is fitted and stored in scales[:, group]
+//   units: rows x multiples.blocks, what scales are multiples of; null where each is stored by itself
 //   change: rows x width, quantized before - after, with the scales of before and after
 // descend_128: width <= 128, LANES(rows) x members. descend_256: width <= 256, 256 x ceil(rows / 16) x members.
 // Shared memory 4 * 32 * (128 or 256) + 4 * 256 * 3 = 19456 or 35840.
-extern "C" __global__ void descend_128(const float* gradient, const float* hessian, int rows, int n, int from, int width, GridShape grid, SearchShape search, const float* values, const float* thresholds, int group, int groups, float* scales, const float* zeros, int fits, unsigned char* codes, float* change);
-extern "C" __global__ void descend_256(const float* gradient, const float* hessian, int rows, int n, int from, int width, GridShape grid, SearchShape search, const float* values, const float* thresholds, int group, int groups, float* scales, const float* zeros, int fits, unsigned char* codes, float* change);
+extern "C" __global__ void descend_128(const float* gradient, const float* hessian, int rows, int n, int from, int width, GridShape grid, SearchShape search, const float* values, const float* thresholds, int group, int groups, float* scales, const float* zeros, const float* units, Multiples multiples, int fits, unsigned char* codes, float* change);
+extern "C" __global__ void descend_256(const float* gradient, const float* hessian, int rows, int n, int from, int width, GridShape grid, SearchShape search, const float* values, const float* thresholds, int group, int groups, float* scales, const float* zeros, const float* units, Multiples multiples, int fits, unsigned char* codes, float* change);
 
 // --------------------------------------------------------------------------------------------------------------------- codes
 
@@ -280,5 +309,5 @@ extern "C" __global__ void transpose_f32(const float* from, int rows, int cols, 
   X(add_f32) X(scale_f32_f32) X(scale_f32_bf16) X(scale_bf16_f32) X(scale_bf16_bf16) X(add_bias_f32_f32) X(add_bias_f32_bf16)  \
   X(gather_rows) X(add_rows_f32) X(add_rows_bf16) X(join_f32) X(join_bf16) X(raise_largest_f32) X(raise_largest_bf16)          \
   X(mirror_lower) X(order_hessian) X(reverse_symmetric) X(reverse_lower) X(diagonal) X(column_squares) X(updates)              \
-  X(gather_columns_f32) X(gather_columns_u8) X(search_runs) X(sweep_given) X(sweep_live) X(free_columns)                       \
-  X(descend_128) X(descend_256) X(quantization_error) X(nearest_codes) X(dot_f32) X(sum_f64) X(transpose_f32)
+  X(gather_columns_f32) X(gather_columns_u8) X(search_runs) X(row_squares) X(search_blocks) X(sweep_given) X(sweep_live)          \
+  X(free_columns) X(descend_128) X(descend_256) X(quantization_error) X(nearest_codes) X(dot_f32) X(sum_f64) X(transpose_f32)

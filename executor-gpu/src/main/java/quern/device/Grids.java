@@ -21,19 +21,47 @@ public record Grids(
      * Scales that are unit * k, k a whole number from {@code lowest} to {@code highest} and not 0.
      *
      * @param units rows x blocks, F32
+     * @param minima rows x blocks, F32, what minima are multiples of; null where there are none
      * @param groups of a block
      */
-    public record Multiples(DeviceMatrix units, int groups, int lowest, int highest) {
+    public record Multiples(DeviceMatrix units, @Nullable DeviceMatrix minima, int groups, int lowest, int highest)
+            implements AutoCloseable {
         /** The scale nearest to {@code value} in a block with this unit. */
         public float nearest(float value, float unit) {
             int k = Math.max(lowest, Math.min(highest, (int) Math.rint(value / unit)));
             return unit * (k == 0 ? 1 : k);
+        }
+
+        @Override
+        public void close() {
+            units.close();
+            if (minima != null) {
+                minima.close();
+            }
         }
     }
 
     /** To be chosen. */
     public static Grids of(CodeValues values, int rows, int groups, Device device) {
         return new Grids(values, device.zeros(rows, groups, DType.F32), device.zeros(rows, groups, DType.F32), null);
+    }
+
+    /** To be chosen by a search, for rows of {@code inputs}. */
+    public static Grids of(BlockSearch search, int rows, int inputs, Device device) {
+        int groups = inputs / search.length();
+        int blocks = groups / search.groups();
+        return new Grids(
+                search.values(),
+                device.zeros(rows, groups, DType.F32),
+                device.zeros(rows, groups, DType.F32),
+                search.nested()
+                        ? new Multiples(
+                                device.zeros(rows, blocks, DType.F32),
+                                search.minima() ? device.zeros(rows, blocks, DType.F32) : null,
+                                search.groups(),
+                                search.lowest(),
+                                search.highest())
+                        : null);
     }
 
     public int groups() {
@@ -45,7 +73,7 @@ public record Grids(
         scales.close();
         zeros.close();
         if (multiples != null) {
-            multiples.units().close();
+            multiples.close();
         }
     }
 }

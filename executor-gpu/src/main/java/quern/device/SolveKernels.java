@@ -1,6 +1,8 @@
 package quern.device;
 
+import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -97,6 +99,16 @@ public interface SolveKernels {
             Grids grids);
 
     /**
+     * Chooses the grids of blocks, and the codes nearest to the weights on them.
+     *
+     * @param weights rows x n, F32, n whole blocks
+     * @param importance 1 x n, F32, of a squared error in each column; null where all weigh the same
+     * @param grids written: scales, zeros, and what they are multiples of
+     * @return codes, rows x n
+     */
+    DeviceMatrix search(DeviceMatrix weights, @Nullable DeviceMatrix importance, BlockSearch search, Grids grids);
+
+    /**
      * The values that the columns [from, to) would take if they could take any, given those before them. That is the sweep
      * with a quantizer that changes nothing: for each column i in turn, for every later column j before {@code to},
      * w[:,j] += (original[:,i] - w[:,i]) * R[i,j] / R[j,j], where w begins as {@code working}, which stays as it is.
@@ -129,6 +141,47 @@ public interface SolveKernels {
             Grids grids,
             int[][] groupOfColumn,
             DeviceMatrix codes);
+
+    /**
+     * The sweep of a block of whole groups, each a run of {@code length} columns, of which the grid is chosen when the sweep reaches it:
+     * {@link #relax}, {@link #search} and {@link #sweep} of one group after the other. Sums may be in another order.
+     *
+     * @param importance k x (to - from), F32, of a squared error in each column of the block
+     * @param groupOfColumn k times: for each column of the block, its group
+     * @param grids read where groups were chosen before, and written at those of the block
+     * @param codes (k * rows) x n, written at columns [from, to)
+     */
+    default void sweep(
+            DeviceMatrix original,
+            DeviceMatrix working,
+            DeviceMatrix factor,
+            int from,
+            int to,
+            DeviceMatrix importance,
+            GridSearch search,
+            int length,
+            int[][] groupOfColumn,
+            Grids grids,
+            DeviceMatrix codes) {
+        for (int begin = from, end; begin < to; begin = end) {
+            end = Math.min(to, begin + length);
+            int first = begin - from;
+            int behind = end - from;
+            int[][] group = new int[groupOfColumn.length][];
+            int[][] ofColumn = new int[groupOfColumn.length][];
+            int[][] columns = new int[groupOfColumn.length][];
+            for (int m = 0; m < group.length; m++) {
+                ofColumn[m] = Arrays.copyOfRange(groupOfColumn[m], first, behind);
+                group[m] = new int[] {ofColumn[m][0]};
+                columns[m] = IntStream.range(first, behind).toArray();
+            }
+            try (DeviceMatrix relaxed = relax(original, working, factor, begin, end);
+                    DeviceMatrix weighing = columns(importance, columns)) {
+                search(relaxed, weighing, search, 0, length, group, grids);
+            }
+            sweep(original, working, factor, begin, end, grids, ofColumn, codes);
+        }
+    }
 
     /**
      * One round of coordinate descent over the columns [from, to) of a block, which lie in one group: in turn each column

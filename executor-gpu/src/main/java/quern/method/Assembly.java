@@ -3,9 +3,11 @@ package quern.method;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
+import quern.device.BlockSearch;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
 import quern.device.Grids;
+import quern.device.Grids.Multiples;
 import quern.device.SolveKernels;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.ScaleRule;
@@ -61,8 +63,23 @@ final class Assembly {
         for (int m = 0; m < scales.length; m++) {
             copy(ofRows, m, scales[m].scales(), row, rows);
             copy(zeros, m, scales[m].zeros(), row, rows);
-            copy(panel.units().scales(), m, scales[m].units().scales(), row, rows);
-            copy(panel.units().minima(), m, scales[m].units().minima(), row, rows);
+        }
+        Multiples multiples = panel.grids().multiples();
+        if (multiples != null) { // of one weight alone
+            copy(
+                    device.download(multiples.units()).values(),
+                    0,
+                    scales[0].units().scales(),
+                    row,
+                    rows);
+            if (multiples.minima() != null) {
+                copy(
+                        device.download(multiples.minima()).values(),
+                        0,
+                        scales[0].units().minima(),
+                        row,
+                        rows);
+            }
         }
         int[] groups = inputs.columns().get(0).groups(); // runs of one length
         try (DeviceMatrix error = solve.error(panel.weights(), swept, panel.grids(), groups)) {
@@ -99,11 +116,10 @@ final class Assembly {
     private DeviceMatrix plainError(DeviceMatrix weights, int[] groups, Device device) {
         SolveKernels solve = device.solve();
         try (DeviceMatrix natural = solve.columns(weights, inputs.each(c -> Columns.inverse(c.natural())))) {
-            if (scheme.blocks() != null) { // a format's own, see Panel
-                QuantizedLinear rounded = RoundToNearest.quantize(device.download(natural), scheme);
-                Scales chosen = new Scales(rounded.groups(), rounded.scales(), rounded.zeros(), rounded.units());
-                try (Grids grids = chosen.upload(scheme, device);
-                        DeviceMatrix nearest = device.upload(rounded.codes(), natural.rows(), n)) {
+            if (scheme.blocks() != null) {
+                BlockSearch search = ScaleSearch.blocks(scheme);
+                try (Grids grids = Grids.of(search, natural.rows(), n, device);
+                        DeviceMatrix nearest = solve.search(natural, null, search, grids)) {
                     return plainError(natural, nearest, grids, groups, solve);
                 }
             }

@@ -77,6 +77,10 @@ record GptqSweep(Inputs inputs, @Nullable LiveScales live, ScaleSearch search, D
                 DeviceMatrix working = device.solve().columns(panel.weights(), sweep); // w~ of (2), (k * rows) x n
                 DeviceMatrix codes = device.zeros(rows, n, DType.U8)) {
             for (int from = 0, to; from < n; from = to) {
+                if (live != null && live.ofGroups()) {
+                    to = live.sweep(grids, original, working, from, panel.grids(), codes);
+                    continue;
+                }
                 to = Math.min(n, from + BLOCK);
                 if (live != null) {
                     if (from % live.span() == 0) {

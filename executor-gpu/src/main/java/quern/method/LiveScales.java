@@ -53,6 +53,28 @@ record LiveScales(Inputs inputs, int span, Device device) {
         }
     }
 
+    /** Whether a span is a group of which at least one is in a block of the sweep, so that both go on together. */
+    boolean ofGroups() {
+        return span == inputs.length() && span <= GptqSweep.BLOCK;
+    }
+
+    /**
+     * The sweep of as many whole groups as a block has room for.
+     *
+     * @param from where a group begins
+     * @return where the sweep goes on
+     */
+    int sweep(
+            GridSearch search, DeviceMatrix original, DeviceMatrix working, int from, Grids grids, DeviceMatrix codes) {
+        int to = Math.min(inputs.inputs(), from + GptqSweep.BLOCK / span * span);
+        int[][] groups = inputs.each(columns -> columns.groupsOfSweep(from, to));
+        DeviceMatrix factor = inputs.hessian().factor();
+        try (DeviceMatrix ofColumns = device.upload(importance(from, to), DType.F32)) {
+            device.solve().sweep(original, working, factor, from, to, ofColumns, search, span, groups, grids, codes);
+        }
+        return to;
+    }
+
     /** The groups of the runs [first, last) of the sweep. */
     private static int[] groups(Columns columns, int first, int last) {
         int[] groups = new int[last - first];

@@ -1,10 +1,10 @@
 package quern.method;
 
 import java.util.List;
+import quern.device.BlockSearch;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
 import quern.device.Grids;
-import quern.scheme.QuantizedLinear.Units;
 import quern.scheme.Scheme;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
@@ -14,30 +14,36 @@ import quern.tensor.Matrix;
  *
  * @param weights (k * rows) x n, F32, zero in dead columns
  * @param grids of the groups
- * @param units what scales are multiples of, where the scheme has nested blocks
  */
-record Panel(DeviceMatrix weights, Grids grids, Units units) implements AutoCloseable {
+record Panel(DeviceMatrix weights, Grids grids) implements AutoCloseable {
     /**
-     * Rows [row, row + rows) of each weight. Their grids are to be chosen, but where the scheme has blocks: the search of these is a
-     * format's own and not a device's, so it runs here, and of one weight alone.
+     * Rows [row, row + rows) of each weight. Their grids are to be chosen, but where the scheme has blocks: those of one weight alone are
+     * chosen here.
      *
      * @param all k weights
      */
     static Panel of(Scheme scheme, Inputs inputs, List<Matrix> all, int row, int rows, Device device) {
-        int n = inputs.inputs();
         DeviceMatrix weights = living(inputs, rows(all, row, rows), device);
         try {
-            if (scheme.blocks() == null) {
-                Grids open = Grids.of(ScaleSearch.values(scheme), weights.rows(), scheme.groups(n), device);
-                return new Panel(weights, open, Units.NONE);
-            }
-            Scales chosen = Scales.of(rows, scheme, n);
-            float[] importance = inputs.importance().values();
-            new BlockSearch(scheme)
-                    .choose(device.download(weights).values(), n, importance, chosen, new byte[rows * n]);
-            return new Panel(weights, chosen.upload(scheme, device), chosen.units());
+            return new Panel(weights, grids(scheme, weights, inputs, device));
         } catch (RuntimeException e) {
             weights.close();
+            throw e;
+        }
+    }
+
+    private static Grids grids(Scheme scheme, DeviceMatrix weights, Inputs inputs, Device device) {
+        int n = inputs.inputs();
+        if (scheme.blocks() == null) {
+            return Grids.of(ScaleSearch.values(scheme), weights.rows(), scheme.groups(n), device);
+        }
+        BlockSearch search = ScaleSearch.blocks(scheme);
+        Grids grids = Grids.of(search, weights.rows(), n, device);
+        try (DeviceMatrix importance = device.upload(inputs.importance(), DType.F32)) {
+            device.solve().search(weights, importance, search, grids).close(); // the sweep chooses codes
+            return grids;
+        } catch (RuntimeException e) {
+            grids.close();
             throw e;
         }
     }

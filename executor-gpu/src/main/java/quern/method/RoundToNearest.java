@@ -4,6 +4,7 @@ import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
+import quern.device.BlockSearchLoops;
 import quern.device.Device;
 import quern.device.GridSearch;
 import quern.device.GridSearch.Measure;
@@ -109,7 +110,7 @@ public final class RoundToNearest implements Method {
     static QuantizedLinear quantize(
             Matrix weight, Scheme scheme, ScaleRule rule, float divisor, float @Nullable [] important) {
         if (scheme.blocks() != null) {
-            return BlockSearch.quantize(weight, scheme, important);
+            return inBlocks(weight, scheme, important);
         }
         int inputs = weight.cols();
         int length = scheme.groupLength(inputs);
@@ -129,6 +130,32 @@ public final class RoundToNearest implements Method {
                 scales.zeros(),
                 QuantizedLinear.runs(inputs, length),
                 divisor);
+    }
+
+    private static QuantizedLinear inBlocks(Matrix weight, Scheme scheme, float @Nullable [] important) {
+        int n = weight.cols();
+        Scales chosen = Scales.of(weight.rows(), scheme, n);
+        byte[] codes = new byte[Math.multiplyExact(weight.rows(), n)];
+        new BlockSearchLoops(ScaleSearch.blocks(scheme))
+                .choose(
+                        weight.values(),
+                        n,
+                        important,
+                        chosen.scales(),
+                        chosen.zeros(),
+                        chosen.units().scales(),
+                        chosen.units().minima(),
+                        codes);
+        return new QuantizedLinear(
+                scheme,
+                weight.rows(),
+                n,
+                codes,
+                chosen.scales(),
+                chosen.zeros(),
+                QuantizedLinear.runs(n, scheme.groupSize()),
+                1,
+                chosen.units());
     }
 
     /** The grids that span the ranges of groups, each a run of {@code length} columns. */

@@ -1,10 +1,13 @@
 package quern.method;
 
 import java.util.Arrays;
+import java.util.Objects;
+import quern.device.BlockSearch;
 import quern.device.CodeValues;
 import quern.device.GridSearch;
 import quern.device.GridSearch.Measure;
 import quern.device.StoredScale;
+import quern.scheme.Blocks;
 import quern.scheme.IntegerGrid;
 import quern.scheme.LevelGrid;
 import quern.scheme.ScaleRule;
@@ -20,7 +23,7 @@ import quern.tensor.Matrix;
  * <p>A symmetric grid of whole numbers reaches one code further down than up, and a negative scale turns it round: with few
  * bits a group gains much by its last code where its largest weight is, as AutoRound's symmetric grids have it.
  *
- * @param scheme with blocks whose units are chosen by {@link BlockSearch}, of this the rounding of single scales alone counts
+ * @param scheme with blocks whose units are chosen by a {@link BlockSearch}, of this the rounding of single scales alone counts
  * @param divisor of the weight, see {@link #divisor(Scheme, Matrix, float)}
  */
 record ScaleSearch(Scheme scheme, ScaleRule rule, float divisor) {
@@ -55,6 +58,19 @@ record ScaleSearch(Scheme scheme, ScaleRule rule, float divisor) {
                 scheme.grid() instanceof LevelGrid levels ? levels.steps() : null,
                 scheme.lowestCode(),
                 scheme.highestCode());
+    }
+
+    /** What is tried where the scheme has blocks, whatever the rule. */
+    static BlockSearch blocks(Scheme scheme) {
+        Blocks blocks = Objects.requireNonNull(scheme.blocks());
+        return new BlockSearch(
+                values(scheme),
+                blocks.minima() || scheme.grid() instanceof LevelGrid ? 0 : scheme.middle(),
+                scheme.groupSize(),
+                blocks.groups(),
+                blocks.lowest(),
+                blocks.highest(),
+                blocks.minima());
     }
 
     StoredScale stored() {

@@ -1,15 +1,9 @@
 package quern.method;
 
 import java.util.Arrays;
-import quern.device.Device;
-import quern.device.DeviceMatrix;
-import quern.device.Grids;
-import quern.device.Grids.Multiples;
 import quern.scheme.Blocks;
 import quern.scheme.QuantizedLinear.Units;
 import quern.scheme.Scheme;
-import quern.tensor.DType;
-import quern.tensor.Matrix;
 
 /**
  * The grids of some rows: scale and zero of each group.
@@ -67,22 +61,5 @@ record Scales(int groups, float[] scales, float[] zeros, Units units) {
 
     int rows() {
         return scales.length / groups;
-    }
-
-    /** The same in the device's memory. */
-    Grids upload(Scheme scheme, Device device) {
-        Blocks blocks = scheme.blocks();
-        return new Grids(
-                ScaleSearch.values(scheme),
-                upload(scales, device),
-                upload(zeros, device),
-                blocks == null || !blocks.nested()
-                        ? null
-                        : new Multiples(
-                                upload(units.scales(), device), blocks.groups(), blocks.lowest(), blocks.highest()));
-    }
-
-    private DeviceMatrix upload(float[] ofRows, Device device) {
-        return device.upload(new Matrix(rows(), ofRows.length / rows(), ofRows), DType.F32);
     }
 }

@@ -19,7 +19,7 @@ import quern.tensor.DType;
 import quern.tensor.Matrix;
 
 /** The kernels of the forward pass; those of the solve stand above, since a test has one superclass. */
-abstract class ForwardContract extends GridContract {
+abstract class ForwardContract extends BlockContract {
     @ParameterizedTest
     @CsvSource({"1, 1, 1", "1, 64, 48", "7, 33, 17", "130, 576, 100", "300, 70, 1536"})
     void linear_is_x_times_w_transposed_plus_bias(int tokens, int inputs, int outputs) {

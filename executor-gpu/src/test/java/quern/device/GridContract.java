@@ -344,7 +344,8 @@ abstract class GridContract extends StackContract {
         for (int r = 0; r < 2 * rows; r++) {
             units.values()[r] = 0.01f + 0.01f * random.nextFloat();
         }
-        Multiples multiples = fit == Fit.MULTIPLES ? new Multiples(device.upload(units, DType.F32), 2, -32, 31) : null;
+        Multiples multiples =
+                fit == Fit.MULTIPLES ? new Multiples(device.upload(units, DType.F32), null, 2, -32, 31) : null;
         StoredScale stored = fit == Fit.NONE ? null : new StoredScale(DType.F16, 1, 0x1p-24f, 65504, fit == Fit.SIGNED);
         try (DeviceMatrix h = device.upload(hessian, DType.F32);
                 DeviceMatrix g = device.upload(gradient, DType.F32);

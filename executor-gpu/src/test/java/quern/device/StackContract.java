@@ -249,6 +249,33 @@ abstract class StackContract extends SolveContract {
     }
 
     @ParameterizedTest
+    @CsvSource({"64, 256, 128, 128", "33, 128, 0, 32", "7, 61, 20, 20", "5, 45, 15, 15"})
+    void a_sweep_that_searches_is_that_of_a_linear_alone(int rows, int n, int from, int length) {
+        List<Matrix> original = randoms(rows, n);
+        List<Matrix> factors = factors(n);
+        int end = Math.min(n, from + 128);
+        List<Matrix> importance = randoms(1, end - from);
+        float[] factorsOfScales = {1.1f, 1, .9f, .8f};
+        GridSearch search = new GridSearch(NUMBERS, true, 7.5f, 8, 8, 8, HALVES, Measure.SQUARES, factorsOfScales, 1);
+        assertSame(members -> {
+            try (DeviceMatrix w = there(original, members);
+                    DeviceMatrix live = there(original, members);
+                    DeviceMatrix r = there(factors, members);
+                    DeviceMatrix important = there(importance, members);
+                    Grids grids = Grids.of(NUMBERS, w.rows(), GROUPS, device);
+                    DeviceMatrix codes = device.zeros(w.rows(), n, DType.U8)) {
+                int[][] groups = members.stream() // numbered otherwise in each
+                        .map(m -> IntStream.range(0, end - from)
+                                .map(i -> (i / length + m) % GROUPS)
+                                .toArray())
+                        .toArray(int[][]::new);
+                device.solve().sweep(w, live, r, from, end, important, search, length, groups, grids, codes);
+                return List.of(down(live), floats(codes), down(grids.scales()), down(grids.zeros()));
+            }
+        });
+    }
+
+    @ParameterizedTest
     @CsvSource({"64, 128, 32, 64", "33, 50, 20, 40", "7, 37, 16, 37", "17, 300, 128, 300"})
     void a_descent_and_its_loss_are_those_of_a_linear_alone(int rows, int n, int from, int to) {
         List<Matrix> gradients = randoms(rows, n);

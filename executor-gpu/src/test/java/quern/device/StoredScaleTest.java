@@ -47,7 +47,7 @@ class StoredScaleTest {
     void no_multiple_of_a_unit_is_zero() {
         try (Device device = Devices.open("java");
                 DeviceMatrix units = device.upload(new Matrix(1, 1, new float[] {0.5f}), DType.F32)) {
-            Multiples multiples = new Multiples(units, 16, -32, 31);
+            Multiples multiples = new Multiples(units, null, 16, -32, 31);
             assertThat(multiples.nearest(0.1f, 0.5f)).isEqualTo(0.5f);
             assertThat(multiples.nearest(1.1f, 0.5f)).isEqualTo(1);
             assertThat(multiples.nearest(-100, 0.5f)).isEqualTo(-16);

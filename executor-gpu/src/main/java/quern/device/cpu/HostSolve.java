@@ -2,6 +2,8 @@ package quern.device.cpu;
 
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import quern.device.BlockSearch;
+import quern.device.BlockSearchLoops;
 import quern.device.DeviceMatrix;
 import quern.device.GridSearch;
 import quern.device.GridSearch.Measure;
@@ -154,6 +156,43 @@ abstract class HostSolve implements SolveKernels {
             allScales.write(row, 0, scales.length, scales, 0);
             allZeros.write(row, 0, zeros.length, zeros, 0);
         }
+    }
+
+    @Override
+    public final DeviceMatrix search(
+            DeviceMatrix weights, @Nullable DeviceMatrix importance, BlockSearch search, Grids grids) {
+        FloatRows w = rows(weights);
+        int n = w.cols();
+        float[] important = importance == null ? null : row(importance);
+        BlockSearchLoops loops = new BlockSearchLoops(search);
+        HeapCodes codes = HeapCodes.zeros(w.rows(), n);
+        Multiples multiples = grids.multiples();
+        float[] line = new float[n];
+        float[] scales = new float[grids.groups()];
+        float[] zeros = new float[grids.groups()];
+        float[] units = new float[n / search.size()];
+        float[] minima = new float[n / search.size()];
+        byte[] nearest = new byte[n];
+        for (int row = 0; row < w.rows(); row++) {
+            w.read(row, 0, n, line, 0);
+            loops.choose(line, n, important, scales, zeros, units, minima, nearest);
+            System.arraycopy(nearest, 0, codes.values(), codes.at(row, 0), n);
+            rows(grids.scales()).write(row, 0, scales.length, scales, 0);
+            rows(grids.zeros()).write(row, 0, zeros.length, zeros, 0);
+            if (multiples != null) {
+                rows(multiples.units()).write(row, 0, units.length, units, 0);
+                if (multiples.minima() != null) {
+                    rows(multiples.minima()).write(row, 0, minima.length, minima, 0);
+                }
+            }
+        }
+        return codes;
+    }
+
+    private float[] row(DeviceMatrix matrix) {
+        float[] row = new float[matrix.cols()];
+        rows(matrix).read(0, 0, row.length, row, 0);
+        return row;
     }
 
     @Override
@@ -313,6 +352,7 @@ abstract class HostSolve implements SolveKernels {
                         ? null
                         : new Multiples(
                                 RowsOf.member(rows(multiples.units()), member, members),
+                                null, // of no interest to whoever asks
                                 multiples.groups(),
                                 multiples.lowest(),
                                 multiples.highest()));

@@ -3,19 +3,20 @@ package quern.device.cuda;
 import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import quern.device.BlockSearch;
 import quern.device.DeviceMatrix;
 import quern.device.GridSearch;
 import quern.device.GridSearch.Measure;
 import quern.device.Grids;
 import quern.device.SolveKernels;
 import quern.device.StoredScale;
+import quern.device.cuda.GridKernels.Multiples;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
 
 /**
  * The solve by our kernels, cuBLAS and cuSOLVER. Codes, scales and zeros are those of the loops in Java to the bit, given the same
- * operands; products and factorizations have the libraries' own order of sums. Grids whose scales are multiples of a unit, and scales
- * with a sign, are the host's: no kernel fits them.
+ * operands; products and factorizations have the libraries' own order of sums.
  */
 final class CudaSolve implements SolveKernels {
     /** A panel of a very large weight takes some gigabytes. */
@@ -26,7 +27,6 @@ final class CudaSolve implements SolveKernels {
     private final GridTables tables;
     private final Factorization factorization;
     private final StackProducts products;
-    private final HostDescent onHost;
 
     CudaSolve(CudaDevice device, GridKernels kernels) {
         this.device = device;
@@ -34,7 +34,6 @@ final class CudaSolve implements SolveKernels {
         tables = new GridTables(device);
         factorization = new Factorization(device, kernels);
         products = new StackProducts(device, kernels);
-        onHost = new HostDescent(device);
     }
 
     @Override
@@ -130,6 +129,35 @@ final class CudaSolve implements SolveKernels {
     }
 
     @Override
+    public DeviceMatrix search(
+            DeviceMatrix weights, @Nullable DeviceMatrix importance, BlockSearch search, Grids grids) {
+        CudaMatrix w = device.own(weights);
+        Grids.Multiples multiples = grids.multiples();
+        boolean weighed =
+                importance != null && !search.nested() && search.values().levels() == null;
+        return device.filled(w.rows(), w.cols(), DType.U8, codes -> {
+            try (Arena.Block squares = device.arena().allocate((long) w.rows() * Float.BYTES)) {
+                if (weighed) {
+                    kernels.rowSquares(w, squares.address());
+                }
+                kernels.searchBlocks(
+                        w,
+                        search,
+                        tables.of(search.values()),
+                        importance == null ? 0 : device.own(importance).address(),
+                        weighed ? squares.address() : 0,
+                        device.own(grids.scales()),
+                        device.own(grids.zeros()),
+                        multiples == null ? 0 : device.own(multiples.units()).address(),
+                        multiples == null || multiples.minima() == null
+                                ? 0
+                                : device.own(multiples.minima()).address(),
+                        codes);
+            }
+        });
+    }
+
+    @Override
     public DeviceMatrix relax(DeviceMatrix original, DeviceMatrix working, DeviceMatrix factor, int from, int to) {
         CudaMatrix w = device.own(original);
         CudaMatrix r = device.own(factor);
@@ -176,6 +204,86 @@ final class CudaSolve implements SolveKernels {
             Grids grids,
             int[][] groupOfColumn,
             DeviceMatrix codes) {
+        sweep(
+                working,
+                factor,
+                from,
+                to,
+                groupOfColumn,
+                (update, diagonal, numbers, error) -> kernels.sweepGiven(
+                        device.own(original),
+                        device.own(working),
+                        from,
+                        update,
+                        diagonal,
+                        grids.values(),
+                        tables.of(grids.values()),
+                        numbers,
+                        device.own(grids.scales()),
+                        device.own(grids.zeros()),
+                        device.own(codes),
+                        error));
+    }
+
+    /** In one launch, where groups begin at multiples of four columns. */
+    @Override
+    public void sweep(
+            DeviceMatrix original,
+            DeviceMatrix working,
+            DeviceMatrix factor,
+            int from,
+            int to,
+            DeviceMatrix importance,
+            GridSearch search,
+            int length,
+            int[][] groupOfColumn,
+            Grids grids,
+            DeviceMatrix codes) {
+        if (length % 4 != 0) {
+            SolveKernels.super.sweep(
+                    original, working, factor, from, to, importance, search, length, groupOfColumn, grids, codes);
+            return;
+        }
+        Matrix factors = new Matrix(1, search.factors().length, search.factors());
+        try (DeviceMatrix tried = device.upload(factors, DType.F32)) {
+            sweep(
+                    working,
+                    factor,
+                    from,
+                    to,
+                    groupOfColumn,
+                    (update, diagonal, numbers, error) -> kernels.sweepLive(
+                            device.own(original),
+                            device.own(working),
+                            from,
+                            update,
+                            diagonal,
+                            search,
+                            tables.of(search.values()),
+                            numbers,
+                            device.own(grids.scales()),
+                            device.own(grids.zeros()),
+                            device.own(codes),
+                            error,
+                            length,
+                            device.own(importance).address(),
+                            device.own(tried).address(),
+                            search.measure() == Measure.POWERS ? tables.powers() : 0));
+        }
+    }
+
+    /** One of the kernels that sweep a block. */
+    private interface BlockSweep {
+        /**
+         * @param groupOfColumn address of numbers
+         * @param error written: original - quantized
+         */
+        void run(CudaMatrix update, CudaMatrix diagonal, long groupOfColumn, CudaMatrix error);
+    }
+
+    /** A kernel for the columns [from, to), and a product for those behind. */
+    private void sweep(
+            DeviceMatrix working, DeviceMatrix factor, int from, int to, int[][] groupOfColumn, BlockSweep kernel) {
         if (to - from > GridKernels.BLOCK) {
             throw new IllegalArgumentException("A block of " + (to - from) + " columns; at most " + GridKernels.BLOCK);
         }
@@ -183,21 +291,9 @@ final class CudaSolve implements SolveKernels {
         CudaMatrix r = device.own(factor);
         try (CudaMatrix diagonal = diagonal(r);
                 CudaMatrix update = updates(r, diagonal, from, to);
-                CudaMatrix error = device.allocate(w.rows(), to - from, DType.F32); // original - quantized
+                CudaMatrix error = device.allocate(w.rows(), to - from, DType.F32);
                 Arena.Block numbers = numbers(groupOfColumn)) {
-            kernels.sweepGiven(
-                    device.own(original),
-                    w,
-                    from,
-                    update,
-                    diagonal,
-                    grids.values(),
-                    tables.of(grids.values()),
-                    numbers.address(),
-                    device.own(grids.scales()),
-                    device.own(grids.zeros()),
-                    device.own(codes),
-                    error);
+            kernel.run(update, diagonal, numbers.address(), error);
             if (to < w.cols()) {
                 products.add(members(r), error, update, 0, to - from, w.cols() - to, w, to);
             }
@@ -219,9 +315,6 @@ final class CudaSolve implements SolveKernels {
         if (to - from > GridKernels.WIDEST) {
             throw new IllegalArgumentException("A block of " + (to - from) + " columns; at most " + GridKernels.WIDEST);
         }
-        if (stored != null && grids.multiples() != null) {
-            return onHost.descend(g, h, from, to, grids, group, device.own(codes), stored);
-        }
         return device.filled(
                 g.rows(),
                 to - from,
@@ -235,9 +328,18 @@ final class CudaSolve implements SolveKernels {
                         group,
                         device.own(grids.scales()),
                         device.own(grids.zeros()),
+                        multiples(grids),
                         stored,
                         device.own(codes),
                         change));
+    }
+
+    private @Nullable Multiples multiples(Grids grids) {
+        Grids.Multiples multiples = grids.multiples();
+        return multiples == null
+                ? null
+                : new Multiples(
+                        device.own(multiples.units()), multiples.groups(), multiples.lowest(), multiples.highest());
     }
 
     /** Zeros are whole numbers: where minima have their place, the format itself rounds. */

@@ -5,6 +5,7 @@ import static quern.device.cuda.Kernels.number;
 
 import jcuda.Pointer;
 import org.jspecify.annotations.Nullable;
+import quern.device.BlockSearch;
 import quern.device.CodeValues;
 import quern.device.GridSearch;
 import quern.device.StoredScale;
@@ -23,6 +24,8 @@ final class GridKernels {
 
     private static final int TABLES = 4 * 256 * 3; // bytes of a grid's tables in shared memory
     private static final int UPDATES = 4 * BLOCK * BLOCK;
+    private static final int PIECES = 4 * 33 * 132; // of 32 rows that are searched, and of importance
+    private static final int GROUPS = 128; // of blocks that are searched together
 
     /**
      * A grid of levels on the GPU; both 0 for whole numbers.
@@ -31,6 +34,14 @@ final class GridKernels {
      * @param thresholds address of as many
      */
     record Tables(long values, long thresholds) {}
+
+    /**
+     * {@code struct Multiples}, and the units.
+     *
+     * @param units rows x blocks
+     * @param groups of a block
+     */
+    record Multiples(CudaMatrix units, int groups, int lowest, int highest) {}
 
     private final Launcher launcher;
     private final Stream stream;
@@ -58,7 +69,7 @@ final class GridKernels {
     private static Pointer shape(
             CodeValues values, boolean symmetric, int middle, int lowestZero, int highestZero, float span) {
         return Pointer.to(new int[] {
-            values.levels() == null ? 0 : values.levels().values().length,
+            levels(values),
             bits(values.lowest()),
             bits(values.highest()),
             symmetric ? 1 : 0,
@@ -81,6 +92,40 @@ final class GridKernels {
             bits(stored.largest()),
             stored.signed() ? 1 : 0
         });
+    }
+
+    private static Pointer searched(GridSearch search) {
+        return shape(rule(search.measure()), search.factors().length, search.zeros(), search.stored());
+    }
+
+    /** {@code struct BlockShape}. */
+    private static Pointer shape(BlockSearch search) {
+        return Pointer.to(new int[] {
+            levels(search.values()),
+            search.values().highest(),
+            search.half(),
+            search.length(),
+            search.groups(),
+            search.lowest(),
+            search.highest(),
+            search.minima() ? 1 : 0
+        });
+    }
+
+    private static int levels(CodeValues values) {
+        return values.levels() == null ? 0 : values.levels().values().length;
+    }
+
+    private static Pointer shape(@Nullable Multiples multiples) {
+        return Pointer.to(
+                multiples == null
+                        ? new int[] {1, 1, 0, 0}
+                        : new int[] {
+                            multiples.groups(),
+                            multiples.units().cols(),
+                            bits(multiples.lowest()),
+                            bits(multiples.highest())
+                        });
     }
 
     private static int bits(float value) {
@@ -244,7 +289,7 @@ final class GridKernels {
         int rows = w.rows() / members;
         launch(
                 "search_runs",
-                new Geometry(256, 1, Geometry.ceil(rows, 32), runs, members, 4 * 33 * 132),
+                new Geometry(256, 1, Geometry.ceil(rows, 32), runs, members, PIECES),
                 (long) w.rows() * runs,
                 at(w),
                 number(rows),
@@ -252,7 +297,7 @@ final class GridKernels {
                 number(from),
                 number(length),
                 shape(search),
-                shape(rule(search.measure()), search.factors().length, search.zeros(), search.stored()),
+                searched(search),
                 at(tables.values()),
                 at(tables.thresholds()),
                 at(importance),
@@ -262,6 +307,45 @@ final class GridKernels {
                 number(scales.cols()),
                 at(scales),
                 at(zeros));
+    }
+
+    /** @param sums address of as many floats as there are rows */
+    void rowSquares(CudaMatrix w, long sums) {
+        Geometry shape = Geometry.line(128, Geometry.ceil(w.rows(), 128));
+        launch("row_squares", shape, w.elements(), at(w), number(w.rows()), number(w.cols()), at(sums));
+    }
+
+    /** @param squares address of {@link #rowSquares}, or 0; importance, units and minima are addresses, or 0, too */
+    void searchBlocks(
+            CudaMatrix w,
+            BlockSearch search,
+            Tables tables,
+            long importance,
+            long squares,
+            CudaMatrix scales,
+            CudaMatrix zeros,
+            long units,
+            long minima,
+            CudaMatrix codes) {
+        int blocks = Geometry.ceil(scales.elements(), GROUPS);
+        int room = 4 * 2 * GROUPS * (search.length() + 1);
+        launch(
+                "search_blocks",
+                new Geometry(GROUPS, 1, blocks, 1, 1, room),
+                w.elements(),
+                at(w),
+                number(w.rows()),
+                number(w.cols()),
+                shape(search),
+                at(tables.values()),
+                at(tables.thresholds()),
+                at(importance),
+                at(squares),
+                at(scales),
+                at(zeros),
+                at(units),
+                at(minima),
+                at(codes));
     }
 
     /**
@@ -307,6 +391,55 @@ final class GridKernels {
                 at(0));
     }
 
+    /** As {@link #sweepGiven}; importance, factors and powers are addresses. */
+    void sweepLive(
+            CudaMatrix original,
+            CudaMatrix working,
+            int from,
+            CudaMatrix update,
+            CudaMatrix diagonal,
+            GridSearch search,
+            Tables tables,
+            long groupOfColumn,
+            CudaMatrix scales,
+            CudaMatrix zeros,
+            CudaMatrix codes,
+            CudaMatrix error,
+            int length,
+            long importance,
+            long factors,
+            long powers) {
+        int rows = original.rows() / diagonal.rows();
+        launch(
+                "sweep_live",
+                Geometry.lanes(rows, UPDATES + 4 * BLOCK + TABLES + PIECES).times(diagonal.rows()),
+                error.elements(),
+                at(original),
+                at(working),
+                number((long) original.cols()),
+                number(rows),
+                number(from),
+                number(error.cols()),
+                at(update),
+                number((long) update.cols()),
+                at(diagonal.address(0, from)),
+                shape(search),
+                at(tables.values()),
+                at(tables.thresholds()),
+                at(groupOfColumn),
+                number(scales.cols()),
+                at(scales),
+                at(zeros),
+                at(codes),
+                at(error),
+                at(0),
+                number(length),
+                searched(search),
+                at(importance),
+                at(factors),
+                at(powers));
+    }
+
     /**
      * Columns [column, column + width) of {@code free}, which are {@code original}'s from {@code from} on.
      *
@@ -346,6 +479,7 @@ final class GridKernels {
             int group,
             CudaMatrix scales,
             CudaMatrix zeros,
+            @Nullable Multiples multiples,
             @Nullable StoredScale stored,
             CudaMatrix codes,
             CudaMatrix change) {
@@ -377,6 +511,8 @@ final class GridKernels {
                 number(scales.cols()),
                 at(scales),
                 at(zeros),
+                Kernels.orNull(multiples == null ? null : multiples.units()),
+                shape(multiples),
                 number(stored == null ? 0 : 1),
                 at(codes),
                 at(change));

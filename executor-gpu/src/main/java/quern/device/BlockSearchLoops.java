@@ -1,35 +1,29 @@
-package quern.method;
+package quern.device;
 
-import java.util.Objects;
 import org.jspecify.annotations.Nullable;
-import quern.method.BlockFit.Steps;
-import quern.scheme.Blocks;
-import quern.scheme.LevelGrid;
-import quern.scheme.QuantizedLinear;
-import quern.scheme.Scheme;
+import quern.device.BlockFit.Steps;
 import quern.tensor.DType;
 import quern.tensor.HalfFloats;
-import quern.tensor.Matrix;
+import quern.tensor.StepFunction;
 
 /**
- * Chooses scales, minima and codes of weights in {@link Blocks}, as the reference quantizers of ggml do (its {@code ggml-quants.c}): with
- * the importance of inputs by the weighted searches of its importance matrix, without by the plain ones. So their codes are the same, but
+ * A {@link BlockSearch} in loops over arrays: its definition, what devices without kernels for it run, and what quantizes where there is no
+ * device. Chooses scales, minima and codes as the reference quantizers of ggml do (its {@code ggml-quants.c}): with the importance of inputs by the weighted searches of its importance matrix, without by the plain ones. So their codes are the same, but
  * where ggml stores a multiple of 0 for a group: here that is 1, with which nothing is lost. For one thread.
  */
-final class BlockSearch {
+public final class BlockSearchLoops {
     private static final float SMALLEST = 0x1p-24f;
     private static final float LARGEST = 65504f;
 
     /** A unit is no smaller a part of its minimum's: a zero point stays a number that a float holds. */
     private static final float FURTHEST_ZERO = 0x1p-20f;
 
-    private final Scheme scheme;
-    private final Blocks blocks;
+    private final BlockSearch search;
     private final int length; // of a group
     private final int size; // of a block
     private final int half; // of the codes, or 0 where they have a minimum
     private final int highest;
-    private final @Nullable LevelGrid levels;
+    private final @Nullable StepFunction levels;
     private final BlockFit fit = new BlockFit();
 
     private final float[] x;
@@ -43,49 +37,41 @@ final class BlockSearch {
     private float unit;
     private float minimumUnit;
 
-    BlockSearch(Scheme scheme) {
-        this.scheme = scheme;
-        blocks = Objects.requireNonNull(scheme.blocks());
-        length = scheme.groupSize();
-        size = length * blocks.groups();
-        levels = scheme.grid() instanceof LevelGrid grid ? grid : null;
-        half = blocks.minima() || levels != null ? 0 : scheme.middle();
-        highest = scheme.highestCode();
+    public BlockSearchLoops(BlockSearch search) {
+        this.search = search;
+        length = search.length();
+        size = search.size();
+        levels = search.values().levels();
+        half = search.half();
+        highest = search.values().highest();
         x = new float[size];
         weight = new float[size];
         code = new int[size];
-        scale = new float[blocks.groups()];
-        minimum = new float[blocks.groups()];
-        weightOfGroup = new float[blocks.groups()];
-        multiple = new int[blocks.groups()];
-        minimumMultiple = new int[blocks.groups()];
-    }
-
-    /** Rounds a whole weight to nearest. */
-    static QuantizedLinear quantize(Matrix weight, Scheme scheme, float @Nullable [] importance) {
-        int n = weight.cols();
-        Scales scales = Scales.of(weight.rows(), scheme, n);
-        byte[] codes = new byte[Math.multiplyExact(weight.rows(), n)];
-        new BlockSearch(scheme).choose(weight.values(), n, importance, scales, codes);
-        return new QuantizedLinear(
-                scheme,
-                weight.rows(),
-                n,
-                codes,
-                scales.scales(),
-                scales.zeros(),
-                QuantizedLinear.runs(n, scheme.groupSize()),
-                1,
-                scales.units());
+        scale = new float[search.groups()];
+        minimum = new float[search.groups()];
+        weightOfGroup = new float[search.groups()];
+        multiple = new int[search.groups()];
+        minimumMultiple = new int[search.groups()];
     }
 
     /**
      * @param weights rows x n
      * @param importance of each column, or null where all weigh the same
-     * @param into takes scales, zeros and units
-     * @param codes takes them, rows x n
+     * @param scales rows x groups, written
+     * @param zeros rows x groups, written
+     * @param units rows x blocks, written where scales are multiples of them
+     * @param minima rows x blocks, written where there are minima too: the units of these
+     * @param codes rows x n, written
      */
-    void choose(float[] weights, int n, float @Nullable [] importance, Scales into, byte[] codes) {
+    public void choose(
+            float[] weights,
+            int n,
+            float @Nullable [] importance,
+            float[] scales,
+            float[] zeros,
+            float[] units,
+            float[] minima,
+            byte[] codes) {
         int ofRow = n / size;
         for (int block = 0; block < weights.length / size; block++) {
             int from = block % ofRow * size;
@@ -93,26 +79,32 @@ final class BlockSearch {
             if (importance != null) {
                 weigh(weights, block / ofRow * n, n, importance, from);
             }
-            if (blocks.nested()) {
+            if (search.nested()) {
                 nested(importance != null);
             } else {
                 single(importance != null);
             }
-            store(block, into, codes);
+            store(block, scales, zeros, codes);
+            if (search.nested()) {
+                units[block] = unit;
+                if (search.minima()) {
+                    minima[block] = minimumUnit;
+                }
+            }
         }
     }
 
     /** Errors of large weights count more: of inputs as important as the weight itself makes them. */
     private void weigh(float[] weights, int row, int n, float[] importance, int from) {
-        boolean wholeRow = !blocks.nested() && levels == null;
+        boolean wholeRow = !search.nested() && levels == null;
         float squares = 0;
         for (int i = 0; i < (wholeRow ? n : size); i++) {
             float value = wholeRow ? weights[row + i] : x[i];
             squares += value * value;
         }
         float variance = squares / (wholeRow ? n : size);
-        boolean asIs = blocks.nested() && half == 32;
-        boolean once = wholeRow || blocks.minima() && highest == 3;
+        boolean asIs = search.nested() && half == 32;
+        boolean once = wholeRow || search.minima() && highest == 3;
         for (int i = 0; i < size; i++) {
             weight[i] = asIs
                     ? importance[from + i]
@@ -130,7 +122,7 @@ final class BlockSearch {
                 code[i] = levels.place(x[i] * inverse);
             }
             scale[0] = stored(chosen);
-        } else if (blocks.minima()) {
+        } else if (search.minima()) {
             singleAffine(weighted);
         } else {
             singleSymmetric(weighted);
@@ -181,7 +173,7 @@ final class BlockSearch {
     }
 
     private void nested(boolean weighted) {
-        if (blocks.minima()) {
+        if (search.minima()) {
             nestedAffine(weighted);
         } else {
             nestedSymmetric(weighted);
@@ -202,16 +194,16 @@ final class BlockSearch {
         }
         float exact; // the unit before it was rounded
         if (half == 4 && weighted) {
-            exact = fit.symmetric(scale, 0, scale.length, -blocks.lowest(), weightOfGroup, multiple);
+            exact = fit.symmetric(scale, 0, scale.length, -search.lowest(), weightOfGroup, multiple);
             unit = stored(exact);
         } else {
             float extreme = BlockFit.extreme(scale, 0, scale.length);
-            float inverse = levels != null ? reciprocal(extreme / blocks.lowest()) : blocks.lowest() / extreme;
-            exact = levels != null ? extreme / blocks.lowest() : 1 / inverse;
+            float inverse = levels != null ? reciprocal(extreme / search.lowest()) : search.lowest() / extreme;
+            exact = levels != null ? extreme / search.lowest() : 1 / inverse;
             unit = stored(extreme == 0 ? 0 : exact);
             for (int g = 0; g < scale.length; g++) {
                 int nearest = extreme == 0 ? 1 : BlockFit.nearest(inverse * scale[g]);
-                multiple[g] = Math.max(blocks.lowest(), Math.min(blocks.highest(), nearest));
+                multiple[g] = Math.max(search.lowest(), Math.min(search.highest(), nearest));
             }
         }
         for (int g = 0; g < scale.length; g++) {
@@ -239,13 +231,13 @@ final class BlockSearch {
             weightOfGroup[g] = sum(weight, g * length, length);
         }
         unit = weighted
-                ? fit.unit(scale, scale.length, blocks.highest(), weightOfGroup, multiple)
+                ? fit.unit(scale, scale.length, search.highest(), weightOfGroup, multiple)
                 : plainUnit(scale, multiple);
         minimumUnit = weighted
-                ? fit.unit(minimum, scale.length, blocks.highest(), weightOfGroup, minimumMultiple)
+                ? fit.unit(minimum, scale.length, search.highest(), weightOfGroup, minimumMultiple)
                 : plainUnit(minimum, minimumMultiple);
         minimumUnit = HalfFloats.round(Math.min(minimumUnit, LARGEST), DType.F16);
-        unit = stored(Math.max(unit, minimumUnit * blocks.highest() * FURTHEST_ZERO));
+        unit = stored(Math.max(unit, minimumUnit * search.highest() * FURTHEST_ZERO));
         for (int g = 0; g < scale.length; g++) {
             multiple[g] = Math.max(1, multiple[g]);
             scale[g] = unit * multiple[g];
@@ -262,11 +254,11 @@ final class BlockSearch {
         for (float value : values) {
             largest = Math.max(largest, value);
         }
-        float inverse = largest > 0 ? blocks.highest() / largest : 0;
+        float inverse = largest > 0 ? search.highest() / largest : 0;
         for (int g = 0; g < values.length; g++) {
-            multiples[g] = Math.min(blocks.highest(), BlockFit.nearest(inverse * values[g]));
+            multiples[g] = Math.min(search.highest(), BlockFit.nearest(inverse * values[g]));
         }
-        return largest / blocks.highest();
+        return largest / search.highest();
     }
 
     private void plainWeights(boolean weighted) {
@@ -287,21 +279,15 @@ final class BlockSearch {
         }
     }
 
-    private void store(int block, Scales into, byte[] codes) {
+    private void store(int block, float[] scales, float[] zeros, byte[] codes) {
         int middle = half; // codes of other grids are as they are
         for (int i = 0; i < size; i++) {
             codes[block * size + i] = (byte) (code[i] + middle);
         }
         for (int g = 0; g < scale.length; g++) {
             int at = block * scale.length + g;
-            into.scales()[at] = scale[g];
-            into.zeros()[at] = blocks.minima() ? minimum[g] / scale[g] : middle;
-        }
-        if (blocks.nested()) {
-            into.units().scales()[block] = unit;
-            if (blocks.minima()) {
-                into.units().minima()[block] = minimumUnit;
-            }
+            scales[at] = scale[g];
+            zeros[at] = search.minima() ? minimum[g] / scale[g] : middle;
         }
     }
 

@@ -1,7 +1,7 @@
-package quern.method;
+package quern.device;
 
 import java.util.Arrays;
-import quern.scheme.LevelGrid;
+import quern.tensor.StepFunction;
 
 /**
  * The searches of ggml's quantizers for the scale of a few weights. Each takes some scales, rounds the weights to them, and keeps the codes
@@ -234,12 +234,12 @@ final class BlockFit {
     }
 
     /** A scale of a grid of levels: of 16 around where the extreme meets the lowest level. */
-    float levels(float[] x, int at, int n, LevelGrid grid, float[] weights) {
+    float levels(float[] x, int at, int n, StepFunction levels, float[] weights) {
         float extreme = extreme(x, at, n);
         if (Math.abs(extreme) < NOTHING) {
             return 0;
         }
-        float lowest = grid.levels()[0];
+        float lowest = levels.values()[0];
         float scale = 0;
         float best = 0;
         for (int step = 0; step < 16; step++) {
@@ -247,7 +247,7 @@ final class BlockFit {
             float qx = 0;
             float qq = 0;
             for (int i = at; i < at + n; i++) {
-                float level = grid.levels()[grid.place(inverse * x[i])];
+                float level = levels.values()[levels.place(inverse * x[i])];
                 qx += weights[i] * level * x[i];
                 qq += weights[i] * level * level;
             }
