@@ -297,7 +297,7 @@ struct Descended {
 
 static Descended descend_plainly(const Grid& grid, const Search& search, int rows, int n, int from, int width, const std::vector<float>& gradient,
                                  const std::vector<float>& hessian, int group, int groups, const std::vector<float>& scales, const std::vector<float>& zeros,
-                                 bool fits, const std::vector<unsigned char>& codes) {
+                                 bool fits, const std::vector<unsigned char>& codes, const std::vector<float>& units = {}, Multiples multiples = {}) {
   Descended r{codes, scales, {}};
   for (int row = 0; row < rows; row++) {
     const float* g = &gradient[(size_t)row * n + from];
@@ -325,6 +325,11 @@ static Descended descend_plainly(const Grid& grid, const Search& search, int row
     }
     float fitted = curve > 0 ? scale + fit / curve : NAN;
     float candidate = std::isfinite(fitted) && (fitted > 0 || search.shape.has_sign) ? search.stored(fitted) : NAN;
+    if (!units.empty() && std::isfinite(fitted)) {
+      float unit = units[row * multiples.blocks + group / multiples.groups];
+      float k = std::max(multiples.lowest, std::min(multiples.highest, nearbyintf(fitted / unit)));
+      candidate = unit * (k == 0 ? 1 : k);
+    }
     float now = fits && fabsf(candidate - fitted) < fabsf(scale - fitted) ? candidate : scale;
     r.scales[row * groups + group] = now;
     for (int j = 0; j < width; j++) {
@@ -345,7 +350,7 @@ TEST(Descent, GivesTheCodesAndScalesOfThePlainLoop) {
   for (const Grid& grid : {plain::integers(4, true), plain::integers(3, false), plain::e2m1(), plain::table(255)})
     for (Shape shape : {Shape{5, 140, 8, 128, true}, {17, 70, 3, 61, true}, {3, 264, 4, 256, true}, {2, 300, 0, 150, true}, {4, 132, 0, 128, false}}) {
       Random random(++salt);
-      const int groups = 3, group = 1;
+      const int groups = 3, group = 2;
       int rows = shape.rows, n = shape.n;
       std::vector<float> x = random.normals((size_t)2 * n * n), hessian((size_t)n * n);
       for (int i = 0; i < n; i++)
@@ -366,7 +371,11 @@ TEST(Descent, GivesTheCodesAndScalesOfThePlainLoop) {
       Search search = plain::search(1, 1, (salt + salt / 5) % 5, {1}, (salt + salt / 5) % 5 == 3 ? 300.0f : 1.0f);
       search.shape.has_sign = (salt + salt / 5) % 5 == 1;  // F16
       for (size_t i = 0; search.shape.has_sign && i < scales.size(); i += 2) scales[i] = -scales[i];
-      Descended want = descend_plainly(grid, search, rows, n, shape.from, shape.width, gradient, hessian, group, groups, scales, zeros, shape.fits, codes);
+      std::vector<float> units;  // of some: the group is in the second block of its row
+      Multiples multiples = {2, 2, -32, 31};
+      for (int i = 0; salt % 3 == 0 && i < rows * 2; i++) units.push_back((i % 4 == 1 ? 0.0002f : 0.002f) * (1 + 0.2f * fabsf(random.normal())));
+      for (size_t i = 0; !units.empty() && i < scales.size(); i += 2) scales[i] = -fabsf(scales[i]);
+      Descended want = descend_plainly(grid, search, rows, n, shape.from, shape.width, gradient, hessian, group, groups, scales, zeros, shape.fits, codes, units, multiples);
       bool wide = shape.width > 128;
       auto run = [&](Launch launch) {
         auto c = codes;
@@ -374,7 +383,8 @@ TEST(Descent, GivesTheCodesAndScalesOfThePlainLoop) {
         auto change = fresh<float>((size_t)rows * shape.width);
         launch(wide ? lanes(rows, 16) : lanes(rows), 256, wide ? 35840 : 19456, [&] {
           (wide ? descend_256 : descend_128)(gradient.data(), hessian.data(), rows, n, shape.from, shape.width, grid.shape, search.shape, grid.values_or_null(),
-                                             grid.thresholds_or_null(), group, groups, s.data(), zeros.data(), shape.fits, c.data(), change.data());
+                                             grid.thresholds_or_null(), group, groups, s.data(), zeros.data(), units.empty() ? nullptr : units.data(), multiples,
+                                             shape.fits, c.data(), change.data());
         });
         return std::make_tuple(c, s, change);
       };
@@ -404,7 +414,7 @@ TEST(Descent, TiesRoundToEvenOnAnExactQuotient) {
   }
   Descended want = descend_plainly(grid, search, rows, n, 0, n, gradient, hessian, 0, 1, scales, zeros, true, codes);
   Launch{Order::forward, 0}(lanes(rows), 256, 19456, [&] {
-    descend_128(gradient.data(), hessian.data(), rows, n, 0, n, grid.shape, search.shape, nullptr, nullptr, 0, 1, scales.data(), zeros.data(), 1, codes.data(), change.data());
+    descend_128(gradient.data(), hessian.data(), rows, n, 0, n, grid.shape, search.shape, nullptr, nullptr, 0, 1, scales.data(), zeros.data(), nullptr, {}, 1, codes.data(), change.data());
   });
   EXPECT_SAME_BITS(codes, want.codes);
   EXPECT_SAME_BITS(scales, want.scales);

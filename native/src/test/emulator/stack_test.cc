@@ -225,7 +225,7 @@ TEST(Stack, ADescentIsThatOfALinearAlone) {
         auto fitted = of_scales, change = fresh<float>((size_t)members * s.rows * s.width);
         launch(times(wide ? lanes(s.rows, 16) : lanes(s.rows), members), 256, wide ? 35840 : 19456, [&] {
           (wide ? descend_256 : descend_128)(g.data(), h.data(), s.rows, s.n, s.from, s.width, grid.shape, search.shape, nullptr, nullptr, group, groups,
-                                             fitted.data(), z.data(), 1, c.data(), change.data());
+                                             fitted.data(), z.data(), nullptr, {}, 1, c.data(), change.data());
         });
         return std::make_tuple(c, fitted, change);
       });

@@ -49,7 +49,7 @@ class Random {
 template <class T>
 std::vector<T> fresh(size_t n) {
   std::vector<T> v(n);
-  memset(v.data(), 0xff, n * sizeof(T));
+  if (n) memset(v.data(), 0xff, n * sizeof(T));
   return v;
 }
 

@@ -114,10 +114,13 @@ abstract class BlockContract extends GridContract {
             weights.values()[6 * n + i] = i % 97 == 5 ? 100 : x; // far outliers
             weights.values()[7 * n + i] = (i % 7 - 3) * 0.25f; // candidates tie
             weights.values()[8 * n + i] = 3; // all equal
-            weights.values()[9 * n + i] = -0.0f;
+            weights.values()[9 * n + i] = i % 2 == 0 ? -0.0f : 0.0f;
             weights.values()[10 * n + i] = i / 64 % 2 == 0 ? 0 : x; // groups of zeros beside others
             weights.values()[11 * n + i] = 40 + 0.01f * x; // far from zero
             weights.values()[12 * n + i] = 1e5f * x; // beyond what F16 holds
+            weights.values()[13 * n + i] = 1e-39f * x; // their reciprocal is infinite
+            weights.values()[14 * n + i] = i % 32 == 0 ? 127 : i % 9 + 0.5f; // halfway between codes
+            weights.values()[15 * n + i] = -40 + i % 3 * 0x1p-18f; // a minimum that is far from its scale
         }
         return weights;
     }
