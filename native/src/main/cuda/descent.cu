@@ -159,7 +159,7 @@ extern "C" __global__ void __launch_bounds__(256, 3) descend_128(const float* gr
   descend<8>(gradient, hessian, rows, n, from, width, grid, search, values, thresholds, group, groups, scales, zeros, units, multiples, fits, codes, change);
 }
 
-extern "C" __global__ void __launch_bounds__(256) descend_256(const float* gradient, const float* hessian, int rows, int n, int from, int width, GridShape grid, SearchShape search, const float* values, const float* thresholds, int group, int groups, float* scales, const float* zeros, const float* units, Multiples multiples, int fits, unsigned char* codes, float* change) {
+extern "C" __global__ void __launch_bounds__(256, 3) descend_256(const float* gradient, const float* hessian, int rows, int n, int from, int width, GridShape grid, SearchShape search, const float* values, const float* thresholds, int group, int groups, float* scales, const float* zeros, const float* units, Multiples multiples, int fits, unsigned char* codes, float* change) {
   descend<16>(gradient, hessian, rows, n, from, width, grid, search, values, thresholds, group, groups, scales, zeros, units, multiples, fits, codes, change);
 }
 

@@ -1,6 +1,7 @@
 package quern.app;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -20,6 +21,8 @@ import quern.run.Phase;
 import quern.run.Quantization;
 import quern.run.ShardTasks;
 import quern.run.SiteManifest;
+import quern.run.Squeeze;
+import quern.run.Stopwatch;
 import quern.run.StoreOpener;
 import quern.spark.EvaluationJob;
 import quern.spark.SparkRunner;
@@ -97,7 +100,7 @@ final class QuantizeReports {
                 seconds,
                 (System.nanoTime() - started) / 1e9,
                 new Report.Machine(plan.deviceType(), runner.name(), peaks.size()),
-                new Report.Memory(plan.cost().memoryBytes() * plan.cost().slots(), peaks),
+                new Report.Memory(plan.cost().memoryBytes() * plan.cost().slots(), peaks, squeezed(result.watch())),
                 size(plan, model, result),
                 choice == null
                         ? null
@@ -109,6 +112,13 @@ final class QuantizeReports {
                                         .toList()),
                 evaluation(plan),
                 Version.all());
+    }
+
+    private static List<String> squeezed(Stopwatch watch) {
+        return Arrays.stream(Squeeze.values())
+                .filter(squeeze -> watch.times(squeeze) > 0)
+                .map(squeeze -> squeeze.sentence(watch.times(squeeze)))
+                .toList();
     }
 
     /** {@code self_attn.q_proj} of {@code model.layers.3.self_attn.q_proj}. */

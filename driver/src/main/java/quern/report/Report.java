@@ -27,7 +27,7 @@ import quern.scheme.Recipe;
  * @param seconds work by phase (load, calibrate, Hessian, solve, pack, write), summed over tasks
  * @param wallSeconds from the command to the marker of success
  * @param machine what computed
- * @param memory what it took
+ * @param memory what it took, and what was made smaller to have enough
  * @param size bytes of the weights' files
  * @param widths what was chosen for a target of bits a weight; none where the recipe said the widths
  * @param evaluation quality before and after; none if it was not measured
@@ -135,10 +135,12 @@ public record Report(
     /**
      * @param plannedBytes the plan's estimate for one executor
      * @param peakBytes what each executor took at most, by its id
+     * @param squeezed what was made smaller since a device's memory ran out, a sentence each; empty in the ordinary case
      */
-    public record Memory(long plannedBytes, Map<String, Long> peakBytes) {
+    public record Memory(long plannedBytes, Map<String, Long> peakBytes, List<String> squeezed) {
         public Memory {
             peakBytes = ordered(peakBytes);
+            squeezed = List.copyOf(squeezed);
         }
     }
 

@@ -97,7 +97,15 @@ public final class Summary {
         long noted = report.linears().stream()
                 .filter(linear -> !linear.notes().isEmpty())
                 .count();
-        return noted == 0 ? "none" : noted + " of " + report.linears().size() + " linears have one: see the report";
+        List<String> notes = new ArrayList<>();
+        if (noted > 0) {
+            notes.add(noted + " of " + report.linears().size() + " linears have one: see the report");
+        }
+        if (!report.memory().squeezed().isEmpty()) {
+            notes.add("the GPU's memory ran out: "
+                    + String.join(", ", report.memory().squeezed()));
+        }
+        return notes.isEmpty() ? "none" : String.join("; ", notes);
     }
 
     private static List<String> next(Report report) {

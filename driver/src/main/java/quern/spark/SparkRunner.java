@@ -72,6 +72,7 @@ public final class SparkRunner implements PlanRunner {
             throws IOException {
         Parts.whereTheyFit(
                 together(plan, pass),
+                watch,
                 done,
                 (some, once) -> calibrate(
                         plan, solved, pass, new ArrayList<>(Parts.cut(pass.parts(plan), some)), watch, once, left));
@@ -98,8 +99,11 @@ public final class SparkRunner implements PlanRunner {
                 .setJobDescription(
                         layers + (sites.isEmpty() ? ": forward" : ": forward with taps, reduce Hessians, quantize"));
         if (plan.onGpu() && parts.size() == 1) {
-            collectAll(wholePass(shared, each, pass, parts.get(0), busy), done);
-            busy.addTo(watch);
+            try {
+                wholePass(shared, each, pass, parts.get(0), busy, done);
+            } finally {
+                busy.addTo(watch);
+            }
             return;
         }
         int tasks = plan.onGpu() && spark.isLocal() ? 1 : parts.size(); // in one process all share its GPU
@@ -152,22 +156,53 @@ public final class SparkRunner implements PlanRunner {
         busy.addTo(watch);
     }
 
+    /**
+     * What became of a pass in one task.
+     *
+     * @param full what was said where memory ran out. Thrown, Spark would try the same again, several times
+     */
+    private record Whole(
+            ArrayList<SiteManifest> sites, @Nullable String full) implements Serializable {}
+
     /** One task that takes all parts, and solves the sites beside. */
-    private JavaRDD<byte[]> wholePass(
-            Shared<Plan> gathering, ArrayList<Shared<Plan>> solved, Pass pass, Parts parts, BusyTime busy) {
+    private void wholePass(
+            Shared<Plan> gathering,
+            ArrayList<Shared<Plan>> solved,
+            Pass pass,
+            Parts parts,
+            BusyTime busy,
+            Done<SiteManifest> done)
+            throws IOException {
         StoreOpener opener = stores;
-        return indices(1, 1, "all parts of the calibration tokens").map(index -> {
-            Stopwatch own = new Stopwatch();
-            GpuProfile.take();
-            ArrayList<SiteManifest> results = new ArrayList<>();
-            LostDevice.guarded(() -> {
-                Workbench bench = Workbench.of(gathering.value(), opener);
-                PassSolve.run(bench, benches(solved, opener), pass, parts, own, results::add);
-                return results;
-            });
-            busy.add(own);
-            return bytes(results);
+        JavaRDD<byte[]> task = indices(1, 1, "all parts of the calibration tokens")
+                .map(index -> {
+                    Stopwatch own = new Stopwatch();
+                    GpuProfile.take();
+                    ArrayList<SiteManifest> sites = new ArrayList<>();
+                    Whole whole = LostDevice.guarded(() -> {
+                        try {
+                            Workbench bench = Workbench.of(gathering.value(), opener);
+                            PassSolve.run(bench, benches(solved, opener), pass, parts, own, sites::add);
+                            return new Whole(sites, null);
+                        } catch (DeviceOutOfMemory e) {
+                            return new Whole(sites, e.getMessage());
+                        }
+                    });
+                    busy.add(own);
+                    return bytes(whole);
+                });
+        collect(task, (Whole whole) -> {
+            acceptAll(whole.sites(), done);
+            if (whole.full() != null) {
+                throw new DeviceOutOfMemory(whole.full());
+            }
         });
+    }
+
+    private static void acceptAll(List<SiteManifest> manifests, Done<SiteManifest> done) throws IOException {
+        for (SiteManifest manifest : manifests) {
+            done.accept(manifest);
+        }
     }
 
     /** Takes batches of sites out of a list, one after the other. */
@@ -199,11 +234,7 @@ public final class SparkRunner implements PlanRunner {
     }
 
     private void collectAll(JavaRDD<byte[]> manifests, Done<SiteManifest> done) throws IOException {
-        collect(manifests, (ArrayList<SiteManifest> some) -> {
-            for (SiteManifest manifest : some) {
-                done.accept(manifest);
-            }
-        });
+        collect(manifests, (ArrayList<SiteManifest> some) -> acceptAll(some, done));
     }
 
     @Override
@@ -269,7 +300,7 @@ public final class SparkRunner implements PlanRunner {
         }
     }
 
-    /** A user's mistake that a task found is told as the sentence it is, and so is memory that ran out; anything else keeps its cause. */
+    /** A user's mistake that a task found is told as the sentence it is; anything else keeps its cause. */
     private static IOException unwrapped(Throwable failure) {
         for (Throwable t = failure; t != null; t = t.getCause()) {
             if (t instanceof QuernException quern) {
@@ -279,10 +310,6 @@ public final class SparkRunner implements PlanRunner {
         String sentence = said(failure, QuernException.class);
         if (sentence != null) {
             throw new QuernException(sentence, failure);
-        }
-        String full = said(failure, DeviceOutOfMemory.class);
-        if (full != null) {
-            throw new DeviceOutOfMemory(full);
         }
         if (failure instanceof IOException io) {
             return io;

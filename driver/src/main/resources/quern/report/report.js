@@ -145,9 +145,10 @@ if (linears.length > 0) byId('worst').append(element('h3', '', 'Most of the erro
   worst.map(([l, r]) => [l.name, count(l.outputs) + ' × ' + count(l.inputs), aligned(l.loss),
     (100 * l.loss / (total('loss') || 1)).toFixed(1) + ' %', aligned(r)])));
 
-byId('notes').append(noted.length === 0
+const squeezed = report.memory.squeezed.map(s => ['GPU memory', s]);
+byId('notes').append(noted.length === 0 && squeezed.length === 0
   ? element('span', 'none', 'None: no damping was raised and nothing fell back, in ' + plural(linears.length, 'linear') + '.')
-  : table(['Linear', 'What happened'], noted.flatMap(l => l.notes.map(n => [l.name, n])), 'noted'));
+  : table(['Linear', 'What happened'], squeezed.concat(noted.flatMap(l => l.notes.map(n => [l.name, n]))), 'noted'));
 
 // ---- widths
 

@@ -157,7 +157,7 @@ final class Facts {
                 seconds,
                 11.9,
                 new Report.Machine("cpu avx512_core_amx dnnl-3.11 openblas-0.3.31", "local[2]", executors),
-                new Report.Memory(1_400_000_000L, peaks),
+                new Report.Memory(1_400_000_000L, peaks, List.of()),
                 new Report.Size(7_350_000, 2_450_000, 4.156),
                 null,
                 evaluation,

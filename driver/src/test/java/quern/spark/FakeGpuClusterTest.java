@@ -35,6 +35,8 @@ import quern.device.FakeGpu;
 import quern.plan.Plan;
 import quern.run.LocalRunner;
 import quern.run.Quantization;
+import quern.run.Squeeze;
+import quern.run.Stopwatch;
 import quern.run.ToyModel;
 import quern.run.ToyRun;
 import quern.store.LocalStore;
@@ -74,8 +76,14 @@ class FakeGpuClusterTest {
             assertThat(run(spark, "one", LAYERS, type)).isEqualTo(alone);
             assertThat(shuffled.bytes()).isZero();
             leave(spark, EMPTY_DEVICE + 480_000);
-            assertThat(run(spark, "little", LAYERS, type)).isEqualTo(alone);
+            Plan little = plan("little", LAYERS, type);
+            Stopwatch watch = ToyRun.run(
+                            little, new SparkRunner(spark, ToyRun.STORES), Quantization.Listener.SILENT)
+                    .watch();
+            assertThat(ToyRun.bytes(folder.resolve("little"))).isEqualTo(alone);
             assertThat(shuffled.bytes()).as("sums of some parts meet").isPositive();
+            assertThat(watch.times(Squeeze.PASSES)).isPositive();
+            assertThat(shuffled.failed()).as("tasks that Spark tried again").isZero();
         }
     }
 
@@ -148,6 +156,7 @@ class FakeGpuClusterTest {
     private static final class Shuffled extends SparkListener {
         private final JavaSparkContext spark;
         private final LongAdder written = new LongAdder();
+        private final LongAdder failed = new LongAdder();
         private final Set<String> executors = ConcurrentHashMap.newKeySet();
 
         Shuffled(JavaSparkContext spark) throws Exception {
@@ -159,9 +168,15 @@ class FakeGpuClusterTest {
         @Override
         public void onTaskEnd(SparkListenerTaskEnd end) {
             executors.add(end.taskInfo().executorId());
+            failed.add(end.taskInfo().failed() ? 1 : 0);
             if (end.taskMetrics() != null) {
                 written.add(end.taskMetrics().shuffleWriteMetrics().bytesWritten());
             }
+        }
+
+        long failed() throws Exception {
+            spark.sc().listenerBus().waitUntilEmpty();
+            return failed.sum();
         }
 
         long bytes() throws Exception {

@@ -4,7 +4,7 @@
  *
  * <p>A weight that is solved stays on the device from its upload until its codes, scales and zeros are taken: every loop over its
  * rows and columns is a kernel, among them the search of scales. What such a search tries is plain numbers, a
- * {@link quern.device.GridSearch}; schemes and rules are the methods' own. Weights of one shape with Hessians of their own may be taken as a
+ * {@link quern.device.GridSearch} or a {@link quern.device.BlockSearch}; schemes and rules are the methods' own. Weights of one shape with Hessians of their own may be taken as a
  * stack, see {@link quern.device.SolveKernels}.
  */
 @NullMarked

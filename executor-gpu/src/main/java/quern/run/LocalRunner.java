@@ -40,7 +40,11 @@ public final class LocalRunner implements PlanRunner {
             Plan plan, List<Plan> solved, Pass pass, Stopwatch watch, Done<SiteManifest> done, Runnable left)
             throws IOException {
         Parts.whereTheyFit(
-                together > 0 ? together : plan.cost().together(),
+                together > 0
+                        ? together
+                        : Parts.together(
+                                plan.cost().together(), pass.parts(plan).size(), 1),
+                watch,
                 done,
                 (some, once) -> calibrate(plan, solved, pass, some, watch, once));
         // Not before: another pass beside the last solves would take as many threads and as much memory again.

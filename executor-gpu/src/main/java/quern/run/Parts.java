@@ -49,10 +49,22 @@ public record Parts(int first, List<Plan.Part> parts) implements Serializable {
      */
     public static int together(int most, int parts, int gpus) {
         int together = 1;
-        while (together < most && (parts + 2 * together - 1) / (2 * together) >= gpus) {
+        while (together < Math.min(most, parts) && (parts + 2 * together - 1) / (2 * together) >= gpus) {
             together *= 2;
         }
         return together;
+    }
+
+    /** The two runs that one of several parts is made of, each of which begins at a multiple of its length. */
+    List<Parts> halves() {
+        int half = Integer.highestOneBit(parts.size() - 1);
+        return List.of(
+                new Parts(first, parts.subList(0, half)), new Parts(first + half, parts.subList(half, parts.size())));
+    }
+
+    /** What is said where there is no memory for a single part. */
+    static QuernException doesNotFit(DeviceOutOfMemory e) {
+        return new QuernException("Cannot take the calibration tokens through the model: " + e.getMessage(), e);
     }
 
     /** A pass in runs of so many parts. */
@@ -66,9 +78,11 @@ public record Parts(int first, List<Plan.Part> parts) implements Serializable {
      * depends on that. {@link QuernException} where it has none for one.
      *
      * @param together a power of two
+     * @param watch counts how often
      * @param done hears of each manifest once, of sites too that an attempt that failed had come to
      */
-    public static void whereTheyFit(int together, PlanRunner.Done<SiteManifest> done, Attempt pass) throws IOException {
+    public static void whereTheyFit(int together, Stopwatch watch, PlanRunner.Done<SiteManifest> done, Attempt pass)
+            throws IOException {
         record Solved(String plan, long site) {}
         Set<Solved> heard = new HashSet<>();
         for (int some = together; ; some /= 2) {
@@ -81,10 +95,10 @@ public record Parts(int first, List<Plan.Part> parts) implements Serializable {
                 return;
             } catch (DeviceOutOfMemory e) {
                 if (some == 1) {
-                    throw new QuernException(
-                            "Cannot take the calibration tokens through the model: " + e.getMessage(), e);
+                    throw doesNotFit(e);
                 }
                 LOG.warn("{}; the pass begins anew with {} parts together and not {}", e.getMessage(), some / 2, some);
+                watch.add(Squeeze.PASSES, 1);
             }
         }
     }

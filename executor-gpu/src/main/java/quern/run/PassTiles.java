@@ -4,28 +4,49 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.HashSet;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
 import java.util.NoSuchElementException;
+import java.util.Set;
 import java.util.stream.Collectors;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import quern.device.DeviceOutOfMemory;
 import quern.plan.Plan;
 
-/** The way of parts through a pass, as the tiles of the sums of their Hessians: a layer is computed when its first tile is asked for. */
+/**
+ * The way of parts through a pass, as the tiles of the sums of their Hessians: a layer is computed when its first tile is asked for. Where
+ * the device has no memory for all parts together they are taken in two halves, one after the other: what comes out has other tiles, and
+ * the same sum.
+ */
 public final class PassTiles implements Iterator<PassTiles.PartTile>, AutoCloseable {
-    private final PartsPass pass;
-    private final int part;
+    private static final Logger LOG = LoggerFactory.getLogger(PassTiles.class);
+
+    private final Workbench bench;
+    private final Pass pass;
+    private final Stopwatch watch;
+    private final Deque<Run> later = new ArrayDeque<>();
     private final Deque<PartsPass.OfSite> complete = new ArrayDeque<>();
     private final Deque<PartTile> ready = new ArrayDeque<>(); // of one site
+    private Run run;
+    private PartsPass layers; // of the run
     private boolean finished;
 
-    private PassTiles(PartsPass pass, int part) {
+    /** @param sent keys of sites of which what these parts have to say is out already */
+    private record Run(Parts parts, Set<Long> sent) {}
+
+    private PassTiles(Workbench bench, Pass pass, Parts parts, Stopwatch watch) {
+        this.bench = bench;
         this.pass = pass;
-        this.part = part;
+        this.watch = watch;
+        run = new Run(parts, new HashSet<>());
+        layers = new PartsPass(bench, pass, parts, watch);
     }
 
     public static PassTiles open(Workbench bench, Pass pass, Parts parts, Stopwatch watch) {
-        return new PassTiles(new PartsPass(bench, pass, parts, watch), parts.first());
+        return new PassTiles(bench, pass, parts, watch);
     }
 
     /**
@@ -70,31 +91,69 @@ public final class PassTiles implements Iterator<PassTiles.PartTile>, AutoClosea
 
     @Override
     public boolean hasNext() {
-        while (ready.isEmpty() && (!complete.isEmpty() || pass.hasNext())) {
-            if (complete.isEmpty()) {
-                complete.addAll(pass.next());
-            } else {
-                cut(complete.remove());
-            }
-        }
-        if (ready.isEmpty() && !finished) {
-            finished = true;
+        while (ready.isEmpty() && !finished) {
             try {
-                pass.finish();
-                pass.close();
-            } catch (IOException e) {
-                throw new UncheckedIOException("Cannot store activations: " + e.getMessage(), e);
+                advance();
+            } catch (DeviceOutOfMemory e) {
+                halve(e);
             }
         }
         return !ready.isEmpty();
     }
 
+    private void advance() {
+        if (!complete.isEmpty()) {
+            cut(complete.remove());
+        } else if (layers.hasNext()) {
+            complete.addAll(layers.next());
+        } else {
+            finish();
+        }
+    }
+
     private void cut(PartsPass.OfSite site) {
         try (GrowingStatistics sum = site.statistics()) {
-            for (Hessians.Tile tile : Hessians.tiles(sum.onHost())) {
-                ready.add(new PartTile(site.layer(), site.site(), part, tile));
+            if (run.sent().contains(siteKey(site.layer(), site.site()))) {
+                return;
             }
+            for (Hessians.Tile tile : Hessians.tiles(sum.onHost())) {
+                ready.add(new PartTile(site.layer(), site.site(), run.parts().first(), tile));
+            }
+            run.sent().add(siteKey(site.layer(), site.site()));
         }
+    }
+
+    private void finish() {
+        try {
+            layers.finish();
+            layers.close();
+        } catch (IOException e) {
+            throw new UncheckedIOException("Cannot store activations: " + e.getMessage(), e);
+        }
+        if (later.isEmpty()) {
+            finished = true;
+        } else {
+            begin(later.remove());
+        }
+    }
+
+    private void begin(Run next) {
+        run = next;
+        layers = new PartsPass(bench, pass, next.parts(), watch);
+    }
+
+    private void halve(DeviceOutOfMemory e) {
+        letGo();
+        int together = run.parts().parts().size();
+        if (together == 1) {
+            throw Parts.doesNotFit(e);
+        }
+        LOG.warn("{}; {} parts that were taken together are taken in two halves", e.getMessage(), together);
+        watch.add(Squeeze.RUNS, 1);
+        List<Parts> halves = run.parts().halves();
+        Set<Long> sent = run.sent();
+        later.push(new Run(halves.get(1), new HashSet<>(sent)));
+        begin(new Run(halves.get(0), new HashSet<>(sent)));
     }
 
     @Override
@@ -105,10 +164,14 @@ public final class PassTiles implements Iterator<PassTiles.PartTile>, AutoClosea
         return ready.remove();
     }
 
-    @Override
-    public void close() {
+    private void letGo() {
         complete.forEach(site -> site.statistics().close());
         complete.clear();
-        pass.close();
+        layers.close();
+    }
+
+    @Override
+    public void close() {
+        letGo();
     }
 }

@@ -135,6 +135,7 @@ public final class SiteTasks {
                     "{}; {} experts that were to be solved together are taken in two halves",
                     e.getMessage(),
                     sites.size());
+            watch.add(Squeeze.BATCHES, 1);
             bench.layers().letGo();
             int half = sites.size() / 2;
             List<SiteManifest> manifests = new ArrayList<>(solve(bench, sites.subList(0, half), watch));
@@ -155,6 +156,7 @@ public final class SiteTasks {
             return permitted(bench, 1, () -> alone(bench, gathered, watch));
         } catch (DeviceOutOfMemory e) {
             LOG.warn("{}; {} is solved anew with no other beside it", e.getMessage(), name(gathered));
+            watch.add(Squeeze.SOLVES, 1);
             bench.layers().letGo();
         }
         try {

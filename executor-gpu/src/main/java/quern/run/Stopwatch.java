@@ -5,13 +5,17 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.atomic.LongAdder;
 
-/** Busy nanoseconds per phase, added up over tasks. */
+/** Busy nanoseconds per phase, added up over tasks, and how often something had to be made smaller. */
 public final class Stopwatch {
     private final Map<Phase, LongAdder> nanos = new EnumMap<>(Phase.class);
+    private final Map<Squeeze, LongAdder> squeezed = new EnumMap<>(Squeeze.class);
 
     public Stopwatch() {
         for (Phase phase : Phase.values()) {
             nanos.put(phase, new LongAdder());
+        }
+        for (Squeeze squeeze : Squeeze.values()) {
+            squeezed.put(squeeze, new LongAdder());
         }
     }
 
@@ -23,6 +27,17 @@ public final class Stopwatch {
         for (Phase phase : Phase.values()) {
             add(phase, other.nanos(phase));
         }
+        for (Squeeze squeeze : Squeeze.values()) {
+            add(squeeze, other.times(squeeze));
+        }
+    }
+
+    public void add(Squeeze squeeze, long times) {
+        Objects.requireNonNull(squeezed.get(squeeze)).add(times);
+    }
+
+    public long times(Squeeze squeeze) {
+        return Objects.requireNonNull(squeezed.get(squeeze)).sum();
     }
 
     public long nanos(Phase phase) {

@@ -117,7 +117,7 @@ class FakeGpuMemoryTest {
         }
         assertThat(logs)
                 .contains("the pass begins anew with 2 parts together and not 4")
-                .contains("the pass begins anew with 1 parts together and not 2");
+                .contains("2 parts that were taken together are taken in two halves");
         leave(70_000);
         assertThatThrownBy(() -> run("least"))
                 .isInstanceOf(QuernException.class)

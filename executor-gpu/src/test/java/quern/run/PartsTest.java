@@ -33,6 +33,7 @@ class PartsTest {
         "8, 8, 20, 1",
         "2, 8, 1, 2",
         "1, 8, 1, 1",
+        "8, 1, 1, 1",
         "16, 9, 1, 16",
         "16, 9, 2, 8"
     })
@@ -48,6 +49,16 @@ class PartsTest {
         assertThat(runs).extracting(Parts::first).containsExactly(0, 4);
         assertThat(runs).extracting(run -> run.parts().size()).containsExactly(4, 3);
         assertThatThrownBy(() -> Parts.cut(parts, 3)).hasMessage("3 is no power of two");
+    }
+
+    @Test
+    void halves_begin_at_multiples_of_their_length_too() {
+        List<Plan.Part> parts =
+                IntStream.range(0, 7).mapToObj(i -> new Plan.Part(10 + i, i, 1)).toList();
+        List<Parts> halves = Parts.cut(parts, 4).get(1).halves();
+        assertThat(halves).extracting(Parts::first).containsExactly(4, 6);
+        assertThat(halves).extracting(run -> run.parts().size()).containsExactly(2, 1);
+        assertThat(halves.get(0).halves()).extracting(Parts::first).containsExactly(4, 5);
     }
 
     @Test
@@ -67,7 +78,8 @@ class PartsTest {
     void a_pass_begins_anew_with_half_as_many_parts_where_memory_runs_out() throws IOException {
         List<Integer> tried = new ArrayList<>();
         List<SiteManifest> heard = new ArrayList<>();
-        Parts.whereTheyFit(8, heard::add, (together, done) -> {
+        Stopwatch watch = new Stopwatch();
+        Parts.whereTheyFit(8, watch, heard::add, (together, done) -> {
             tried.add(together);
             done.accept(manifest(0));
             if (together > 2) {
@@ -76,8 +88,9 @@ class PartsTest {
             done.accept(manifest(1));
         });
         assertThat(tried).containsExactly(8, 4, 2);
+        assertThat(watch.times(Squeeze.PASSES)).isEqualTo(2);
         assertThat(heard).extracting(SiteManifest::site).containsExactly(0, 1);
-        assertThatThrownBy(() -> Parts.whereTheyFit(2, heard::add, (together, done) -> {
+        assertThatThrownBy(() -> Parts.whereTheyFit(2, watch, heard::add, (together, done) -> {
                     throw new DeviceOutOfMemory("No memory (less would do)");
                 }))
                 .isInstanceOf(QuernException.class)
