@@ -39,7 +39,7 @@ final class GpuLayerPieces {
                 "the half under the diagonal is counted");
         DeviceMatrix x = shapes.random(tokens, hidden, DType.F32);
         DeviceMatrix weight = shapes.random(1, hidden, DType.F32);
-        DeviceMatrix table = shapes.random(length, headDim / 2, DType.F32);
+        DeviceMatrix angles = shapes.random(length, headDim / 2, DType.F32);
         DeviceMatrix gate = shapes.random(tokens, inner, DType.BF16);
         double cells = (double) tokens * hidden;
         table.add(
@@ -51,7 +51,7 @@ final class GpuLayerPieces {
                 "");
         table.add(
                 "rotary %d x %d".formatted(tokens, hidden),
-                () -> forward.rotary(q, table, table, headDim, false, DType.BF16)
+                () -> forward.rotary(q, angles, angles, headDim, false, DType.BF16)
                         .close(),
                 0,
                 4 * cells,
@@ -71,6 +71,6 @@ final class GpuLayerPieces {
                 12 * cells,
                 table.roofs().fp32(),
                 "");
-        GpuShapes.close(q, k, x, weight, table, gate);
+        GpuShapes.close(q, k, x, weight, angles, gate);
     }
 }
