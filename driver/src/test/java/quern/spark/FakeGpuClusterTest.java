@@ -77,8 +77,7 @@ class FakeGpuClusterTest {
             assertThat(shuffled.bytes()).isZero();
             leave(spark, EMPTY_DEVICE + 480_000);
             Plan little = plan("little", LAYERS, type);
-            Stopwatch watch = ToyRun.run(
-                            little, new SparkRunner(spark, ToyRun.STORES), Quantization.Listener.SILENT)
+            Stopwatch watch = ToyRun.run(little, new SparkRunner(spark, ToyRun.STORES), Quantization.Listener.SILENT)
                     .watch();
             assertThat(ToyRun.bytes(folder.resolve("little"))).isEqualTo(alone);
             assertThat(shuffled.bytes()).as("sums of some parts meet").isPositive();

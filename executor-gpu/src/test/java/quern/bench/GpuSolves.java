@@ -145,15 +145,25 @@ final class GpuSolves {
                     table.roofs().fp32(),
                     "6 operations for each weight and scale; divisions and powers cost more");
         }
-        GridSearch squares = new GridSearch(
-                grids.values(), true, 7.5f, 8, 8, 8, GpuCheck.half(), Measure.SQUARES, factors, 1);
+        GridSearch squares =
+                new GridSearch(grids.values(), true, 7.5f, 8, 8, 8, GpuCheck.half(), Measure.SQUARES, factors, 1);
         DeviceMatrix codes = device.zeros(outputs, n, DType.U8);
         DeviceMatrix ofBlock = device.upload(GpuShapes.filled(1, block, 1), DType.F32);
         double cells = (double) outputs * block;
         table.add(
                 "sweep of %d columns that searches%s".formatted(block, of),
                 () -> solve.sweep(
-                        w, working, r, n - block, n, ofBlock, squares, block, new int[][] {new int[block]}, grids, codes),
+                        w,
+                        working,
+                        r,
+                        n - block,
+                        n,
+                        ofBlock,
+                        squares,
+                        block,
+                        new int[][] {new int[block]},
+                        grids,
+                        codes),
                 cells * (2 * block + 6.0 * factors.length),
                 cells * (4 + 4 + 4 + 1) + 4.0 * block * block,
                 table.roofs().fp32(),
