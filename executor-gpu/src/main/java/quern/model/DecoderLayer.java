@@ -64,7 +64,7 @@ public final class DecoderLayer implements AutoCloseable {
 
     private void run(List<LayerRun.Lane> lanes, ToIntFunction<DeviceMatrix> length, boolean owned) throws IOException {
         lanes.forEach(lane -> lane.batches().forEach(batch -> check(batch, length.applyAsInt(batch))));
-        try (LayerRun run = new LayerRun(block, weights, lanes, length, owned)) {
+        try (LayerRun run = new LayerRun(block, weights, lanes, length, owned, LayerRun.WHOLE)) {
             while (run.advance()) {
                 // all of it
             }
@@ -73,7 +73,7 @@ public final class DecoderLayer implements AutoCloseable {
 
     /** One lane, experts from where the layer came from. */
     public LayerRun start(List<DeviceMatrix> batches, int length, Tap tap) {
-        return start(List.of(new LayerRun.Lane(batches, tap)), length, weights);
+        return start(List.of(new LayerRun.Lane(batches, tap)), length, weights, LayerRun.WHOLE);
     }
 
     /**
@@ -82,10 +82,11 @@ public final class DecoderLayer implements AutoCloseable {
      * @param lanes whose batches are closed, and replaced by what leaves the layer
      * @param length tokens of a sequence
      * @param experts where the weights of experts come from
+     * @param rank of the last sites that taps wait for, if batches are to stay as they are; else {@link LayerRun#WHOLE}
      */
-    public LayerRun start(List<LayerRun.Lane> lanes, int length, Weights experts) {
+    public LayerRun start(List<LayerRun.Lane> lanes, int length, Weights experts, int rank) {
         lanes.forEach(lane -> lane.batches().forEach(batch -> check(batch, length)));
-        return new LayerRun(block, experts, lanes, batch -> length, true);
+        return new LayerRun(block, experts, lanes, batch -> length, true, rank);
     }
 
     private void check(DeviceMatrix x, int length) {

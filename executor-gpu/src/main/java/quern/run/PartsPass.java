@@ -119,7 +119,11 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
                 lanes.add(new LayerRun.Lane(hidden.get(lane), taps.of(parts.first() + lane)));
             }
             run = lent.layer()
-                    .start(lanes, bench.plan().calibration().length(), (linear, device) -> timed(weights, linear));
+                    .start(
+                            lanes,
+                            bench.plan().calibration().length(),
+                            (linear, device) -> timed(weights, linear),
+                            pass.goesOn(layer) ? LayerRun.WHOLE : taps.last());
         }
 
         private DeviceMatrix timed(Weights weights, Linear linear) throws IOException {
@@ -174,6 +178,13 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
                     pools.put(pool.rank(), pool);
                 }
             }
+        }
+
+        /** The rank of the last sites that are waited for. */
+        int last() {
+            return cache == null && pass.tapRank() >= 0
+                    ? pass.tapRank()
+                    : bench.plan().ranks(layer).stream().max(Integer::compare).orElse(0);
         }
 
         /** What sees the inputs of a part. */
