@@ -352,6 +352,14 @@ final class OneDnnForward implements ForwardKernels {
     }
 
     @Override
+    public void addProducts(DeviceMatrix a, DeviceMatrix b, DeviceMatrix sum) {
+        try (Operand left = operand(a);
+                Operand right = operand(b)) {
+            gram.add(left.matrix(), right.matrix(), CpuDevice.own(sum));
+        }
+    }
+
+    @Override
     public void raiseLargest(DeviceMatrix x, DeviceMatrix largest) {
         NativeMatrix in = CpuDevice.own(x);
         if (in.dtype() == DType.F32) {
