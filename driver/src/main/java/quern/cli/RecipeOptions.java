@@ -22,6 +22,7 @@ import quern.scheme.FixedScales;
 import quern.scheme.Recipe;
 import quern.scheme.RecipeReader;
 import quern.scheme.ScaleRule;
+import quern.scheme.Target;
 import quern.transform.Transform;
 import quern.transform.Transforms;
 
@@ -141,9 +142,19 @@ final class RecipeOptions {
 
     @Option(
             names = "--true-sequential",
-            description = "Each linear sees those before it in its layer already quantized: twice the forwards, no gain"
-                    + " measured.")
+            description = "Each linear sees those before it in its layer already quantized: more forwards, no gain"
+                    + " measured by itself.")
     boolean trueSequential;
+
+    @Option(
+            names = "--target",
+            paramLabel = "TARGET",
+            description =
+                    "What linears are held to: own (default), what each gives itself on the inputs that it gets; or"
+                            + " layer, what it gives in the layer in full precision, so that it makes up for the linears before it"
+                            + " (GPTAQ): a smaller loss, above all with few bits, for several times the forwards.")
+    @Nullable
+    String target;
 
     /** The recipes by name, with the options merged in. */
     Map<String, Recipe> merged() {
@@ -187,6 +198,7 @@ final class RecipeOptions {
                 mse ? ScaleRule.MSE : scales,
                 percdamp == null ? base.percdamp() : percdamp,
                 trueSequential || base.trueSequential(),
+                target == null ? base.target() : target(target),
                 base.skip(),
                 base.overrides(),
                 new FixedScales(
@@ -209,6 +221,10 @@ final class RecipeOptions {
     private static ColumnOrder order(String name) {
         String known = known("--act-order", name, List.of("static", "group", "full", "off"));
         return ColumnOrder.valueOf(known.toUpperCase(Locale.ROOT));
+    }
+
+    private static Target target(String name) {
+        return Target.valueOf(known("--target", name, List.of("own", "layer")).toUpperCase(Locale.ROOT));
     }
 
     private static String known(String option, String name, List<String> names) {

@@ -20,6 +20,11 @@ public interface Method {
         return needsHessian();
     }
 
+    /** Whether its codes can make up for inputs that have drifted, see {@link Hessian}. */
+    default boolean makesUp() {
+        return false;
+    }
+
     /** Whether its zero points are no whole numbers, which few formats can store. */
     default boolean fractionalZeros() {
         return false;

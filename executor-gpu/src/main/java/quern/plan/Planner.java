@@ -25,6 +25,7 @@ import quern.model.ModelConfig;
 import quern.model.Site;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;
+import quern.scheme.Target;
 import quern.tensor.DType;
 import quern.transform.Transform;
 import quern.transform.Transforms;
@@ -173,6 +174,11 @@ public final class Planner {
             throw new QuernException(
                     "Cannot write what method %s chooses in format %s: it has whole zero points only (use --format hqq)"
                             .formatted(recipe.method(), recipe.format()));
+        }
+        if (recipe.target() == Target.LAYER && !Methods.named(recipe.method()).makesUp()) {
+            throw new QuernException(
+                    "Cannot hold linears to their layer by method %s: it weighs weights and no outputs (use --method gptq, or leave --target away)"
+                            .formatted(recipe.method()));
         }
         refuseScales();
         List<Plan.SitePlan> sites = sites(kept);

@@ -54,6 +54,7 @@ class RecipeReaderTest {
                 scales: mse
                 percdamp: 0.05
                 true-sequential: true
+                target: layer
                 skip: [".*down_proj", "model.layers.0.*"]
                 overrides:
                   - match: v_proj
@@ -76,6 +77,7 @@ class RecipeReaderTest {
                         ScaleRule.MSE,
                         0.05,
                         true,
+                        Target.LAYER,
                         List.of(".*down_proj", "model.layers.0.*"),
                         List.of(
                                 new Recipe.LinearOverride("v_proj", 8, Recipe.UNSAID),

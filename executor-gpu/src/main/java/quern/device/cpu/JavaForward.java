@@ -311,7 +311,8 @@ final class JavaForward implements ForwardKernels {
         for (int token = 0; token < left.rows(); token++) {
             for (int i = 0; i < n; i++) {
                 float factor = left.values()[token * n + i];
-                Products.axpy(factor, right.values(), token * m, JavaDevice.own(sum).values(), i * m, m);
+                Products.axpy(
+                        factor, right.values(), token * m, JavaDevice.own(sum).values(), i * m, m);
             }
         }
     }
