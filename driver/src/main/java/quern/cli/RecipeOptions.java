@@ -22,7 +22,6 @@ import quern.scheme.FixedScales;
 import quern.scheme.Recipe;
 import quern.scheme.RecipeReader;
 import quern.scheme.ScaleRule;
-import quern.scheme.Target;
 import quern.transform.Transform;
 import quern.transform.Transforms;
 
@@ -47,7 +46,8 @@ final class RecipeOptions {
             names = "--method",
             paramLabel = "NAME",
             description =
-                    "How codes are chosen: gptq, rtn, imatrix (rtn with scales for the inputs that matter, as llama.cpp has it), or hqq"
+                    "How codes are chosen: gptq, gptaq (which makes up for the linears before it in the layer too: a smaller loss for twice"
+                            + " the time or more), rtn, imatrix (rtn with scales for the inputs that matter, as llama.cpp has it), or hqq"
                             + " (for format hqq). Default: what is usual for the format.")
     @Nullable
     String method;
@@ -142,19 +142,9 @@ final class RecipeOptions {
 
     @Option(
             names = "--true-sequential",
-            description = "Each linear sees those before it in its layer already quantized: more forwards, no gain"
-                    + " measured by itself.")
+            description = "Each linear sees those before it in its layer already quantized: twice the forwards, no gain"
+                    + " measured by itself; gptaq does so anyway.")
     boolean trueSequential;
-
-    @Option(
-            names = "--target",
-            paramLabel = "TARGET",
-            description =
-                    "What linears are held to: own (default), what each gives itself on the inputs that it gets; or"
-                            + " layer, what it gives in the layer in full precision, so that it makes up for the linears before it"
-                            + " (GPTAQ): a smaller loss, above all with few bits, for several times the forwards.")
-    @Nullable
-    String target;
 
     /** The recipes by name, with the options merged in. */
     Map<String, Recipe> merged() {
@@ -198,7 +188,6 @@ final class RecipeOptions {
                 mse ? ScaleRule.MSE : scales,
                 percdamp == null ? base.percdamp() : percdamp,
                 trueSequential || base.trueSequential(),
-                target == null ? base.target() : target(target),
                 base.skip(),
                 base.overrides(),
                 new FixedScales(
@@ -221,10 +210,6 @@ final class RecipeOptions {
     private static ColumnOrder order(String name) {
         String known = known("--act-order", name, List.of("static", "group", "full", "off"));
         return ColumnOrder.valueOf(known.toUpperCase(Locale.ROOT));
-    }
-
-    private static Target target(String name) {
-        return Target.valueOf(known("--target", name, List.of("own", "layer")).toUpperCase(Locale.ROOT));
     }
 
     private static String known(String option, String name, List<String> names) {

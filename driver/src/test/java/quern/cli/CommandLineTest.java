@@ -27,7 +27,6 @@ import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
 import quern.scheme.RecipeReader;
 import quern.scheme.ScaleRule;
-import quern.scheme.Target;
 
 class CommandLineTest {
     private final StringWriter out = new StringWriter();
@@ -60,7 +59,7 @@ class CommandLineTest {
     void every_option_of_quantize_arrives() {
         assertThat(quern(
                         "quantize owner/name --out s3a://b/x --revision abc --method gptq --format compressed-tensors --bits"
-                                + " 3 --group-size -1 --asym --act-order full --percdamp 0.05 --mse --target layer --calibration"
+                                + " 3 --group-size -1 --asym --act-order full --percdamp 0.05 --mse --true-sequential --calibration"
                                 + " hdfs://n:8020/t.parquet:story --samples 7 --seqlen 99 --seed -5 --max-shard-size 2GiB"
                                 + " --propagation staged --stages 6 --resume --device cuda"))
                 .isZero();
@@ -71,18 +70,17 @@ class CommandLineTest {
                         Map.of(
                                 "",
                                 new Recipe(
-                                                "gptq",
-                                                "compressed-tensors",
-                                                3,
-                                                -1,
-                                                false,
-                                                false,
-                                                ColumnOrder.FULL,
-                                                ScaleRule.MSE,
-                                                0.05,
-                                                true,
-                                                List.of())
-                                        .with(Target.LAYER)),
+                                        "gptq",
+                                        "compressed-tensors",
+                                        3,
+                                        -1,
+                                        false,
+                                        false,
+                                        ColumnOrder.FULL,
+                                        ScaleRule.MSE,
+                                        0.05,
+                                        true,
+                                        List.of())),
                         OptionalDouble.empty(),
                         new CalibrationRequest("hdfs://n:8020/t.parquet:story", 7, 99, -5, true),
                         2L << 30,

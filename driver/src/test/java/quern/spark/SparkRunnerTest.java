@@ -29,7 +29,6 @@ import quern.run.ToyModel;
 import quern.run.ToyRun;
 import quern.run.Workbench;
 import quern.scheme.Recipe;
-import quern.scheme.Target;
 import quern.store.LocalStore;
 
 /** Promise 1: the bytes of a plan depend on nothing but the plan and the type of device. */
@@ -62,12 +61,12 @@ class SparkRunnerTest {
             for (int stages : List.of(1, 2, LAYERS)) {
                 same(runner, ToyRun.recipe(), stages);
             }
-            same(runner, ToyRun.recipe().with(Target.LAYER), 1);
+            same(runner, ToyRun.recipe("gptaq"), 1);
         }
     }
 
     private void same(SparkRunner runner, Recipe recipe, int stages) throws IOException {
-        String name = recipe.target() + "-" + stages;
+        String name = recipe.method() + "-" + stages;
         Plan local = ToyRun.plan(source, folder.resolve("local" + name), recipe, stages);
         ToyRun.run(local, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
         Plan plan = ToyRun.plan(source, folder.resolve("spark" + name), recipe, stages);

@@ -22,11 +22,6 @@ public final class Gptq implements Method {
     }
 
     @Override
-    public boolean makesUp() {
-        return true;
-    }
-
-    @Override
     public Solver solver(Recipe recipe, @Nullable Hessian hessian, Device device, float largest) {
         if (hessian == null) {
             throw new IllegalArgumentException("GPTQ needs the Hessian of its site");

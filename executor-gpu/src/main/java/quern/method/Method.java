@@ -20,8 +20,8 @@ public interface Method {
         return needsHessian();
     }
 
-    /** Whether its codes can make up for inputs that have drifted, see {@link Hessian}. */
-    default boolean makesUp() {
+    /** Whether it needs to know how inputs have drifted, see {@link Hessian}; sites of a layer are then taken one after the other. */
+    default boolean needsDrift() {
         return false;
     }
 

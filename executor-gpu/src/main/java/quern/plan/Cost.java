@@ -8,8 +8,9 @@ import java.util.function.ToLongFunction;
 import java.util.stream.IntStream;
 import quern.format.Format;
 import quern.method.Method;
+import quern.method.Methods;
 import quern.model.Model;
-import quern.scheme.Target;
+import quern.scheme.Recipe;
 import quern.tensor.DType;
 
 /** What a plan takes: arithmetic, time, memory and bytes. */
@@ -30,19 +31,21 @@ final class Cost {
     private final Plan.Calibration calibration;
     private final int stages;
     private final List<Plan.Shard> shards;
+    private final Recipe recipe;
     private final Method method;
     private final Format format;
 
     Cost(
             Model model,
             Planner.Request request,
+            Recipe recipe,
             List<Plan.SitePlan> sites,
             Plan.Calibration calibration,
             int stages,
             List<Plan.Shard> shards,
-            Method method,
             Format format) {
-        this.method = method;
+        this.recipe = recipe;
+        this.method = Methods.named(recipe.method());
         this.format = format;
         this.model = model;
         this.request = request;
@@ -116,7 +119,7 @@ final class Cost {
             return 1;
         }
         double ways = 1;
-        if (request.recipe().trueSequential()) {
+        if (recipe.trueSequential()) {
             long ranks = sites.stream()
                     .filter(site -> site.layer() == 0)
                     .map(Plan.SitePlan::rank)
@@ -128,7 +131,7 @@ final class Cost {
     }
 
     private boolean drifts() {
-        return request.recipe().target() == Target.LAYER;
+        return method.needsDrift();
     }
 
     private double seconds() {

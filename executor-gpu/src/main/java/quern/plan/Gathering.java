@@ -1,9 +1,9 @@
 package quern.plan;
 
 import java.io.Serializable;
+import quern.method.Method;
 import quern.method.Methods;
 import quern.scheme.Recipe;
-import quern.scheme.Target;
 import quern.transform.Transform;
 import quern.transform.Transforms;
 
@@ -22,10 +22,8 @@ public record Gathering(boolean hessians, boolean magnitudes, boolean crosses) i
 
     /** What a recipe needs. */
     public static Gathering of(Recipe recipe) {
-        return new Gathering(
-                Methods.named(recipe.method()).needsHessian(recipe),
-                recipe.fixed().any(),
-                recipe.target() == Target.LAYER);
+        Method method = Methods.named(recipe.method());
+        return new Gathering(method.needsHessian(recipe), recipe.fixed().any(), method.needsDrift());
     }
 
     /** What the recipe's transform is fitted to, in a pass of its own. */

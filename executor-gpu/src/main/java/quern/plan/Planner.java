@@ -25,7 +25,6 @@ import quern.model.ModelConfig;
 import quern.model.Site;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;
-import quern.scheme.Target;
 import quern.tensor.DType;
 import quern.transform.Transform;
 import quern.transform.Transforms;
@@ -46,7 +45,8 @@ public final class Planner {
         this.model = transform.applied(model, Vectors.NONE);
         this.request = request;
         this.format = Formats.named(request.recipe().format());
-        this.recipe = format.settled(request.recipe());
+        Recipe settled = format.settled(request.recipe());
+        this.recipe = Methods.named(settled.method()).needsDrift() ? settled.siteBySite() : settled;
     }
 
     /**
@@ -175,11 +175,6 @@ public final class Planner {
                     "Cannot write what method %s chooses in format %s: it has whole zero points only (use --format hqq)"
                             .formatted(recipe.method(), recipe.format()));
         }
-        if (recipe.target() == Target.LAYER && !Methods.named(recipe.method()).makesUp()) {
-            throw new QuernException(
-                    "Cannot hold linears to their layer by method %s: it weighs weights and no outputs (use --method gptq, or leave --target away)"
-                            .formatted(recipe.method()));
-        }
         refuseScales();
         List<Plan.SitePlan> sites = sites(kept);
         checkShapes(sites);
@@ -198,8 +193,7 @@ public final class Planner {
         if (format instanceof GgufFormat gguf) {
             GgufExport.of(model, gguf).metadata(); // refuses what cannot be said there before anything is done
         }
-        Cost cost = new Cost(
-                model, request, sites, calibration, stages.size(), shards, Methods.named(recipe.method()), format);
+        Cost cost = new Cost(model, request, recipe, sites, calibration, stages.size(), shards, format);
         Plan.Cost figures = cost.figures();
         if (request.machine().slotMemory() > 0
                 && figures.memoryBytes() > request.machine().slotMemory()) {

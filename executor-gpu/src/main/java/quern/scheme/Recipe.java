@@ -19,8 +19,7 @@ import quern.QuernException;
  * @param actOrder the order of columns
  * @param scales how scales are chosen; {@code OPEN} leaves it to the format
  * @param percdamp damping as a fraction of the mean of the Hessian's diagonal
- * @param trueSequential whether each site of a layer sees the sites before it already quantized; so it is if the target is the layer
- * @param target what linears are held to
+ * @param trueSequential whether each site of a layer sees the sites before it already quantized
  * @param skip regular expressions over the full names of linears that stay as they are
  * @param overrides what differs for some linears; the first that fits counts
  * @param fixed scales of activations
@@ -37,7 +36,6 @@ public record Recipe(
         ScaleRule scales,
         double percdamp,
         boolean trueSequential,
-        Target target,
         List<String> skip,
         List<LinearOverride> overrides,
         FixedScales fixed,
@@ -60,7 +58,6 @@ public record Recipe(
             ScaleRule.SALIENCY,
             0.01,
             false,
-            Target.OWN,
             List.of(),
             List.of(),
             FixedScales.NONE,
@@ -95,7 +92,6 @@ public record Recipe(
                 scales,
                 percdamp,
                 trueSequential,
-                Target.OWN,
                 skip,
                 List.of(),
                 FixedScales.NONE,
@@ -117,24 +113,11 @@ public record Recipe(
         return changed(method, bits, groupSize, symmetric, scales, overrides, fixed, transform);
     }
 
-    /** The same with linears held to something else. */
-    public Recipe with(Target target) {
+    /** The same with the sites of a layer one after the other. */
+    public Recipe siteBySite() {
         return new Recipe(
-                method,
-                format,
-                bits,
-                groupSize,
-                symmetric,
-                ternary,
-                actOrder,
-                scales,
-                percdamp,
-                trueSequential,
-                target,
-                skip,
-                overrides,
-                fixed,
-                transform);
+                method, format, bits, groupSize, symmetric, ternary, actOrder, scales, percdamp, true, skip, overrides,
+                fixed, transform);
     }
 
     /** Whether something is done to the model first. */
@@ -215,7 +198,6 @@ public record Recipe(
                 scales,
                 percdamp,
                 trueSequential,
-                target,
                 skip,
                 overrides,
                 fixed,
@@ -234,14 +216,12 @@ public record Recipe(
             ScaleRule.OPEN,
             0.01,
             false,
-            Target.OWN,
             List.of(),
             List.of(),
             FixedScales.NONE,
             UNCHANGED);
 
     public Recipe {
-        trueSequential = trueSequential || target == Target.LAYER;
         skip = List.copyOf(skip);
         overrides = List.copyOf(overrides);
         IntegerGrid.check(bits == UNSAID ? 4 : bits, symmetric, ternary);

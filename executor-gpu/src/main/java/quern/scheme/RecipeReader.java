@@ -48,7 +48,6 @@ public final class RecipeReader {
             "scales",
             "percdamp",
             "true-sequential",
-            "target",
             "skip",
             "overrides",
             "activations",
@@ -138,7 +137,6 @@ public final class RecipeReader {
                     choice("scales", ScaleRule.values(), d.scales()),
                     number("percdamp", d.percdamp()),
                     bool("true-sequential", d.trueSequential()),
-                    choice("target", Target.values(), d.target()),
                     texts("skip", d.skip()),
                     overrides(),
                     new FixedScales(

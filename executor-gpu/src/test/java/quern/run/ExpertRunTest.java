@@ -16,7 +16,6 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
@@ -29,7 +28,6 @@ import quern.model.Tap;
 import quern.model.Weights;
 import quern.plan.Plan;
 import quern.scheme.Recipe;
-import quern.scheme.Target;
 import quern.store.LocalStore;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
@@ -296,9 +294,9 @@ class ExpertRunTest {
 
     /** All experts at one step are one turn: a pass for each of them would be hundreds. */
     @ParameterizedTest
-    @EnumSource(Target.class)
-    void true_sequential_takes_all_experts_of_a_step_together(Target target) throws IOException {
-        Plan plan = plan("seq", ToyRun.trueSequential().with(target), 1);
+    @ValueSource(strings = {"gptq", "gptaq"})
+    void true_sequential_takes_all_experts_of_a_step_together(String method) throws IOException {
+        Plan plan = plan("seq", ToyRun.recipe(method).siteBySite(), 1);
         assertThat(plan.ranks(1)).containsExactly(0, 1, 2, 3);
         assertThat(plan.sites(1, 2).stream().collect(Collectors.groupingBy(Plan.SitePlan::rank, Collectors.counting())))
                 .containsExactlyInAnyOrderEntriesOf(Map.of(0, 1L, 1, 1L, 2, 8L, 3, 8L));

@@ -19,7 +19,6 @@ import quern.device.Devices;
 import quern.device.FakeGpu;
 import quern.plan.Plan;
 import quern.scheme.Recipe;
-import quern.scheme.Target;
 import quern.store.Checkpoint;
 import quern.store.LocalStore;
 import quern.tensor.DType;
@@ -44,9 +43,9 @@ class FakeGpuRunTest {
         ToyModel.write(new LocalStore(source), LAYERS, 7);
     }
 
-    private List<SiteManifest> run(String device, DType compute, String output, int stages, Target target)
+    private List<SiteManifest> run(String device, DType compute, String output, int stages, String method)
             throws IOException {
-        Recipe recipe = ToyRun.recipe().with(target);
+        Recipe recipe = ToyRun.recipe(method);
         try (Device machine = Devices.open(device, compute)) {
             Plan plan = ToyRun.plan(source, folder.resolve(output), recipe, stages, 0, machine);
             assertThat(plan.device()).isEqualTo(device);
@@ -61,10 +60,10 @@ class FakeGpuRunTest {
 
     /** Layers at a time, site by site too, and all of them as stages of their own. */
     @ParameterizedTest
-    @CsvSource({"1, OWN", "1, LAYER", LAYERS + ", OWN"})
-    void codes_and_losses_are_those_of_the_cpu(int stages, Target target) throws IOException {
-        List<SiteManifest> gpu = run("cuda", DType.F32, "gpu", stages, target);
-        List<SiteManifest> cpu = run("cpu", DType.F32, "cpu", stages, target);
+    @CsvSource({"1, gptq", "1, gptaq", LAYERS + ", gptq"})
+    void codes_and_losses_are_those_of_the_cpu(int stages, String method) throws IOException {
+        List<SiteManifest> gpu = run("cuda", DType.F32, "gpu", stages, method);
+        List<SiteManifest> cpu = run("cpu", DType.F32, "cpu", stages, method);
         assertThat(gpu).hasSameSizeAs(cpu);
         for (int i = 0; i < gpu.size(); i++) {
             List<SiteManifest.LinearManifest> linears = gpu.get(i).linears();
@@ -125,8 +124,8 @@ class FakeGpuRunTest {
 
     @Test
     void a_second_run_writes_the_same_bytes() throws IOException {
-        run("cuda", DType.BF16, "one", LAYERS, Target.OWN);
-        run("cuda", DType.BF16, "two", LAYERS, Target.OWN);
+        run("cuda", DType.BF16, "one", LAYERS, "gptq");
+        run("cuda", DType.BF16, "two", LAYERS, "gptq");
         assertThat(ToyRun.bytes(folder.resolve("two"))).isEqualTo(ToyRun.bytes(folder.resolve("one")));
     }
 }

@@ -23,7 +23,6 @@ import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
 import quern.scheme.RecipeReader;
 import quern.scheme.ScaleRule;
-import quern.scheme.Target;
 import quern.store.Checkpoint;
 import quern.store.LocalStore;
 
@@ -47,13 +46,13 @@ class QuantizationTest {
 
     /** As a GPU does it, which takes several parts, or all of them and solves beside. */
     @ParameterizedTest
-    @CsvSource({"1, OWN", "2, OWN", "4, OWN", "1, LAYER"})
-    void writesTheSameBytesHoweverManyPartsATaskTakes(int stages, Target target) throws IOException {
+    @CsvSource({"1, gptq", "2, gptq", "4, gptq", "1, gptaq"})
+    void writesTheSameBytesHoweverManyPartsATaskTakes(int stages, String method) throws IOException {
         Map<String, String> bytes = null;
         for (int together : new int[] {1, 2, 4}) {
             String output = "together-" + together;
             ToyRun.run(
-                    plan(output, ToyRun.recipe().with(target), stages),
+                    plan(output, ToyRun.recipe(method), stages),
                     new LocalRunner(ToyRun.STORES, 2, together),
                     Quantization.Listener.SILENT);
             Map<String, String> own = ToyRun.bytes(folder.resolve(output));
@@ -77,9 +76,9 @@ class QuantizationTest {
     }
 
     @ParameterizedTest
-    @CsvSource({"1, OWN", "2, OWN", "4, OWN", "2, LAYER"})
-    void resumesToTheSameBytesWhereverItWasCutOff(int stages, Target target) throws IOException {
-        Recipe recipe = ToyRun.recipe().with(target);
+    @CsvSource({"1, gptq", "2, gptq", "4, gptq", "2, gptaq"})
+    void resumesToTheSameBytesWhereverItWasCutOff(int stages, String method) throws IOException {
+        Recipe recipe = ToyRun.recipe(method);
         Plan undisturbed = plan("whole", recipe, stages);
         ToyRun.run(undisturbed, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
         int sites = undisturbed.sites().size();

@@ -54,7 +54,6 @@ class RecipeReaderTest {
                 scales: mse
                 percdamp: 0.05
                 true-sequential: true
-                target: layer
                 skip: [".*down_proj", "model.layers.0.*"]
                 overrides:
                   - match: v_proj
@@ -77,7 +76,6 @@ class RecipeReaderTest {
                         ScaleRule.MSE,
                         0.05,
                         true,
-                        Target.LAYER,
                         List.of(".*down_proj", "model.layers.0.*"),
                         List.of(
                                 new Recipe.LinearOverride("v_proj", 8, Recipe.UNSAID),

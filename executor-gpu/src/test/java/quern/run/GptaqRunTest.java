@@ -1,30 +1,26 @@
 package quern.run;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.EnumMap;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
-import quern.QuernException;
 import quern.device.DeviceMatrix;
 import quern.plan.Plan;
-import quern.scheme.RecipeReader;
-import quern.scheme.Target;
 import quern.store.LocalStore;
 import quern.tensor.Matrix;
 
 /** Linears that are held to what they give in the layer in full precision. */
-class LayerTargetRunTest {
+class GptaqRunTest {
     private static final int DOWN = 3; // the rank of the last site of a layer
 
     @TempDir
@@ -53,7 +49,7 @@ class LayerTargetRunTest {
 
     @Test
     void inputs_are_compared_with_those_of_the_layer_in_full_precision() throws IOException {
-        Plan plan = ToyRun.plan(source, folder.resolve("out"), ToyRun.recipe().with(Target.LAYER), 1);
+        Plan plan = ToyRun.plan(source, folder.resolve("out"), ToyRun.recipe("gptaq"), 1);
         List<SiteManifest> before =
                 firstLayer(plan).stream().filter(site -> site.site() < DOWN).toList();
         Workbench bench = Workbench.of(plan, ToyRun.STORES);
@@ -123,10 +119,10 @@ class LayerTargetRunTest {
 
     @Test
     void what_leaves_the_layer_is_nearer_to_full_precision() throws IOException {
-        Map<Target, Double> errors = new EnumMap<>(Target.class);
-        for (Target target : Target.values()) {
-            Path output = folder.resolve(target.name());
-            Plan plan = ToyRun.plan(source, output, ToyRun.trueSequential().with(target), 1);
+        Map<String, Double> errors = new HashMap<>();
+        for (String method : List.of("gptq", "gptaq")) {
+            Path output = folder.resolve(method);
+            Plan plan = ToyRun.plan(source, output, ToyRun.recipe(method).siteBySite(), 1);
             Pass pass = new Pass(0, 1, 0, DOWN, List.of(), firstLayer(plan));
             Workbench bench = Workbench.of(plan, ToyRun.STORES);
             double error = 0;
@@ -134,9 +130,9 @@ class LayerTargetRunTest {
                 Matrix full = forward(bench, pass.inFullPrecision(), sequence, new ArrayList<>());
                 error += distance(forward(bench, pass, sequence, new ArrayList<>()), full);
             }
-            errors.put(target, error);
+            errors.put(method, error);
         }
-        assertThat(errors.get(Target.LAYER)).isLessThan(0.98 * errors.get(Target.OWN));
+        assertThat(errors.get("gptaq")).isLessThan(0.98 * errors.get("gptq"));
     }
 
     private static double distance(Matrix a, Matrix b) {
@@ -145,18 +141,5 @@ class LayerTargetRunTest {
             sum += Math.pow(a.values()[i] - b.values()[i], 2);
         }
         return sum;
-    }
-
-    @Test
-    void a_method_that_weighs_no_outputs_is_refused() {
-        assertThatThrownBy(() -> ToyRun.plan(
-                        source,
-                        folder.resolve("x"),
-                        RecipeReader.read("{method: rtn, bits: 4, group-size: 32, target: layer}", "x"),
-                        1))
-                .isInstanceOf(QuernException.class)
-                .hasMessage(
-                        "Cannot hold linears to their layer by method rtn: it weighs weights and no outputs (use --method"
-                                + " gptq, or leave --target away)");
     }
 }
