@@ -54,9 +54,9 @@ quanto-int8|main||format: quanto-int8
 quanto-fp8|main||format: quanto-fp8
 quanto-int4|main||format: quanto-int4
 quanto-int2|main|alone|format: quanto-int2
-autoround-4|main||format: autoround, bits: 4, group-size: $group
-autoround-3|main|alone|format: autoround, bits: 3, group-size: $group
-autoround-2|main|alone|format: autoround, bits: 2, group-size: $group
+autoround-4|main|alone|method: gptaq, format: autoround, bits: 4, group-size: $group
+autoround-3|main|alone|method: gptaq, format: autoround, bits: 3, group-size: $group
+autoround-2|main|alone|method: gptaq, format: autoround, bits: 2, group-size: $group
 gguf-q8_0|main||format: gguf-q8_0
 gguf-q6_k|main||format: gguf-q6_k
 gguf-q5_k_m|main||format: gguf-q5_k_m

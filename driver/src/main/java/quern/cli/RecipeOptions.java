@@ -46,7 +46,8 @@ final class RecipeOptions {
             names = "--method",
             paramLabel = "NAME",
             description =
-                    "How codes are chosen: gptq, rtn, imatrix (rtn with scales for the inputs that matter, as llama.cpp has it), or hqq"
+                    "How codes are chosen: gptq, gptaq (which makes up for the linears before it in the layer too: a smaller loss for twice"
+                            + " the time or more), rtn, imatrix (rtn with scales for the inputs that matter, as llama.cpp has it), or hqq"
                             + " (for format hqq). Default: what is usual for the format.")
     @Nullable
     String method;
@@ -142,7 +143,7 @@ final class RecipeOptions {
     @Option(
             names = "--true-sequential",
             description = "Each linear sees those before it in its layer already quantized: twice the forwards, no gain"
-                    + " measured.")
+                    + " measured by itself; gptaq does so anyway.")
     boolean trueSequential;
 
     /** The recipes by name, with the options merged in. */

@@ -28,6 +28,7 @@ import quern.run.Stopwatch;
 import quern.run.ToyModel;
 import quern.run.ToyRun;
 import quern.run.Workbench;
+import quern.scheme.Recipe;
 import quern.store.LocalStore;
 
 /** Promise 1: the bytes of a plan depend on nothing but the plan and the type of device. */
@@ -58,14 +59,19 @@ class SparkRunnerTest {
         try (JavaSparkContext spark = context(master, Map.of())) {
             SparkRunner runner = new SparkRunner(spark, ToyRun.STORES);
             for (int stages : List.of(1, 2, LAYERS)) {
-                Map<String, String> expected = local(stages);
-                Plan plan = ToyRun.plan(source, folder.resolve("spark" + stages), ToyRun.recipe(), stages);
-                ToyRun.run(plan, runner, Quantization.Listener.SILENT);
-                assertThat(ToyRun.bytes(Path.of(plan.output())))
-                        .as("%d stages", stages)
-                        .isEqualTo(expected);
+                same(runner, ToyRun.recipe(), stages);
             }
+            same(runner, ToyRun.recipe("gptaq"), 1);
         }
+    }
+
+    private void same(SparkRunner runner, Recipe recipe, int stages) throws IOException {
+        String name = recipe.method() + "-" + stages;
+        Plan local = ToyRun.plan(source, folder.resolve("local" + name), recipe, stages);
+        ToyRun.run(local, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
+        Plan plan = ToyRun.plan(source, folder.resolve("spark" + name), recipe, stages);
+        ToyRun.run(plan, runner, Quantization.Listener.SILENT);
+        assertThat(ToyRun.bytes(Path.of(plan.output()))).as(name).isEqualTo(ToyRun.bytes(Path.of(local.output())));
     }
 
     /** Of experts there are sites that no tile comes to, sites that wait for the others', and many in a partition. */

@@ -136,6 +136,15 @@ public interface ForwardKernels {
     void addGram(DeviceMatrix x, DeviceMatrix gram);
 
     /**
+     * sum += aT b, rounded as the compute type and summed in fp32.
+     *
+     * @param a tokens x n
+     * @param b tokens x m
+     * @param sum n x m, F32
+     */
+    void addProducts(DeviceMatrix a, DeviceMatrix b, DeviceMatrix sum);
+
+    /**
      * largest = max(largest, |x|) in each column, of values as they are; a NaN stays.
      *
      * @param x tokens x inputs, compute type or F32

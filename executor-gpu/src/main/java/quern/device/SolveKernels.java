@@ -79,6 +79,15 @@ public interface SolveKernels {
     float[] inverseDiagonal(DeviceMatrix factor);
 
     /**
+     * B inv(H), by the factor of H.
+     *
+     * @param matrix B, rows x n, F32
+     * @param factor n x n, from {@link #factor}
+     * @return rows x n, F32
+     */
+    DeviceMatrix divide(DeviceMatrix matrix, DeviceMatrix factor);
+
+    /**
      * Chooses the grids of groups, each of which is a run of columns. The k-th run begins at from + k * length; the last may
      * end with the row.
      *

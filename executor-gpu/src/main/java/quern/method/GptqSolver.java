@@ -28,6 +28,7 @@ final class GptqSolver implements Method.Solver {
     private final float[] diagonal; // n, of sum / tokens
     private final boolean[] dead; // n: columns that no token reaches
     private final Map<Order, Factored> factored = new HashMap<>();
+    private @Nullable LayerTarget target;
 
     GptqSolver(Recipe recipe, Hessian hessian, Device device, float largest) {
         this.recipe = recipe;
@@ -136,8 +137,12 @@ final class GptqSolver implements Method.Solver {
         if (h.inputs() == null) {
             return rounded(weight, scheme, h.notes());
         }
-        return sweep(h.inputs(), scheme, ScaleSearch.divisor(scheme, weight, largest))
-                .quantize(List.of(weight))
+        if (target == null) {
+            target = LayerTarget.of(hessian, h.inputs(), device);
+        }
+        Matrix wanted = target == null ? weight : target.of(weight);
+        return sweep(h.inputs(), scheme, ScaleSearch.divisor(scheme, wanted, largest))
+                .quantize(List.of(wanted))
                 .outcome(0, h.notes());
     }
 
@@ -170,6 +175,9 @@ final class GptqSolver implements Method.Solver {
 
     @Override
     public void close() {
+        if (target != null) {
+            target.close();
+        }
         for (Factored h : factored.values()) {
             if (h.inputs() != null) {
                 h.inputs().close();

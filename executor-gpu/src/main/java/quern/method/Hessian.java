@@ -1,6 +1,5 @@
 package quern.method;
 
-import java.util.Objects;
 import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import quern.device.Device;
@@ -9,35 +8,44 @@ import quern.tensor.DType;
 import quern.tensor.Matrix;
 
 /**
- * The sum of x xT over calibration tokens, and their number. Divided once, at the end. It lies where it was summed: on the host, where
- * parts came together from several processes, or still on the device.
+ * The sum of x xT over calibration tokens, and their number. Divided once, at the end. It lies where it was summed. Beside it may lie
+ * the sum of f xT, where f is what x is in the layer in full precision: how far inputs have <em>drifted</em>.
  */
 public final class Hessian {
-    private final @Nullable Matrix onHost; // n x n, symmetric
-    private final @Nullable DeviceMatrix onDevice; // n x n, F32, symmetric
-    private final @Nullable Device device;
+    private final Placed sum; // n x n, symmetric
+    private final @Nullable Placed cross; // n x n
     private final long tokens;
+
+    private Hessian(Placed sum, @Nullable Placed cross, long tokens) {
+        this.sum = sum;
+        this.cross = cross;
+        this.tokens = tokens;
+    }
 
     /**
      * @param sum n x n, symmetric
      * @param tokens how many x were summed
      */
     public Hessian(Matrix sum, long tokens) {
-        onHost = sum;
-        onDevice = null;
-        device = null;
-        this.tokens = tokens;
+        this(sum, null, tokens);
+    }
+
+    /**
+     * @param sum n x n, symmetric
+     * @param cross n x n, or none
+     * @param tokens how many x were summed
+     */
+    public Hessian(Matrix sum, @Nullable Matrix cross, long tokens) {
+        this(Placed.of(sum), cross == null ? null : Placed.of(cross), tokens);
     }
 
     /**
      * @param sum n x n, F32, symmetric; stays its maker's to close
+     * @param cross n x n, F32, or none; likewise
      * @param tokens how many x were summed
      */
-    public Hessian(DeviceMatrix sum, Device device, long tokens) {
-        onHost = null;
-        onDevice = sum;
-        this.device = device;
-        this.tokens = tokens;
+    public Hessian(DeviceMatrix sum, @Nullable DeviceMatrix cross, Device device, long tokens) {
+        this(Placed.of(sum, device), cross == null ? null : Placed.of(cross, device), tokens);
     }
 
     /** How many x were summed. */
@@ -47,27 +55,23 @@ public final class Hessian {
 
     /** n. */
     public int inputs() {
-        return onHost != null ? onHost.rows() : Objects.requireNonNull(onDevice).rows();
+        return sum.rows();
     }
 
     /** n x n, symmetric; a copy where it lies on a device. */
     public Matrix sum() {
-        if (onHost != null) {
-            return onHost;
-        }
-        return Objects.requireNonNull(device).download(Objects.requireNonNull(onDevice));
+        return sum.matrix();
+    }
+
+    /** The sum of f xT, n x n; null where no one asked for it. */
+    @Nullable
+    Placed cross() {
+        return cross;
     }
 
     /** n, the diagonal of the sum. */
     public float[] diagonal() {
-        if (onHost == null) {
-            return Objects.requireNonNull(device).solve().diagonal(Objects.requireNonNull(onDevice));
-        }
-        float[] diagonal = new float[onHost.rows()];
-        for (int i = 0; i < diagonal.length; i++) {
-            diagonal[i] = onHost.at(i, i);
-        }
-        return diagonal;
+        return sum.diagonal();
     }
 
     /** For each input the mean of its square. */
@@ -81,12 +85,7 @@ public final class Hessian {
 
     /** What comes of the sum on the device, n x n, F32, which is lent for that. */
     public <R> R on(Device onIt, Function<DeviceMatrix, R> use) {
-        if (onDevice != null) {
-            return use.apply(onDevice);
-        }
-        try (DeviceMatrix uploaded = onIt.upload(Objects.requireNonNull(onHost), DType.F32)) {
-            return use.apply(uploaded);
-        }
+        return sum.on(onIt, use);
     }
 
     /**

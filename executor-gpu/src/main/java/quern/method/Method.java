@@ -20,6 +20,11 @@ public interface Method {
         return needsHessian();
     }
 
+    /** Whether it needs to know how inputs have drifted, see {@link Hessian}; sites of a layer are then taken one after the other. */
+    default boolean needsDrift() {
+        return false;
+    }
+
     /** Whether its zero points are no whole numbers, which few formats can store. */
     default boolean fractionalZeros() {
         return false;

@@ -6,7 +6,8 @@ import quern.QuernException;
 
 /** The methods by name. */
 public final class Methods {
-    private static final List<Method> ALL = List.of(new Gptq(), new RoundToNearest(), new Imatrix(), new Hqq());
+    private static final List<Method> ALL =
+            List.of(new Gptq(), new Gptaq(), new RoundToNearest(), new Imatrix(), new Hqq());
 
     private Methods() {}
 

@@ -15,12 +15,23 @@ public record Statistics(long tokens, @Nullable Hessian hessian, float @Nullable
 
     /** @param sum n x n, the sum of x xT, symmetric; null where no one asked for it */
     public static Statistics of(long tokens, @Nullable Matrix sum, float @Nullable [] largest) {
-        return new Statistics(tokens, sum == null ? null : new Hessian(sum, tokens), largest);
+        return of(tokens, sum, null, largest);
+    }
+
+    /** @param cross n x n, of {@link Hessian}; null where no one asked for it */
+    public static Statistics of(long tokens, @Nullable Matrix sum, @Nullable Matrix cross, float @Nullable [] largest) {
+        return new Statistics(tokens, sum == null ? null : new Hessian(sum, cross, tokens), largest);
     }
 
     /** The sum of x xT on the host; null where no one asked for it. */
     public @Nullable Matrix sum() {
         return hessian == null ? null : hessian.sum();
+    }
+
+    /** The sum of f xT on the host; null where no one asked for it. */
+    public @Nullable Matrix cross() {
+        Placed cross = hessian == null ? null : hessian.cross();
+        return cross == null ? null : cross.matrix();
     }
 
     /** The largest |x| of all inputs. */
@@ -35,7 +46,7 @@ public record Statistics(long tokens, @Nullable Hessian hessian, float @Nullable
         return magnitude;
     }
 
-    /** Those of the tokens of both. */
+    /** Those of the tokens of both, without that of f xT. */
     public Statistics plus(Statistics other) {
         Matrix both = sum();
         Matrix others = other.sum();

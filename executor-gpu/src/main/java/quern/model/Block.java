@@ -216,15 +216,21 @@ final class Block implements AutoCloseable {
         /** Steps [from, to), none of them experts. */
         void run(int from, int to, @Nullable Tap tap) {
             for (int i = from; i < to; i++) {
+                tap(i, tap);
                 Step step = program.steps().get(i);
-                Site site = sites.get(step.result());
-                if (tap != null && site != null) {
-                    tap.input(site, of(step.operand(0)));
-                }
-                if (tap != null && step.operation().attends()) {
-                    tap.cached(section.layer(), of(step.operand(1)), of(step.operand(2)));
-                }
                 put(i, step.operation().compute(new BlockCall(step, this)));
+            }
+        }
+
+        /** Lets a tap see what this step is about to read. */
+        void tap(int index, @Nullable Tap tap) {
+            Step step = program.steps().get(index);
+            Site site = sites.get(step.result());
+            if (tap != null && site != null) {
+                tap.input(site, of(step.operand(0)));
+            }
+            if (tap != null && step.operation().attends()) {
+                tap.cached(section.layer(), of(step.operand(1)), of(step.operand(2)));
             }
         }
 

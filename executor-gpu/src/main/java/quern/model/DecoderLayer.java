@@ -41,7 +41,7 @@ public final class DecoderLayer implements AutoCloseable {
      */
     public DeviceMatrix forward(DeviceMatrix x, int length, @Nullable Tap tap) throws IOException {
         List<DeviceMatrix> batches = new ArrayList<>(List.of(x));
-        run(List.of(new LayerRun.Lane(batches, tap)), batch -> length, false);
+        run(List.of(new LayerRun.Lane(batches, tap)), batch -> length, false, LayerRun.WHOLE);
         return batches.get(0);
     }
 
@@ -54,7 +54,11 @@ public final class DecoderLayer implements AutoCloseable {
         List<List<DeviceMatrix>> each = new ArrayList<>();
         batches.forEach(batch -> each.add(new ArrayList<>(List.of(batch))));
         try {
-            run(each.stream().map(one -> new LayerRun.Lane(one, null)).toList(), DeviceMatrix::rows, true);
+            run(
+                    each.stream().map(one -> new LayerRun.Lane(one, null)).toList(),
+                    DeviceMatrix::rows,
+                    true,
+                    LayerRun.WHOLE);
         } finally {
             for (int b = 0; b < each.size(); b++) {
                 batches.set(b, each.get(b).get(0));
@@ -62,9 +66,28 @@ public final class DecoderLayer implements AutoCloseable {
         }
     }
 
-    private void run(List<LayerRun.Lane> lanes, ToIntFunction<DeviceMatrix> length, boolean owned) throws IOException {
+    /**
+     * The input of a site.
+     *
+     * @param x (sequences * length) x hidden, F32; not closed
+     * @param length tokens of a sequence
+     * @return tokens x inputs, as a tap sees it; the caller closes it
+     */
+    public DeviceMatrix input(DeviceMatrix x, int length, Site wanted) throws IOException {
+        List<DeviceMatrix> seen = new ArrayList<>();
+        Tap tap = (site, input) -> {
+            if (site.rank() == wanted.rank()) {
+                seen.add(block.device().forward().scale(input, 1, input.dtype()));
+            }
+        };
+        run(List.of(new LayerRun.Lane(new ArrayList<>(List.of(x)), tap)), batch -> length, false, wanted.rank());
+        return seen.get(0);
+    }
+
+    private void run(List<LayerRun.Lane> lanes, ToIntFunction<DeviceMatrix> length, boolean owned, int rank)
+            throws IOException {
         lanes.forEach(lane -> lane.batches().forEach(batch -> check(batch, length.applyAsInt(batch))));
-        try (LayerRun run = new LayerRun(block, weights, lanes, length, owned)) {
+        try (LayerRun run = new LayerRun(block, weights, lanes, length, owned, rank)) {
             while (run.advance()) {
                 // all of it
             }
@@ -73,7 +96,7 @@ public final class DecoderLayer implements AutoCloseable {
 
     /** One lane, experts from where the layer came from. */
     public LayerRun start(List<DeviceMatrix> batches, int length, Tap tap) {
-        return start(List.of(new LayerRun.Lane(batches, tap)), length, weights);
+        return start(List.of(new LayerRun.Lane(batches, tap)), length, weights, LayerRun.WHOLE);
     }
 
     /**
@@ -82,10 +105,11 @@ public final class DecoderLayer implements AutoCloseable {
      * @param lanes whose batches are closed, and replaced by what leaves the layer
      * @param length tokens of a sequence
      * @param experts where the weights of experts come from
+     * @param rank of the last sites that taps wait for, if batches are to stay as they are; else {@link LayerRun#WHOLE}
      */
-    public LayerRun start(List<LayerRun.Lane> lanes, int length, Weights experts) {
+    public LayerRun start(List<LayerRun.Lane> lanes, int length, Weights experts, int rank) {
         lanes.forEach(lane -> lane.batches().forEach(batch -> check(batch, length)));
-        return new LayerRun(block, experts, lanes, batch -> length, true);
+        return new LayerRun(block, experts, lanes, batch -> length, true, rank);
     }
 
     private void check(DeviceMatrix x, int length) {

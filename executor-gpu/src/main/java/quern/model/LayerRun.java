@@ -16,13 +16,18 @@ import quern.tensor.Matrix;
  * Batches on their way through a layer, a stretch at a time: all steps up to the next experts over one batch after the other, then
  * one expert after the other over the rows of all batches that are sent to it. So each expert's weights are read once, one expert is
  * in memory at a time, and its products have as many rows as there are. Batches come in {@link Lane lanes}; no product has rows of
- * two, so that what comes out of one does not depend on those beside it.
+ * two, so that what comes out of one does not depend on those beside it. A run whose result nobody wants ends before the linears
+ * whose inputs are the last that a tap waits for.
  */
 public final class LayerRun implements AutoCloseable {
+    /** In place of a rank: the layer as a whole. */
+    public static final int WHOLE = -1;
+
     private final Block block;
     private final Weights weights;
     private final List<Running> lanes;
     private final boolean owned;
+    private final int end; // the step before which it ends, or the number of steps
     private int next;
     private @Nullable Mixture mixture;
 
@@ -35,11 +40,20 @@ public final class LayerRun implements AutoCloseable {
     /**
      * @param length tokens of a batch's sequences
      * @param owned whether a batch is closed when it is replaced
+     * @param rank of the last sites that a tap waits for, where batches are to stay as they are; else {@link #WHOLE}
      */
-    LayerRun(Block block, Weights weights, List<Lane> lanes, ToIntFunction<DeviceMatrix> length, boolean owned) {
+    LayerRun(
+            Block block,
+            Weights weights,
+            List<Lane> lanes,
+            ToIntFunction<DeviceMatrix> length,
+            boolean owned,
+            int rank) {
         this.block = block;
         this.weights = weights;
         this.owned = owned;
+        this.end =
+                rank == WHOLE ? block.program().steps().size() : block.section().lastTapped(rank);
         this.lanes = lanes.stream().map(lane -> new Running(lane, length)).toList();
     }
 
@@ -59,11 +73,14 @@ public final class LayerRun implements AutoCloseable {
             }
         }
 
-        void run(int from, int to, boolean last) {
+        void run(int from, int to) {
             for (int b = 0; b < batches.size(); b++) {
                 values.get(b).run(from, to, tap);
-                if (last) {
+                if (to == block.program().steps().size()) {
                     leave(b);
+                } else if (to == end) {
+                    values.get(b).tap(to, tap);
+                    values.get(b).close();
                 }
             }
         }
@@ -80,7 +97,7 @@ public final class LayerRun implements AutoCloseable {
     /** Computes the next stretch; false if there was none left. */
     public boolean advance() throws IOException {
         List<Step> steps = block.program().steps();
-        if (next == steps.size()) {
+        if (next == end) {
             return false;
         }
         if (steps.get(next).operation() == Operation.EXPERTS) {
@@ -93,17 +110,25 @@ public final class LayerRun implements AutoCloseable {
             if (running.runNext()) {
                 running.finish(next++);
                 mixture = null;
+                if (next == end) {
+                    runTo(end);
+                }
             }
             return true;
         }
-        int from = next;
-        while (next < steps.size() && steps.get(next).operation() != Operation.EXPERTS) {
-            next++;
+        int to = next;
+        while (to < end && steps.get(to).operation() != Operation.EXPERTS) {
+            to++;
         }
-        for (Running lane : lanes) {
-            lane.run(from, next, next == steps.size());
-        }
+        runTo(to);
         return true;
+    }
+
+    private void runTo(int to) {
+        for (Running lane : lanes) {
+            lane.run(next, to);
+        }
+        next = to;
     }
 
     /** One step of experts, over all lanes. */

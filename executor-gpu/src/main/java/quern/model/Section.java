@@ -94,6 +94,24 @@ final class Section {
         return sites;
     }
 
+    /** Of a layer, the step before which all sites up to a rank have been seen; experts, whose ranks are the last, are seen in theirs. */
+    int lastTapped(int rank) {
+        List<Step> steps = program.steps();
+        List<List<Step>> sites = program.sites();
+        int last = 0;
+        for (int i = 0; i < steps.size(); i++) {
+            Step step = steps.get(i);
+            boolean begins = sites.subList(0, Math.min(rank + 1, sites.size())).stream()
+                    .anyMatch(site -> site.get(0).equals(step));
+            if (begins) {
+                last = i;
+            } else if (step.operation() == Operation.EXPERTS && rank >= sites.size()) {
+                last = i + 1;
+            }
+        }
+        return last;
+    }
+
     /** Of this layer. */
     Section expert(int number) {
         return model.expert(layer, number);

@@ -91,7 +91,7 @@ public final class ConversionPlanner {
                 source,
                 output,
                 recipe,
-                new Gathering(false, false),
+                Gathering.NOTHING,
                 model.source().lossy(),
                 machine.device(),
                 machine.deviceType(),

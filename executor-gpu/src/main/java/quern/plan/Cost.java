@@ -8,7 +8,9 @@ import java.util.function.ToLongFunction;
 import java.util.stream.IntStream;
 import quern.format.Format;
 import quern.method.Method;
+import quern.method.Methods;
 import quern.model.Model;
+import quern.scheme.Recipe;
 import quern.tensor.DType;
 
 /** What a plan takes: arithmetic, time, memory and bytes. */
@@ -29,19 +31,21 @@ final class Cost {
     private final Plan.Calibration calibration;
     private final int stages;
     private final List<Plan.Shard> shards;
+    private final Recipe recipe;
     private final Method method;
     private final Format format;
 
     Cost(
             Model model,
             Planner.Request request,
+            Recipe recipe,
             List<Plan.SitePlan> sites,
             Plan.Calibration calibration,
             int stages,
             List<Plan.Shard> shards,
-            Method method,
             Format format) {
-        this.method = method;
+        this.recipe = recipe;
+        this.method = Methods.named(recipe.method());
         this.format = format;
         this.model = model;
         this.request = request;
@@ -74,7 +78,7 @@ final class Cost {
                 seconds(),
                 memory(together),
                 together,
-                source * (calibration.tokens() == 0 ? 1 : runs(together) * forwards() + 1),
+                source * (calibration.tokens() == 0 ? 1 : Math.round(runs(together) * forwards()) + 1),
                 2 * result + 2 * activations);
     }
 
@@ -106,9 +110,28 @@ final class Cost {
         return terms.stream().mapToLong(Plan.Term::bytes).sum();
     }
 
-    /** One forward where the pass with taps feeds the next layer too; else two, and a third for the boundaries. */
-    private int forwards() {
-        return stages == model.layers() && stages > 1 ? 1 : stages == 1 ? 2 : 3;
+    /**
+     * One forward where the pass with taps feeds the next layer too; else two, and a third for the boundaries. Of a layer whose sites are
+     * taken one after the other, each pass goes about half way on average, and as far in full precision where drifts are gathered.
+     */
+    private double forwards() {
+        if (stages == model.layers() && stages > 1) {
+            return 1;
+        }
+        double ways = 1;
+        if (recipe.trueSequential()) {
+            long ranks = sites.stream()
+                    .filter(site -> site.layer() == 0)
+                    .map(Plan.SitePlan::rank)
+                    .distinct()
+                    .count();
+            ways = ranks / 2.0 * (drifts() ? 2 : 1);
+        }
+        return (stages == 1 ? 1 : 2) + ways;
+    }
+
+    private boolean drifts() {
+        return method.needsDrift();
     }
 
     private double seconds() {
@@ -122,6 +145,10 @@ final class Cost {
             double reaching = site.ofExpert() ? tokens * ofExperts : tokens;
             hessians += reaching * n * n; // half of 2 n^2: the lower triangle
             solves += n * n * n / 3;
+            if (drifts() && site.drifts()) {
+                hessians += 2 * reaching * n * n;
+                solves += 2 * n * n * n;
+            }
             for (Plan.LinearPlan linear : site.linears()) {
                 forward += 2 * reaching * n * linear.outputs();
                 solves += 2.0 * linear.outputs() * n * n;
@@ -177,7 +204,9 @@ final class Cost {
                 .mapToLong(Plan.LinearPlan::outputs)
                 .max()
                 .orElse(0);
-        long grams = most(site -> (site.ofExpert() ? 2 : 1) * 4L * site.inputs() * site.inputs()); // and a pool
+        // Of an expert, and of its pool; or of a site and its drift.
+        long grams = most(
+                site -> (site.ofExpert() || (drifts() && site.drifts()) ? 2 : 1) * 4L * site.inputs() * site.inputs());
         long pools = sites.stream()
                 .filter(Plan.SitePlan::ofExpert)
                 .mapToLong(site -> 4L * site.inputs() * site.inputs())
@@ -195,16 +224,20 @@ final class Cost {
                 .orElse(0);
         if (partTokens > 0) {
             long batchTokens = (long) calibration.batch() * calibration.length();
-            terms.add(new Plan.Term("weights of a layer", layerWeights));
+            terms.add(
+                    drifts()
+                            ? new Plan.Term("weights of a layer, quantized and not", 2 * layerWeights)
+                            : new Plan.Term("weights of a layer", layerWeights));
             terms.add(new Plan.Term(
                     together == 1 ? "hidden states of a part" : "hidden states of " + together + " parts",
                     together * partTokens * model.hiddenSize() * DType.F32.bytes()));
-            terms.add(new Plan.Term("activations of a batch", batchTokens * 4 * (3 * widest + 2 * tallest)));
+            terms.add(new Plan.Term(
+                    "activations of a batch", batchTokens * 4 * ((drifts() ? 6 : 3) * widest + 2 * tallest)));
             int open = Integer.numberOfTrailingZeros(together) + 2; // the tree of parts, and a sum that is being formed
             terms.add(new Plan.Term("Hessians of a layer", open * grams + (together - 1) * pools));
         }
         long halves = gpu ? 3 * 2 * 2048 * (Math.min(tallest, 16_384) + widest) : 0; // of a product's operands
-        long solve = 3 * 4 * widest * widest + (gpu ? 4 : 3) * largestWeight + halves;
+        long solve = (drifts() ? 5 : 3) * 4 * widest * widest + (gpu ? 4 : 3) * largestWeight + halves;
         long experts = sites.stream()
                 .filter(Plan.SitePlan::ofExpert)
                 .filter(site -> site.linears().stream().allMatch(l -> method.batches(l.scheme())))

@@ -1,6 +1,7 @@
 package quern.plan;
 
 import java.io.Serializable;
+import quern.method.Method;
 import quern.method.Methods;
 import quern.scheme.Recipe;
 import quern.transform.Transform;
@@ -11,24 +12,34 @@ import quern.transform.Transforms;
  *
  * @param hessians sums of products
  * @param magnitudes the largest |x| of each input
+ * @param crosses sums of products with what inputs are in the layer in full precision, see {@link quern.method.Hessian}
  */
-public record Gathering(boolean hessians, boolean magnitudes) implements Serializable {
+public record Gathering(boolean hessians, boolean magnitudes, boolean crosses) implements Serializable {
+    /** The largest |x| alone. */
+    static final Gathering MAGNITUDES = new Gathering(false, true, false);
+
+    static final Gathering NOTHING = new Gathering(false, false, false);
+
     /** What a recipe needs. */
     public static Gathering of(Recipe recipe) {
-        return new Gathering(
-                Methods.named(recipe.method()).needsHessian(recipe),
-                recipe.fixed().any());
+        Method method = Methods.named(recipe.method());
+        return new Gathering(method.needsHessian(recipe), recipe.fixed().any(), method.needsDrift());
     }
 
     /** What the recipe's transform is fitted to, in a pass of its own. */
     public static Gathering fitting(Recipe recipe) {
         Transform transform = Transforms.named(recipe.transform());
-        return new Gathering(transform.needsHessians(), transform.needsMagnitudes());
+        return new Gathering(transform.needsHessians(), transform.needsMagnitudes(), false);
     }
 
     /** What either needs. */
     Gathering and(Gathering other) {
-        return new Gathering(hessians || other.hessians, magnitudes || other.magnitudes);
+        return new Gathering(hessians || other.hessians, magnitudes || other.magnitudes, crosses || other.crosses);
+    }
+
+    /** The same of inputs that cannot drift. */
+    Gathering withoutCrosses() {
+        return new Gathering(hessians, magnitudes, false);
     }
 
     /** Whether there is anything to gather, for which tokens have to go through the model. */

@@ -133,7 +133,10 @@ public record Plan(
 
     /** Of one site. */
     public Gathering gathering(SitePlan site) {
-        return site.isCache() ? new Gathering(false, true) : gathering();
+        if (site.isCache()) {
+            return Gathering.MAGNITUDES;
+        }
+        return site.drifts() ? gathering : gathering.withoutCrosses();
     }
 
     /** What the output's tensors are put in. */
@@ -246,6 +249,14 @@ public record Plan(
         public long solveBytes() {
             long outputs = linears.stream().mapToLong(LinearPlan::outputs).max().orElse(0);
             return 4L * 5 * inputs * (inputs + outputs);
+        }
+
+        /**
+         * Whether its inputs depend on other linears of the layer. An expert's are left as they come: which tokens it is sent depends on
+         * them too.
+         */
+        boolean drifts() {
+            return rank > 0 && !ofExpert() && !isPool() && !isCache();
         }
 
         private SitePlan pool() {

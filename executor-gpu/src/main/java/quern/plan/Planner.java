@@ -45,7 +45,8 @@ public final class Planner {
         this.model = transform.applied(model, Vectors.NONE);
         this.request = request;
         this.format = Formats.named(request.recipe().format());
-        this.recipe = format.settled(request.recipe());
+        Recipe settled = format.settled(request.recipe());
+        this.recipe = Methods.named(settled.method()).needsDrift() ? settled.siteBySite() : settled;
     }
 
     /**
@@ -192,8 +193,7 @@ public final class Planner {
         if (format instanceof GgufFormat gguf) {
             GgufExport.of(model, gguf).metadata(); // refuses what cannot be said there before anything is done
         }
-        Cost cost = new Cost(
-                model, request, sites, calibration, stages.size(), shards, Methods.named(recipe.method()), format);
+        Cost cost = new Cost(model, request, recipe, sites, calibration, stages.size(), shards, format);
         Plan.Cost figures = cost.figures();
         if (request.machine().slotMemory() > 0
                 && figures.memoryBytes() > request.machine().slotMemory()) {

@@ -70,8 +70,12 @@ final class Schedule {
             if (request.stages() != 0) {
                 throw new QuernException(
                         "Cannot take the sites of a layer one after the other with every layer its own stage: "
-                                + "all Hessians come from one pass (use fewer than %d stages, or leave true-sequential away)"
-                                        .formatted(layers));
+                                + "all Hessians come from one pass (use fewer than %d stages, or %s)"
+                                        .formatted(
+                                                layers,
+                                                Gathering.of(recipe).crosses()
+                                                        ? "method gptq"
+                                                        : "leave true-sequential away"));
             }
             count = 1;
         }

@@ -13,6 +13,7 @@ import quern.tensor.Matrix;
 final class GrowingStatistics implements AutoCloseable {
     private final Device device;
     private @Nullable DeviceMatrix gram; // inputs x inputs, F32
+    private @Nullable DeviceMatrix cross; // inputs x inputs, F32
     private final @Nullable DeviceMatrix largest; // 1 x inputs, F32
     private long tokens;
 
@@ -25,13 +26,25 @@ final class GrowingStatistics implements AutoCloseable {
     GrowingStatistics(Device device, int inputs, Gathering gathering) {
         this.device = device;
         gram = gathering.hessians() ? device.zeros(inputs, inputs, DType.F32) : null;
+        cross = gathering.crosses() ? device.zeros(inputs, inputs, DType.F32) : null;
         largest = gathering.magnitudes() ? device.zeros(1, inputs, DType.F32) : null;
     }
 
     /** @param x tokens x inputs */
     void add(DeviceMatrix x) {
+        add(x, null);
+    }
+
+    /**
+     * @param x tokens x inputs
+     * @param full tokens x inputs: what they are in the layer in full precision; none where that is not asked for
+     */
+    void add(DeviceMatrix x, @Nullable DeviceMatrix full) {
         if (gram != null) {
             device.forward().addGram(x, gram);
+        }
+        if (cross != null && full != null) {
+            device.forward().addProducts(full, x, cross);
         }
         if (largest != null) {
             device.forward().raiseLargest(x, largest);
@@ -40,15 +53,22 @@ final class GrowingStatistics implements AutoCloseable {
     }
 
     void add(GrowingStatistics other) {
-        if (gram != null && other.gram != null) {
-            DeviceMatrix before = gram;
-            gram = device.forward().add(before, other.gram);
-            before.close();
-        }
+        gram = sum(gram, other.gram);
+        cross = sum(cross, other.cross);
         if (largest != null && other.largest != null) {
             device.forward().raiseLargest(other.largest, largest);
         }
         tokens += other.tokens;
+    }
+
+    /** Of both, the first of which is closed. */
+    private @Nullable DeviceMatrix sum(@Nullable DeviceMatrix one, @Nullable DeviceMatrix other) {
+        if (one == null || other == null) {
+            return one;
+        }
+        try (one) {
+            return device.forward().add(one, other);
+        }
     }
 
     /** Of a cache: the largest magnitude of all keys, and of all values. Both are closed. */
@@ -68,7 +88,7 @@ final class GrowingStatistics implements AutoCloseable {
         }
         return new Statistics(
                 tokens,
-                gram == null ? null : new Hessian(gram, device, tokens),
+                gram == null ? null : new Hessian(gram, cross, device, tokens),
                 largest == null ? null : device.download(largest).values());
     }
 
@@ -77,6 +97,7 @@ final class GrowingStatistics implements AutoCloseable {
         return Statistics.of(
                 tokens,
                 gram == null ? null : device.download(gram),
+                cross == null ? null : device.download(cross),
                 largest == null ? null : device.download(largest).values());
     }
 
@@ -84,6 +105,9 @@ final class GrowingStatistics implements AutoCloseable {
     public void close() {
         if (gram != null) {
             gram.close();
+        }
+        if (cross != null) {
+            cross.close();
         }
         if (largest != null) {
             largest.close();

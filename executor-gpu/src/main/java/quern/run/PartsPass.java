@@ -18,6 +18,7 @@ import org.jspecify.annotations.Nullable;
 import quern.calibrate.RowFile;
 import quern.device.DeviceMatrix;
 import quern.device.DeviceOutOfMemory;
+import quern.model.DecoderLayer;
 import quern.model.LayerRun;
 import quern.model.Linear;
 import quern.model.Site;
@@ -108,18 +109,27 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
     private final class Running implements AutoCloseable {
         private final Taps taps = new Taps();
         private final Layers.Lent lent;
+        private final Layers.@Nullable Lent full; // in full precision, where inputs drift from what they are in it
         private final LayerRun run;
         private long loading;
 
         Running() throws IOException {
             Weights weights = bench.layers().weights(pass);
             lent = watch.time(Phase.LOAD, () -> bench.layers().take(pass, layer));
+            full = taps.drift()
+                    ? watch.time(Phase.LOAD, () -> bench.layers().take(pass.inFullPrecision(), layer))
+                    : null;
             List<LayerRun.Lane> lanes = new ArrayList<>();
             for (int lane = 0; lane < hidden.size(); lane++) {
-                lanes.add(new LayerRun.Lane(hidden.get(lane), taps.of(parts.first() + lane)));
+                Tap tap = taps.of(parts.first() + lane, hidden.get(lane), full == null ? null : full.layer());
+                lanes.add(new LayerRun.Lane(hidden.get(lane), tap));
             }
             run = lent.layer()
-                    .start(lanes, bench.plan().calibration().length(), (linear, device) -> timed(weights, linear));
+                    .start(
+                            lanes,
+                            bench.plan().calibration().length(),
+                            (linear, device) -> timed(weights, linear),
+                            pass.goesOn(layer) ? LayerRun.WHOLE : taps.last());
         }
 
         private DeviceMatrix timed(Weights weights, Linear linear) throws IOException {
@@ -146,6 +156,9 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
         public void close() {
             run.close();
             lent.close();
+            if (full != null) {
+                full.close();
+            }
             taps.close();
         }
     }
@@ -176,17 +189,53 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
             }
         }
 
-        /** What sees the inputs of a part. */
-        Tap of(int part) {
+        /** The rank of the last sites that are waited for. */
+        int last() {
+            return cache == null && pass.tapRank() >= 0
+                    ? pass.tapRank()
+                    : bench.plan().ranks(layer).stream().max(Integer::compare).orElse(0);
+        }
+
+        /** Whether inputs are to be compared with those of the layer in full precision. */
+        boolean drift() {
+            return sites.values().stream().anyMatch(this::drifts);
+        }
+
+        private boolean drifts(Plan.SitePlan site) {
+            return pass.gathering(bench.plan(), site).crosses();
+        }
+
+        /**
+         * What sees the inputs of a part.
+         *
+         * @param batches what enters the layer
+         * @param full the layer in full precision, if inputs drift
+         */
+        Tap of(int part, List<DeviceMatrix> batches, @Nullable DecoderLayer full) {
             return new Tap() {
+                private final Map<Plan.SitePlan, Integer> seen = new HashMap<>(); // batches
+
                 @Override
                 public void input(Site site, DeviceMatrix x) {
-                    long start = System.nanoTime();
                     Plan.SitePlan tapped = sites.get(site.name());
-                    if (tapped != null) {
-                        growing.computeIfAbsent(tapped, s -> begun(s)).add(part, x);
+                    if (tapped == null) {
+                        return;
                     }
-                    nanos += System.nanoTime() - start;
+                    int batch = seen.merge(tapped, 1, Integer::sum) - 1;
+                    try (DeviceMatrix wanted =
+                            full == null || !drifts(tapped) ? null : inFull(full, site, batches.get(batch))) {
+                        long start = System.nanoTime();
+                        growing.computeIfAbsent(tapped, s -> begun(s)).add(part, x, wanted);
+                        nanos += System.nanoTime() - start;
+                    }
+                }
+
+                private DeviceMatrix inFull(DecoderLayer layer, Site site, DeviceMatrix batch) {
+                    try {
+                        return layer.input(batch, bench.plan().calibration().length(), site);
+                    } catch (IOException e) {
+                        throw new UncheckedIOException(e);
+                    }
                 }
 
                 @Override

@@ -32,15 +32,16 @@ final class PartsStatistics implements AutoCloseable {
     /**
      * @param number of the part, no smaller than any before
      * @param x tokens x inputs
+     * @param full see {@link GrowingStatistics#add(DeviceMatrix, DeviceMatrix)}
      */
-    void add(int number, DeviceMatrix x) {
+    void add(int number, DeviceMatrix x, @Nullable DeviceMatrix full) {
         if (number != part) {
             completed();
             part = number;
         }
         GrowingStatistics own = growing == null ? fresh.get() : growing;
         growing = own;
-        own.add(x);
+        own.add(x, full);
     }
 
     /** A part's as a whole. */

@@ -91,6 +91,16 @@ public record Pass(
         return fits ? Gathering.fitting(plan.recipe()) : plan.gathering(site);
     }
 
+    /** The same in full precision. */
+    Pass inFullPrecision() {
+        return new Pass(from, to, tapFrom, tapRank, stored, List.of(), round, some, fits);
+    }
+
+    /** Whether what leaves this layer is wanted. */
+    boolean goesOn(int layer) {
+        return layer + 1 < to || stored.contains(layer + 1);
+    }
+
     /** The sites whose Hessians it gathers, pools included. */
     public List<Plan.SitePlan> sites(Plan plan) {
         return Stream.concat(plan.sites(tapFrom, to).stream(), plan.pools(tapFrom, to).stream())

@@ -30,6 +30,7 @@
  *   <li>Hidden states are rounded where they are stored, and the pass that stores them goes on with the rounded ones: a
  *       restart reads what an undisturbed run has in memory.
  *   <li>Which linears run with their quantized weights in a pass follows from the plan alone, not from what happens to be done.
+ *   <li>A pass ends before the linears whose inputs are the last that it taps, if what leaves their layer is not wanted.
  *   <li>No loader takes the output for a model before all shards are there: {@code config.json} is written after them, and
  *       goes again if the proof or the marker fails ({@link quern.run.Publication}).
  * </ul>

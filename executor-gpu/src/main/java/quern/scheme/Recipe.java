@@ -113,6 +113,13 @@ public record Recipe(
         return changed(method, bits, groupSize, symmetric, scales, overrides, fixed, transform);
     }
 
+    /** The same with the sites of a layer one after the other. */
+    public Recipe siteBySite() {
+        return new Recipe(
+                method, format, bits, groupSize, symmetric, ternary, actOrder, scales, percdamp, true, skip, overrides,
+                fixed, transform);
+    }
+
     /** Whether something is done to the model first. */
     public boolean transforms() {
         return !transform.equals(UNCHANGED);

@@ -413,6 +413,28 @@ abstract class ForwardContract extends BlockContract {
     }
 
     @ParameterizedTest
+    @CsvSource({"1, 1, 1", "7, 5, 33", "300, 40, 72", "2100, 9, 17"})
+    void products_of_two_inputs_are_summed(int tokens, int n, int m) {
+        for (DType type : List.of(DType.F32, compute)) {
+            try (DeviceMatrix a = device.upload(random(tokens, n), type);
+                    DeviceMatrix b = device.upload(random(tokens, m), type);
+                    DeviceMatrix first = device.upload(device.download(a), compute);
+                    DeviceMatrix second = device.upload(device.download(b), compute);
+                    DeviceMatrix sum = device.zeros(n, m, DType.F32)) {
+                forward.addProducts(a, b, sum);
+                forward.addProducts(a, b, sum);
+                double[][] expected = Naive.product(Naive.transposed(held(device, first)), held(device, second));
+                for (double[] row : expected) {
+                    for (int j = 0; j < m; j++) {
+                        row[j] *= 2;
+                    }
+                }
+                assertClose(device.download(sum), expected, 1e-5);
+            }
+        }
+    }
+
+    @ParameterizedTest
     @CsvSource({"1, 5", "300, 40"})
     void the_largest_magnitude_of_each_column_is_kept(int tokens, int inputs) {
         for (DType type : List.of(DType.F32, compute)) {

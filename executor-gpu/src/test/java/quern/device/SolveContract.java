@@ -65,6 +65,22 @@ abstract class SolveContract extends DeviceFixture {
     }
 
     @ParameterizedTest
+    @CsvSource({"1, 1", "3, 2", "50, 31", "7, 64", "200, 130"})
+    void rows_are_divided_by_a_hessian(int rows, int n) {
+        Matrix h = hessian(n);
+        Matrix b = random(rows, n);
+        try (DeviceMatrix r = device.upload(h, DType.F32);
+                DeviceMatrix divided = device.upload(b, DType.F32)) {
+            assertThat(device.solve().factor(r)).isTrue();
+            try (DeviceMatrix quotient = device.solve().divide(divided, r)) {
+                double[][] expected = Naive.product(Naive.of(b), Naive.inverse(mirrored(h)));
+                assertClose(device.download(quotient), expected, 1e-3);
+                assertThat(device.download(divided).values()).isEqualTo(b.values());
+            }
+        }
+    }
+
+    @ParameterizedTest
     @ValueSource(ints = {1, 2, 31, 64, 65, 200})
     void a_sum_of_products_is_mirrored_and_tells_its_diagonal(int n) {
         Matrix lower = hessian(n);

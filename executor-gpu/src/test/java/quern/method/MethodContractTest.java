@@ -207,7 +207,8 @@ class MethodContractTest {
     void an_unknown_method_is_refused_with_the_known_ones() {
         assertThatThrownBy(() -> Methods.named("gptqq"))
                 .isInstanceOf(QuernException.class)
-                .hasMessage("Cannot quantize by method gptqq: it is unknown (use one of gptq, rtn, imatrix, hqq)");
+                .hasMessage(
+                        "Cannot quantize by method gptqq: it is unknown (use one of gptq, gptaq, rtn, imatrix, hqq)");
     }
 
     static Method.Outcome quantize(Method method, Scheme scheme, ScaleRule rule, Hessian h, Matrix weight) {

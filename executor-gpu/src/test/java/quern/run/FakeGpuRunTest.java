@@ -13,7 +13,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.CsvSource;
 import quern.device.Device;
 import quern.device.Devices;
 import quern.device.FakeGpu;
@@ -43,8 +43,9 @@ class FakeGpuRunTest {
         ToyModel.write(new LocalStore(source), LAYERS, 7);
     }
 
-    private List<SiteManifest> run(String device, DType compute, String output, int stages) throws IOException {
-        Recipe recipe = ToyRun.recipe();
+    private List<SiteManifest> run(String device, DType compute, String output, int stages, String method)
+            throws IOException {
+        Recipe recipe = ToyRun.recipe(method);
         try (Device machine = Devices.open(device, compute)) {
             Plan plan = ToyRun.plan(source, folder.resolve(output), recipe, stages, 0, machine);
             assertThat(plan.device()).isEqualTo(device);
@@ -57,12 +58,12 @@ class FakeGpuRunTest {
         }
     }
 
-    /** Layers at a time, and all of them as stages of their own. */
+    /** Layers at a time, site by site too, and all of them as stages of their own. */
     @ParameterizedTest
-    @ValueSource(ints = {1, LAYERS})
-    void codes_and_losses_are_those_of_the_cpu(int stages) throws IOException {
-        List<SiteManifest> gpu = run("cuda", DType.F32, "gpu", stages);
-        List<SiteManifest> cpu = run("cpu", DType.F32, "cpu", stages);
+    @CsvSource({"1, gptq", "1, gptaq", LAYERS + ", gptq"})
+    void codes_and_losses_are_those_of_the_cpu(int stages, String method) throws IOException {
+        List<SiteManifest> gpu = run("cuda", DType.F32, "gpu", stages, method);
+        List<SiteManifest> cpu = run("cpu", DType.F32, "cpu", stages, method);
         assertThat(gpu).hasSameSizeAs(cpu);
         for (int i = 0; i < gpu.size(); i++) {
             List<SiteManifest.LinearManifest> linears = gpu.get(i).linears();
@@ -123,8 +124,8 @@ class FakeGpuRunTest {
 
     @Test
     void a_second_run_writes_the_same_bytes() throws IOException {
-        run("cuda", DType.BF16, "one", LAYERS);
-        run("cuda", DType.BF16, "two", LAYERS);
+        run("cuda", DType.BF16, "one", LAYERS, "gptq");
+        run("cuda", DType.BF16, "two", LAYERS, "gptq");
         assertThat(ToyRun.bytes(folder.resolve("two"))).isEqualTo(ToyRun.bytes(folder.resolve("one")));
     }
 }

@@ -14,6 +14,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import quern.format.Formats;
 import quern.model.Model;
@@ -45,13 +46,13 @@ class QuantizationTest {
 
     /** As a GPU does it, which takes several parts, or all of them and solves beside. */
     @ParameterizedTest
-    @ValueSource(ints = {1, 2, 4})
-    void writesTheSameBytesHoweverManyPartsATaskTakes(int stages) throws IOException {
+    @CsvSource({"1, gptq", "2, gptq", "4, gptq", "1, gptaq"})
+    void writesTheSameBytesHoweverManyPartsATaskTakes(int stages, String method) throws IOException {
         Map<String, String> bytes = null;
         for (int together : new int[] {1, 2, 4}) {
             String output = "together-" + together;
             ToyRun.run(
-                    plan(output, ToyRun.recipe(), stages),
+                    plan(output, ToyRun.recipe(method), stages),
                     new LocalRunner(ToyRun.STORES, 2, together),
                     Quantization.Listener.SILENT);
             Map<String, String> own = ToyRun.bytes(folder.resolve(output));
@@ -75,13 +76,14 @@ class QuantizationTest {
     }
 
     @ParameterizedTest
-    @ValueSource(ints = {1, 2, 4})
-    void resumesToTheSameBytesWhereverItWasCutOff(int stages) throws IOException {
-        Plan undisturbed = plan("whole", ToyRun.recipe(), stages);
+    @CsvSource({"1, gptq", "2, gptq", "4, gptq", "2, gptaq"})
+    void resumesToTheSameBytesWhereverItWasCutOff(int stages, String method) throws IOException {
+        Recipe recipe = ToyRun.recipe(method);
+        Plan undisturbed = plan("whole", recipe, stages);
         ToyRun.run(undisturbed, new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
         int sites = undisturbed.sites().size();
         for (int survived = 0; survived < sites; survived += 3) {
-            Plan plan = plan("cut" + survived, ToyRun.recipe(), stages);
+            Plan plan = plan("cut" + survived, recipe, stages);
             AtomicInteger left = new AtomicInteger(survived);
             assertThatThrownBy(() -> ToyRun.run(plan, new LocalRunner(ToyRun.STORES, 2), new Quantization.Listener() {
                         @Override

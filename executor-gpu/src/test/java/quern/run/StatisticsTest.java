@@ -13,6 +13,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import quern.Seeds;
 import quern.method.Statistics;
+import quern.plan.Gathering;
 import quern.store.LocalStore;
 import quern.tensor.Matrix;
 
@@ -24,9 +25,9 @@ class StatisticsTest {
     Path folder;
 
     @ParameterizedTest
-    @CsvSource({"true, true", "true, false", "false, true"})
-    void parts_are_added_up(boolean hessians, boolean magnitudes) {
-        List<Statistics> parts = parts(hessians, magnitudes);
+    @CsvSource({"true, true, true", "true, false, false", "true, false, true", "false, true, false"})
+    void parts_are_added_up(boolean hessians, boolean magnitudes, boolean crosses) {
+        List<Statistics> parts = parts(hessians, magnitudes, crosses);
         List<PassTiles.PartTile> tiles = new ArrayList<>();
         for (int part = parts.size() - 1; part >= 0; part--) {
             for (Hessians.Tile tile : Hessians.tiles(parts.get(part))) {
@@ -34,7 +35,7 @@ class StatisticsTest {
             }
         }
         tiles.sort(Comparator.comparingLong(PassTiles.PartTile::key));
-        Hessians.Sum sum = new Hessians.Sum(N, hessians, magnitudes);
+        Hessians.Sum sum = new Hessians.Sum(N, new Gathering(hessians, magnitudes, crosses));
         tiles.forEach(t -> sum.add(t.part(), t.tile()));
 
         Statistics all = sum.statistics();
@@ -55,6 +56,18 @@ class StatisticsTest {
                 }
             }
         }
+        Matrix cross = all.cross();
+        if (cross == null) {
+            assertThat(crosses).isFalse();
+        } else {
+            for (int i = 0; i < N * N; i++) {
+                float[] of = new float[parts.size()];
+                for (int part = 0; part < of.length; part++) {
+                    of[part] = Objects.requireNonNull(parts.get(part).cross()).values()[i];
+                }
+                assertThat(cross.values()[i]).isEqualTo((of[0] + of[1]) + (of[2] + of[3]));
+            }
+        }
         float[] largest = all.largest();
         if (largest == null) {
             assertThat(magnitudes).isFalse();
@@ -72,7 +85,7 @@ class StatisticsTest {
     @ParameterizedTest
     @CsvSource({"true, true", "true, false", "false, true"})
     void a_file_gives_them_back(boolean hessians, boolean magnitudes) throws Exception {
-        Statistics written = parts(hessians, magnitudes).get(0);
+        Statistics written = parts(hessians, magnitudes, false).get(0);
         LocalStore store = new LocalStore(folder);
         StatisticsFile.write(store, "a/statistics.arrow", N, written);
         Statistics read = StatisticsFile.read(store, "a/statistics.arrow");
@@ -86,13 +99,14 @@ class StatisticsTest {
         return Objects.requireNonNull(part.sum());
     }
 
-    private static List<Statistics> parts(boolean hessians, boolean magnitudes) {
+    private static List<Statistics> parts(boolean hessians, boolean magnitudes, boolean crosses) {
         Random random = Seeds.random();
         List<Statistics> parts = new ArrayList<>();
         for (int part = 0; part < 4; part++) {
             parts.add(Statistics.of(
                     10 + part,
                     hessians ? new Matrix(N, N, floats(N * N, random)) : null,
+                    crosses ? new Matrix(N, N, floats(N * N, random)) : null,
                     magnitudes ? floats(N, random) : null));
         }
         return parts;

@@ -41,9 +41,14 @@ public final class ToyRun {
 
     /** The same, the sites of a layer one after the other. */
     static Recipe trueSequential() {
+        return recipe().siteBySite();
+    }
+
+    /** The same by another method. */
+    public static Recipe recipe(String method) {
         Recipe r = recipe();
         return new Recipe(
-                r.method(),
+                method,
                 r.format(),
                 r.bits(),
                 r.groupSize(),
@@ -52,7 +57,7 @@ public final class ToyRun {
                 r.actOrder(),
                 r.scales(),
                 r.percdamp(),
-                true,
+                r.trueSequential(),
                 r.skip());
     }
 

@@ -6,7 +6,7 @@ import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_WEIGHTS;
 
 import java.util.List;
 
-/** gram += xT x: the lower triangle, a panel of columns at a time. */
+/** Sums of products over tokens: gram += xT x, of which the lower triangle, a panel of columns at a time; and sum += aT b. */
 final class Gram {
     /** Columns of a panel: its triangle is all that is computed twice. */
     private static final int PANEL = 256;
@@ -31,20 +31,35 @@ final class Gram {
         }
     }
 
+    /**
+     * @param a tokens x n, compute type
+     * @param b tokens x m, compute type
+     * @param sum n x m, F32
+     */
+    void add(NativeMatrix a, NativeMatrix b, NativeMatrix sum) {
+        for (int token = 0; token < a.rows(); token += TOKENS) {
+            add(a, b, token, Math.min(TOKENS, a.rows() - token), 0, a.cols(), b.cols(), sum);
+        }
+    }
+
     private void panel(NativeMatrix x, int token, long tokens, int column, NativeMatrix gram) {
-        long n = x.cols();
-        long below = n - column;
-        long width = Math.min(PANEL, below);
+        long below = x.cols() - column;
+        add(x, x, token, tokens, column, below, Math.min(PANEL, below), gram);
+    }
+
+    /** A block of the sum whose diagonal begins at {@code at}: so many rows and columns of it, over so many tokens. */
+    private void add(
+            NativeMatrix a, NativeMatrix b, int token, long tokens, int at, long rows, long cols, NativeMatrix sum) {
         Primitive product = device.oneDnn()
                 .primitive(Operations.Product.of(
-                                Layout.of(x.dtype(), List.of(below, tokens), List.of(1L, n)),
-                                Layout.of(x.dtype(), List.of(tokens, width), List.of(n, 1L)),
-                                Layout.of(gram.dtype(), List.of(below, width), List.of(n, 1L)))
+                                Layout.of(a.dtype(), List.of(rows, tokens), List.of(1L, (long) a.cols())),
+                                Layout.of(b.dtype(), List.of(tokens, cols), List.of((long) b.cols(), 1L)),
+                                Layout.of(sum.dtype(), List.of(rows, cols), List.of((long) sum.cols(), 1L)))
                         .accumulating());
         product.run(
                 device.oneDnn(),
-                new Primitive.Arg(DNNL_ARG_SRC, x.address(token, column)),
-                new Primitive.Arg(DNNL_ARG_WEIGHTS, x.address(token, column)),
-                new Primitive.Arg(DNNL_ARG_DST, gram.address(column, column)));
+                new Primitive.Arg(DNNL_ARG_SRC, a.address(token, at)),
+                new Primitive.Arg(DNNL_ARG_WEIGHTS, b.address(token, at)),
+                new Primitive.Arg(DNNL_ARG_DST, sum.address(at, at)));
     }
 }

@@ -303,6 +303,21 @@ final class JavaForward implements ForwardKernels {
     }
 
     @Override
+    public void addProducts(DeviceMatrix a, DeviceMatrix b, DeviceMatrix sum) {
+        HeapMatrix left = JavaDevice.own(a);
+        HeapMatrix right = JavaDevice.own(b);
+        int n = left.cols();
+        int m = right.cols();
+        for (int token = 0; token < left.rows(); token++) {
+            for (int i = 0; i < n; i++) {
+                float factor = left.values()[token * n + i];
+                Products.axpy(
+                        factor, right.values(), token * m, JavaDevice.own(sum).values(), i * m, m);
+            }
+        }
+    }
+
+    @Override
     public void raiseLargest(DeviceMatrix x, DeviceMatrix largest) {
         JavaDevice.own(largest).raise(JavaDevice.own(x));
     }

@@ -71,6 +71,32 @@ final class JavaSolve extends HostSolve {
     }
 
     @Override
+    public DeviceMatrix divide(DeviceMatrix matrix, DeviceMatrix factor) {
+        float[] r = JavaDevice.own(factor).values();
+        int n = factor.cols();
+        HeapMatrix quotient = new HeapMatrix(JavaDevice.own(matrix).matrix().copy());
+        double[] x = new double[n];
+        for (int row = 0; row < matrix.rows(); row++) {
+            // Y from Y RT = B, then X from X R = Y.
+            for (int j = n - 1; j >= 0; j--) {
+                double rest = quotient.values()[row * n + j];
+                for (int k = j + 1; k < n; k++) {
+                    rest -= x[k] * r[j * n + k];
+                }
+                x[j] = rest / r[j * n + j];
+            }
+            for (int k = 0; k < n; k++) {
+                x[k] /= r[k * n + k];
+                for (int j = k + 1; j < n; j++) {
+                    x[j] -= x[k] * r[k * n + j];
+                }
+                quotient.values()[row * n + k] = (float) x[k];
+            }
+        }
+        return quotient;
+    }
+
+    @Override
     void addProduct(FloatRows a, int row, int rows, FloatRows b, int first, FloatRows sum, int col) {
         HeapMatrix left = JavaDevice.own(a);
         HeapMatrix right = JavaDevice.own(b);

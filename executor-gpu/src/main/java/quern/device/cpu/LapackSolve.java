@@ -3,6 +3,12 @@ package quern.device.cpu;
 import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_DST;
 import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_SRC;
 import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_WEIGHTS;
+import static org.bytedeco.openblas.global.openblas.CblasNoTrans;
+import static org.bytedeco.openblas.global.openblas.CblasNonUnit;
+import static org.bytedeco.openblas.global.openblas.CblasRight;
+import static org.bytedeco.openblas.global.openblas.CblasRowMajor;
+import static org.bytedeco.openblas.global.openblas.CblasTrans;
+import static org.bytedeco.openblas.global.openblas.CblasUpper;
 import static org.bytedeco.openblas.global.openblas.LAPACK_COL_MAJOR;
 
 import java.util.List;
@@ -61,6 +67,28 @@ final class LapackSolve extends HostSolve {
             }
             return Triangles.columnSquares(inverse);
         }
+    }
+
+    @Override
+    public DeviceMatrix divide(DeviceMatrix matrix, DeviceMatrix factor) {
+        NativeMatrix r = CpuDevice.own(factor);
+        NativeMatrix quotient = device.as(CpuDevice.own(matrix), DType.F32);
+        for (int transposed : new int[] {CblasTrans, CblasNoTrans}) { // X = (B inv(RT)) inv(R)
+            openblas.cblas_strsm(
+                    CblasRowMajor,
+                    CblasRight,
+                    CblasUpper,
+                    transposed,
+                    CblasNonUnit,
+                    quotient.rows(),
+                    quotient.cols(),
+                    1,
+                    r.address().floats(),
+                    r.cols(),
+                    quotient.address().floats(),
+                    quotient.cols());
+        }
+        return quotient;
     }
 
     @Override

@@ -249,6 +249,11 @@ final class OneDnnForward implements ForwardKernels {
 
     private NativeMatrix elementwise(
             List<Operations.Function> functions, NativeMatrix g, @Nullable NativeMatrix u, DType to) {
+        if (g.dtype() != to) { // the library's code for two types is a hundred times as slow
+            try (NativeMatrix wide = to == DType.F32 ? device.as(g, to) : elementwise(functions, g, u, g.dtype())) {
+                return to == DType.F32 ? elementwise(functions, wide, u, to) : device.as(wide, to);
+            }
+        }
         NativeMatrix result = device.allocate(g.rows(), g.cols(), to);
         Primitive primitive = device.oneDnn()
                 .primitive(new Operations.Elementwise(
@@ -348,6 +353,14 @@ final class OneDnnForward implements ForwardKernels {
     public void addGram(DeviceMatrix x, DeviceMatrix gramMatrix) {
         try (Operand in = operand(x)) {
             gram.add(in.matrix(), CpuDevice.own(gramMatrix));
+        }
+    }
+
+    @Override
+    public void addProducts(DeviceMatrix a, DeviceMatrix b, DeviceMatrix sum) {
+        try (Operand left = operand(a);
+                Operand right = operand(b)) {
+            gram.add(left.matrix(), right.matrix(), CpuDevice.own(sum));
         }
     }
 

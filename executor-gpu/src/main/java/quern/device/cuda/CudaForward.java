@@ -222,25 +222,40 @@ final class CudaForward implements ForwardKernels {
             int n = in.cols();
             for (int token = 0; token < in.rows(); token += TOKENS) {
                 for (int column = 0; column < n; column += PANEL) {
-                    device.products()
-                            .multiply(
-                                    in.dtype(),
-                                    DType.F32,
-                                    true,
-                                    false,
-                                    n - column,
-                                    Math.min(PANEL, n - column),
-                                    Math.min(TOKENS, in.rows() - token),
-                                    in.address(token, column),
-                                    n,
-                                    in.address(token, column),
-                                    n,
-                                    1,
-                                    sum.address(column, column),
-                                    n);
+                    addProducts(in, in, token, column, n - column, Math.min(PANEL, n - column), sum);
                 }
             }
         }
+    }
+
+    @Override
+    public void addProducts(DeviceMatrix a, DeviceMatrix b, DeviceMatrix sum) {
+        try (Operand left = operand(a);
+                Operand right = operand(b)) {
+            for (int token = 0; token < a.rows(); token += TOKENS) {
+                addProducts(left.matrix(), right.matrix(), token, 0, a.cols(), b.cols(), device.own(sum));
+            }
+        }
+    }
+
+    /** A block of sum += aT b whose diagonal begins at {@code at}, over the tokens of one product. */
+    private void addProducts(CudaMatrix a, CudaMatrix b, int token, int at, int rows, int cols, CudaMatrix sum) {
+        device.products()
+                .multiply(
+                        a.dtype(),
+                        DType.F32,
+                        true,
+                        false,
+                        rows,
+                        cols,
+                        Math.min(TOKENS, a.rows() - token),
+                        a.address(token, at),
+                        a.cols(),
+                        b.address(token, at),
+                        b.cols(),
+                        1,
+                        sum.address(at, at),
+                        sum.cols());
     }
 
     @Override

@@ -99,6 +99,11 @@ final class CudaSolve implements SolveKernels {
     }
 
     @Override
+    public DeviceMatrix divide(DeviceMatrix matrix, DeviceMatrix factor) {
+        return factorization.divide(device.own(matrix), device.own(factor));
+    }
+
+    @Override
     public void search(
             DeviceMatrix weights,
             @Nullable DeviceMatrix importance,

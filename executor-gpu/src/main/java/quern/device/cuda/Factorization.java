@@ -55,8 +55,47 @@ final class Factorization {
         }
     }
 
-    /** inv(H) = inv(R)T inv(R): the squares of the columns of inv(R), which is found as the transposed inverse of RT, a lower triangle. */
+    /** inv(H) = inv(R)T inv(R): the squares of the columns of inv(R). */
     float[] inverseDiagonal(CudaMatrix r) {
+        try (CudaMatrix inverse = inverse(r);
+                CudaMatrix sums = device.filled(1, r.rows(), DType.F32, to -> kernels.columnSquares(inverse, to))) {
+            return device.download(sums).values();
+        }
+    }
+
+    /** B inv(H) = (B inv(R)T) inv(R). */
+    CudaMatrix divide(CudaMatrix b, CudaMatrix r) {
+        try (CudaMatrix inverse = inverse(r);
+                CudaMatrix half = device.filled(b.rows(), b.cols(), DType.F32, to -> multiply(b, inverse, true, to))) {
+            return device.filled(b.rows(), b.cols(), DType.F32, to -> multiply(half, inverse, false, to));
+        }
+    }
+
+    private void multiply(CudaMatrix a, CudaMatrix b, boolean transposed, CudaMatrix product) {
+        int n = b.cols();
+        device.products()
+                .multiply(
+                        DType.F32,
+                        DType.F32,
+                        false,
+                        transposed,
+                        a.rows(),
+                        n,
+                        n,
+                        a.address(),
+                        n,
+                        b.address(),
+                        n,
+                        0,
+                        product.address(),
+                        n);
+    }
+
+    /**
+     * inv(R), found as the transposed inverse L of RT, a lower triangle. cuSOLVER may leave anything above it: J L J by its lower
+     * triangle has zeros there, and so has J (J L J)T J, which is LT.
+     */
+    private CudaMatrix inverse(CudaMatrix r) {
         int n = r.rows();
         try (CudaMatrix lower = device.filled(n, n, DType.F32, to -> kernels.transpose(r, to));
                 Arena.Block told = device.cleared(Integer.BYTES)) {
@@ -66,9 +105,9 @@ final class Factorization {
             if (info != 0) {
                 throw new DeviceException("cusolverDnXtrtri could not invert a triangle: info " + info);
             }
-            try (CudaMatrix inverse = device.filled(n, n, DType.F32, to -> kernels.transpose(lower, to));
-                    CudaMatrix sums = device.filled(1, n, DType.F32, to -> kernels.columnSquares(inverse, to))) {
-                return device.download(sums).values();
+            try (CudaMatrix reversed = device.filled(n, n, DType.F32, to -> kernels.reverseLower(lower, to));
+                    CudaMatrix transposed = device.filled(n, n, DType.F32, to -> kernels.transpose(reversed, to))) {
+                return device.filled(n, n, DType.F32, to -> kernels.reverseLower(transposed, to));
             }
         }
     }

@@ -1,0 +1,88 @@
+package quern.bench;
+
+import java.lang.management.ManagementFactory;
+import java.lang.management.ThreadMXBean;
+import java.util.Arrays;
+import java.util.Locale;
+import java.util.Random;
+import quern.device.Device;
+import quern.device.Devices;
+import quern.method.Gptq;
+import quern.method.Hessian;
+import quern.method.Method;
+import quern.scheme.ColumnOrder;
+import quern.scheme.Recipe;
+import quern.scheme.Scheme;
+import quern.tensor.DType;
+import quern.tensor.Matrix;
+
+/** The CPU time that a linear's solve takes, on one thread, in groups of 64. Arguments: widths. */
+final class SolveBench {
+    private static final int TURNS = 11;
+    private static final int WARM = 3;
+    private static final ThreadMXBean CLOCK = ManagementFactory.getThreadMXBean();
+    private static final int[][] SHAPES = {{576, 576}, {1536, 576}, {576, 1536}, {2048, 2048}};
+
+    private SolveBench() {}
+
+    public static void main(String[] args) {
+        Random random = new Random(1);
+        try (Device device = Devices.open("cpu", DType.F32)) {
+            System.out.println(device.type());
+            for (int[] shape : SHAPES) {
+                Hessian hessian = hessian(shape[1], random);
+                Matrix weight = normal(shape[0], shape[1], random);
+                for (String bits : args) {
+                    Scheme scheme = new Scheme(Integer.parseInt(bits), 64, true, false, ColumnOrder.STATIC, DType.F16);
+                    double[] times = new double[TURNS];
+                    for (int turn = 0; turn < TURNS; turn++) {
+                        long begin = CLOCK.getCurrentThreadCpuTime();
+                        try (Method.Solver solver = new Gptq().solver(Recipe.DEFAULT, hessian, device)) {
+                            solver.quantize("w", weight, scheme);
+                        }
+                        times[turn] = (CLOCK.getCurrentThreadCpuTime() - begin) / 1e6;
+                    }
+                    double[] sorted = Arrays.copyOfRange(times, WARM, TURNS);
+                    Arrays.sort(sorted);
+                    int n = sorted.length;
+                    System.out.printf(
+                            Locale.ROOT,
+                            "%4d x %4d, %s bits: %.0f (%.0f to %.0f) ms%n",
+                            shape[0],
+                            shape[1],
+                            bits,
+                            sorted[n / 2],
+                            sorted[n / 4],
+                            sorted[3 * n / 4]);
+                }
+            }
+        }
+    }
+
+    private static Matrix normal(int rows, int cols, Random random) {
+        Matrix m = Matrix.zeros(rows, cols);
+        for (int i = 0; i < m.values().length; i++) {
+            m.values()[i] = (float) random.nextGaussian();
+        }
+        return m;
+    }
+
+    /** Of few tokens, which are quickly added up, and a diagonal. */
+    private static Hessian hessian(int n, Random random) {
+        Matrix x = normal(64, n, random);
+        Matrix sum = Matrix.zeros(n, n);
+        float[] h = sum.values();
+        for (int i = 0; i < n; i++) {
+            h[i * (n + 1)] = 64;
+        }
+        for (int t = 0; t < x.rows(); t++) {
+            for (int i = 0; i < n; i++) {
+                float a = x.at(t, i);
+                for (int j = 0; j < n; j++) {
+                    h[i * n + j] += a * x.at(t, j);
+                }
+            }
+        }
+        return new Hessian(sum, x.rows());
+    }
+}
