@@ -198,10 +198,12 @@ final class PlanText {
     }
 
     static String propagation(Plan plan) {
+        String within = plan.recipe().trueSequential() ? ", the linears of a layer one after the other" : "";
         if (plan.propagation() == Propagation.EXACT) {
-            return "exact";
+            return "exact" + within;
         }
-        return "staged, " + plan.stages().size() + " stages" + (plan.layerParallel() ? " (every layer by itself)" : "");
+        return "staged, " + plan.stages().size() + " stages" + (plan.layerParallel() ? " (every layer by itself)" : "")
+                + within;
     }
 
     private static String givesUp(Plan plan) {

@@ -218,7 +218,7 @@ class CommandLineTest {
                 "quantize demo --seqlen -1 | Cannot use --seqlen -1",
                 "quantize demo --max-shard-size huge | Cannot use --max-shard-size huge: it is not a size",
                 "quantize demo --max-shard-size 0GB | Cannot use --max-shard-size 0GB",
-                "quantize demo --method awful | Cannot use --method awful: it is unknown (use one of gptq, rtn, imatrix, hqq)",
+                "quantize demo --method awful | Cannot use --method awful: it is unknown (use one of gptq, gptaq, rtn, imatrix, hqq)",
                 "quantize demo --format ggml | Cannot use --format ggml: it is unknown (use one of gptq, gptq_v2,",
                 "quantize demo --act-order yes | Cannot use --act-order yes: it is unknown (use one of static, group, full",
                 "quantize demo --recipe none | Cannot use recipe none: it is unknown (use one of classic,",

@@ -75,11 +75,15 @@ class FakeGpuClusterTest {
             Shuffled shuffled = new Shuffled(spark);
             assertThat(run(spark, "one", LAYERS, type)).isEqualTo(alone);
             assertThat(shuffled.bytes()).isZero();
-            leave(spark, EMPTY_DEVICE + 480_000);
-            Plan little = plan("little", LAYERS, type);
-            Stopwatch watch = ToyRun.run(little, new SparkRunner(spark, ToyRun.STORES), Quantization.Listener.SILENT)
-                    .watch();
-            assertThat(ToyRun.bytes(folder.resolve("little"))).isEqualTo(alone);
+            Stopwatch watch = new Stopwatch();
+            // How much all parts take depends a little on which files are read first, so it is looked for.
+            for (int more = 640_000; watch.times(Squeeze.PASSES) == 0; more -= 40_000) {
+                leave(spark, EMPTY_DEVICE + more);
+                Plan little = plan("little-" + more, LAYERS, type);
+                watch = ToyRun.run(little, new SparkRunner(spark, ToyRun.STORES), Quantization.Listener.SILENT)
+                        .watch();
+                assertThat(ToyRun.bytes(folder.resolve("little-" + more))).isEqualTo(alone);
+            }
             assertThat(shuffled.bytes()).as("sums of some parts meet").isPositive();
             assertThat(watch.times(Squeeze.PASSES)).isPositive();
             assertThat(shuffled.failed()).as("tasks that Spark tried again").isZero();

@@ -116,9 +116,14 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
         Running() throws IOException {
             Weights weights = bench.layers().weights(pass);
             lent = watch.time(Phase.LOAD, () -> bench.layers().take(pass, layer));
-            full = taps.drift()
-                    ? watch.time(Phase.LOAD, () -> bench.layers().take(pass.inFullPrecision(), layer))
-                    : null;
+            try {
+                full = taps.drift()
+                        ? watch.time(Phase.LOAD, () -> bench.layers().take(pass.inFullPrecision(), layer))
+                        : null;
+            } catch (IOException | RuntimeException e) { // no memory for both, for example
+                lent.close();
+                throw e;
+            }
             List<LayerRun.Lane> lanes = new ArrayList<>();
             for (int lane = 0; lane < hidden.size(); lane++) {
                 Tap tap = taps.of(parts.first() + lane, hidden.get(lane), full == null ? null : full.layer());
