@@ -88,7 +88,7 @@ grep -vxF '<|endoftext|>' "$shared/data/text/tinystories.train-sample.txt" >"$ou
 awk '/^<\|endoftext\|>$/ { n++; next } n >= 450' "$shared/data/text/tinystories.valid-sample.txt" >"$out/evaluation.txt"
 for order in static group off; do
   [ $order = static ] && sequential=false || sequential=true
-  printf 'scales: max\nact-order: "%s"\ntrue-sequential: %s\n' $order $sequential >"$out/$order.yaml"
+  printf 'scales: max\npercdamp: 0.01\nact-order: "%s"\ntrue-sequential: %s\n' $order $sequential >"$out/$order.yaml"
 done
 for each in "$@"; do
   of "$each"

@@ -111,7 +111,7 @@ final class RecipeOptions {
     @Option(
             names = "--percdamp",
             paramLabel = "X",
-            description = "Damping, a fraction of the mean of the Hessian's diagonal. Default: 0.01.")
+            description = "Damping, a fraction of the mean of the Hessian's diagonal. Default: 0.05.")
     @Nullable
     Double percdamp;
 

@@ -114,6 +114,10 @@ public final class Summary {
         if (report.evaluation() == null) {
             lines.add("quern eval " + report.output() + " --against " + report.source());
         }
+        Recipe recipe = report.recipe();
+        if (recipe.method().equals("gptq") && recipe.bits() != Recipe.UNSAID && recipe.bits() <= 3) {
+            lines.add("--method gptaq: with so few bits the model loses less, for about a third more time");
+        }
         lines.add(
                 report.model().equals("demo")
                         ? "quern quantize owner/model --out DIR: a model of the Hub, or a folder"

@@ -42,7 +42,7 @@ class SeveralOutputsTest {
 
     @Test
     void a_restart_leaves_out_what_is_finished() throws IOException {
-        String several = "quantize demo --recipe gptq-w4a16-g128 --recipe gptq-w8a16 " + TOKENS + " --out ";
+        String several = quantize() + " --recipe gptq-w4a16-g128 --recipe gptq-w8a16 --out ";
         assertThat(quern(several + folder.resolve("whole"))).isZero();
         assertThat(quern(several + folder.resolve("cut"))).isZero();
         Map<String, Long> finished = times("cut/gptq-w4a16-g128");

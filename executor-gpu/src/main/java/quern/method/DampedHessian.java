@@ -8,15 +8,22 @@ import quern.device.DeviceMatrix;
 import quern.tensor.DType;
 
 /**
- * A site's Hessian on the device: H = sum / tokens + lambda I, and its factor R. Or those of k sites, one below the other.
+ * A site's Hessian on the device, as the descent gets it, and as the sweep does: the factor R. Or those of k sites, one below the other.
  *
- * @param hessian (k * n) x n, F32, in the order of groups
+ * <p>What the directions that few tokens take weigh is known badly. The sweep is damped as it is asked to be, H = sum / tokens +
+ * lambda I. The descent fits what is left to the text, so it is damped by {@link #DESCENT} at least: it then gains less on the
+ * calibration text and more on other text.
+ *
+ * @param hessian (k * n) x n, F32, in the order of groups, with the descent's damping
  * @param factor (k * n) x n upper triangular, F32, H = R RT, in the order of the sweep
- * @param lambda k: what was added to the diagonal
+ * @param lambda k: what was added to the diagonal of {@code hessian}
  * @param notes of a single one, each time that the damping had to be raised
  */
 record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double[] lambda, List<String> notes)
         implements AutoCloseable {
+    /** Of the mean of the diagonal. */
+    static final double DESCENT = 0.1;
+
     /** What damping is multiplied by while the factorization fails, up to the mean of the diagonal itself. */
     private static final double RAISE = 10;
 
@@ -39,8 +46,10 @@ record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double[] lambda,
                 float[] damped = damped(diagonal, dead, mean, lambda);
                 DeviceMatrix factor = ordered(sums, sum.tokens(), columns.sweepToNatural(), damped, device);
                 if (device.solve().factor(factor)) {
-                    DeviceMatrix grouped = ordered(sums, sum.tokens(), columns.natural(), damped, device);
-                    return new DampedHessian(grouped, factor, new double[] {lambda}, List.copyOf(notes));
+                    double descent = Math.max(damping, DESCENT) * mean;
+                    float[] further = damped(diagonal, dead, mean, descent);
+                    DeviceMatrix grouped = ordered(sums, sum.tokens(), columns.natural(), further, device);
+                    return new DampedHessian(grouped, factor, new double[] {descent}, List.copyOf(notes));
                 }
                 factor.close();
                 if (damping >= LARGEST) {

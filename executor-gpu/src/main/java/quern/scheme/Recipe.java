@@ -56,7 +56,7 @@ public record Recipe(
             false,
             ColumnOrder.STATIC,
             ScaleRule.SALIENCY,
-            0.01,
+            0.05,
             false,
             List.of(),
             List.of(),
@@ -214,7 +214,7 @@ public record Recipe(
             false,
             ColumnOrder.STATIC,
             ScaleRule.OPEN,
-            0.01,
+            0.05,
             false,
             List.of(),
             List.of(),
@@ -229,7 +229,7 @@ public record Recipe(
         if (!(percdamp > 0 && percdamp < 1)) {
             throw new QuernException(
                     "Cannot damp by " + percdamp
-                            + ": percdamp is a fraction of the mean of the Hessian's diagonal, between 0 and 1 (0.01 is usual)");
+                            + ": percdamp is a fraction of the mean of the Hessian's diagonal, between 0 and 1 (0.01 to 0.1 are usual)");
         }
         skip.forEach(pattern -> checkPattern("skip", pattern));
     }

@@ -31,6 +31,11 @@ class GptqTest {
     private static final Device JAVA = Devices.open("java");
     private static final Device CPU = Devices.open("cpu", DType.F32);
 
+    /** What is added to the Hessian's diagonal, of its mean: by the recipe for the sweep, and for the descent. */
+    private static final double SWEEP = 0.01;
+
+    private static final double DESCENT = 0.1;
+
     @AfterAll
     static void close() {
         JAVA.close();
@@ -111,7 +116,7 @@ class GptqTest {
                     }
                 }
                 assertThat(different).as("codes that differ of " + 40 * n).isLessThan(40 * n / 200);
-                assertThat(dampedLoss(outcome, weight, h)).isCloseTo(naive.loss, within(2e-3 * naive.loss));
+                assertThat(dampedLoss(outcome, weight, h, SWEEP)).isCloseTo(naive.loss, within(2e-3 * naive.loss));
             }
         }
     }
@@ -145,7 +150,7 @@ class GptqTest {
                 int[] columns = order == ColumnOrder.FULL
                         ? sweep(order, h, group)
                         : IntStream.range(0, n).toArray();
-                Given given = Given.of(weight, h, before, columns);
+                Given given = Given.of(weight, h, DESCENT, before, columns);
                 int[][] codes = codes(before, columns);
                 int rounds = bits == 2 ? 4 : 2;
                 NaiveGptq.descend(
@@ -174,9 +179,9 @@ class GptqTest {
             for (ColumnOrder order : ColumnOrder.values()) {
                 for (Device device : new Device[] {JAVA, CPU}) {
                     Scheme scheme = Samples.scheme(bits, 32, true, order);
-                    double before = dampedLoss(swept(scheme, rule, h, weight, device), weight, h);
+                    double before = dampedLoss(swept(scheme, rule, h, weight, device), weight, h, DESCENT);
                     Method.Outcome after = MethodContractTest.quantize(new Gptq(), scheme, rule, h, weight, device);
-                    assertThat(dampedLoss(after, weight, h))
+                    assertThat(dampedLoss(after, weight, h, DESCENT))
                             .as(scheme.toString())
                             .isLessThan(before);
                 }
@@ -322,12 +327,12 @@ class GptqTest {
         return Columns.of(Samples.scheme(4, length, true, order), diagonal).sweepToNatural();
     }
 
-    private static double damping(Hessian h) {
+    private static double damping(double share, Hessian h) {
         double mean = 0;
         for (int i = 0; i < h.sum().rows(); i++) {
             mean += h.sum().at(i, i) / (double) h.tokens() / h.sum().rows();
         }
-        return 0.01 * mean;
+        return share * mean;
     }
 
     private static double squares(Matrix weight, QuantizedLinear q) {
@@ -339,9 +344,9 @@ class GptqTest {
         return sum;
     }
 
-    /** With what the solve adds to the diagonal. */
-    private static double dampedLoss(Method.Outcome outcome, Matrix weight, Hessian h) {
-        return outcome.losses().loss() + damping(h) * squares(weight, outcome.quantized());
+    /** @param share of the mean of the diagonal, which the solve adds to it */
+    private static double dampedLoss(Method.Outcome outcome, Matrix weight, Hessian h, double share) {
+        return outcome.losses().loss() + damping(share, h) * squares(weight, outcome.quantized());
     }
 
     /** What the sweep alone makes of a weight. */
@@ -360,7 +365,7 @@ class GptqTest {
     }
 
     private static NaiveGptq naive(Matrix weight, Hessian h, QuantizedLinear q, int[] sweep) {
-        Given given = Given.of(weight, h, q, sweep);
+        Given given = Given.of(weight, h, SWEEP, q, sweep);
         return new NaiveGptq(
                 given.weight,
                 given.hessian,
@@ -382,14 +387,14 @@ class GptqTest {
 
     /** A weight, the damped Hessian, and the grid of each weight, with columns in some order; in double precision. */
     private record Given(double[][] weight, double[][] hessian, double[][] scale, int[][] zero) {
-        static Given of(Matrix weight, Hessian h, QuantizedLinear q, int[] columns) {
+        static Given of(Matrix weight, Hessian h, double share, QuantizedLinear q, int[] columns) {
             int n = weight.cols();
             double[][] hessian = new double[n][n];
             for (int i = 0; i < n; i++) {
                 for (int j = 0; j < n; j++) {
                     hessian[i][j] = h.sum().at(columns[i], columns[j]) / (double) h.tokens();
                 }
-                hessian[i][i] += damping(h);
+                hessian[i][i] += damping(share, h);
             }
             double[][] w = new double[weight.rows()][n];
             double[][] scale = new double[weight.rows()][n];
@@ -475,7 +480,7 @@ class GptqTest {
             for (int j = 0; j < n; j++) {
                 hessian[i][j] = h.sum().at(i, j) / (double) h.tokens();
             }
-            hessian[i][i] += damping(h);
+            hessian[i][i] += damping(SWEEP, h);
         }
         return hessian;
     }
