@@ -40,7 +40,10 @@ class FakeGpuRunTest {
     @BeforeEach
     void model() throws IOException {
         source = folder.resolve("source");
-        ToyModel.write(new LocalStore(source), LAYERS, 7);
+        // Of two scales that are all but equally good each device may take another: behind such a place gptaq has other
+        // targets, and
+        // all its codes may differ. The models of seeds 7 and 9 have one early on.
+        ToyModel.write(new LocalStore(source), LAYERS, 8);
     }
 
     private List<SiteManifest> run(String device, DType compute, String output, int stages, String method)
