@@ -18,7 +18,7 @@ DEVICE void load_rows_of_hessian(const float* hessian, int n, int from, int widt
   }
 }
 
-// Calls visit(k, t, l, i, row of H) for each column i of the block in turn; it is lane l's x[k][t]. For all threads of a block.
+// Calls visit(k, t, l, row of H) for each column of the block in turn, which is lane l's x[k][t]. For all threads of a block.
 template <int SHARE, class Visit>
 DEVICE void each_column(const float* hessian, int n, int from, int width, float* hs, Visit visit) {
   const int WIDTH = 16 * SHARE;
@@ -35,7 +35,7 @@ DEVICE void each_column(const float* hessian, int n, int from, int width, float*
       }
 #pragma unroll
       for (int t = 0; t < 4; t++)
-        if (run + t < width) visit(k, t, l, run + t, hs + (run + t) % AT_ONCE * WIDTH);
+        if (run + t < width) visit(k, t, l, hs + (run + t) % AT_ONCE * WIDTH);
     }
   }
 }
@@ -102,8 +102,8 @@ DEVICE void descend(const float* gradient, const float* hessian, int rows, int n
     }
   }
 
-  each_column<SHARE>(hessian, n, from, width, hs, [&](int k, int t, int l, int i, const float* h) {
-    float inverse = __fdiv_rn(1.0f, h[i]);
+  each_column<SHARE>(hessian, n, from, width, hs, [&](int k, int t, int l, const float* h) {
+    float inverse = __fdiv_rn(1.0f, h[4 * k * SHARE + 4 * l + t]);  // so written, nothing spills on sm_90
     float chosen = nearest_level(grid, levels, level[k][t] + __fdiv_rn(slope[k][t] * inverse, scale), zero);
     float moved = scale * (level[k][t] - chosen);
     if (lane == l) level[k][t] = chosen;
@@ -122,7 +122,7 @@ DEVICE void descend(const float* gradient, const float* hessian, int rows, int n
         bend[k][t] = 0.0f;
       }
     float fit = sum_in_order<SHARE>(product, width);
-    each_column<SHARE>(hessian, n, from, width, hs, [&](int k, int t, int l, int, const float* h) {
+    each_column<SHARE>(hessian, n, from, width, hs, [&](int k, int t, int l, const float* h) {
       add_row<SHARE>(bend, h, lane, __shfl_sync(ALL_LANES, level[k][t], l, SHARE));
     });
 #pragma unroll

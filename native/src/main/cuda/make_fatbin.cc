@@ -1,5 +1,6 @@
 // make_fatbin OUT IN.cu INCLUDED...: one fat binary from one source and the files that it includes, without nvcc and without a GPU:
-// machine code for each of the architectures below, and PTX for those to come. Prints what each kernel takes of a multiprocessor.
+// machine code for each of the architectures below, and PTX for those to come. Prints what each kernel takes of a multiprocessor;
+// none may spill.
 //
 // NVRTC and nvFatbin of CUDA 12.9: their output loads on drivers of CUDA 12 and of CUDA 13.
 #include <nvFatbin.h>
@@ -10,6 +11,7 @@
 #include <cstring>
 #include <fstream>
 #include <future>
+#include <regex>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -58,6 +60,11 @@ static std::vector<char> compile(const std::string& source, const Target& target
   check(nvrtcGetProgramLog(program, &log[0]), "nvrtcGetProgramLog");
   fprintf(status == NVRTC_SUCCESS ? stdout : stderr, "%s\n", log.c_str());
   check(status, target.option);
+  std::smatch kernel;
+  if (std::regex_search(log, kernel, std::regex("Function properties for ([a-z0-9_]+)\\s+ptxas\\s+\\.\\s+[1-9][0-9]* bytes stack frame"))) {
+    fprintf(stderr, "%s: %s has a stack frame: more registers are wanted than its launch bounds allow\n", target.option, kernel.str(1).c_str());
+    std::_Exit(1);  // others are still compiling
+  }
   check(target.ptx ? nvrtcGetPTXSize(program, &size) : nvrtcGetCUBINSize(program, &size), "size of the code");
   std::vector<char> code(size);
   check(target.ptx ? nvrtcGetPTX(program, code.data()) : nvrtcGetCUBIN(program, code.data()), "the code");

@@ -346,7 +346,7 @@ TEST(Descent, GivesTheCodesAndScalesOfThePlainLoop) {
     bool fits;
   };
   int salt = 0;
-  int fitted = 0, moved = 0, negative = 0;
+  int fitted = 0, moved = 0, negative = 0, negative_multiples = 0;
   for (const Grid& grid : {plain::integers(4, true), plain::integers(3, false), plain::e2m1(), plain::table(255)})
     for (Shape shape : {Shape{5, 140, 8, 128, true}, {17, 70, 3, 61, true}, {3, 264, 4, 256, true}, {2, 300, 0, 150, true}, {4, 132, 0, 128, false}}) {
       Random random(++salt);
@@ -373,7 +373,7 @@ TEST(Descent, GivesTheCodesAndScalesOfThePlainLoop) {
       for (size_t i = 0; search.shape.has_sign && i < scales.size(); i += 2) scales[i] = -scales[i];
       std::vector<float> units;  // of some: the group is in the second block of its row
       Multiples multiples = {2, 2, -32, 31};
-      for (int i = 0; salt % 3 == 0 && i < rows * 2; i++) units.push_back((i % 4 == 1 ? 0.0002f : 0.002f) * (1 + 0.2f * fabsf(random.normal())));
+      for (int i = 0; salt % 3 == 0 && i < rows * 2; i++) units.push_back((i % 8 == 1 ? 0.0002f : 0.002f) * (1 + 0.2f * fabsf(random.normal())));
       for (size_t i = 0; !units.empty() && i < scales.size(); i += 2) scales[i] = -fabsf(scales[i]);
       Descended want = descend_plainly(grid, search, rows, n, shape.from, shape.width, gradient, hessian, group, groups, scales, zeros, shape.fits, codes, units, multiples);
       bool wide = shape.width > 128;
@@ -393,12 +393,13 @@ TEST(Descent, GivesTheCodesAndScalesOfThePlainLoop) {
       EXPECT_SAME_BITS(got_scales, want.scales) << salt;
       EXPECT_EQ(change, want.change) << salt;
       fitted += !same_bits(scales, want.scales);
-      for (size_t i = 0; i < scales.size(); i++) negative += scales[i] != want.scales[i] && want.scales[i] < 0;
+      for (size_t i = 0; i < scales.size(); i++) (units.empty() ? negative : negative_multiples) += scales[i] != want.scales[i] && want.scales[i] < 0;
       moved += !same_bits(codes, want.codes);
     }
   EXPECT_GT(fitted, 8);  // or the test shows nothing
   EXPECT_GT(moved, 8);
   EXPECT_GT(negative, 2);
+  EXPECT_GT(negative_multiples, 2);
 }
 
 TEST(Descent, TiesRoundToEvenOnAnExactQuotient) {

@@ -23,4 +23,9 @@ public record BlockSearch(
     public boolean nested() {
         return groups > 1;
     }
+
+    /** Whether the importance of an input is weighed with the squares of a whole row, not of a block. */
+    public boolean weighsByRow() {
+        return !nested() && values.levels() == null;
+    }
 }

@@ -96,7 +96,7 @@ public final class BlockSearchLoops {
 
     /** Errors of large weights count more: of inputs as important as the weight itself makes them. */
     private void weigh(float[] weights, int row, int n, float[] importance, int from) {
-        boolean wholeRow = !search.nested() && levels == null;
+        boolean wholeRow = search.weighsByRow();
         float squares = 0;
         for (int i = 0; i < (wholeRow ? n : size); i++) {
             float value = wholeRow ? weights[row + i] : x[i];

@@ -61,7 +61,8 @@ public final class SiteTasks {
     private static @Nullable SiteManifest waiting(
             Workbench bench, Pass pass, Plan.SitePlan site, Statistics statistics, Stopwatch watch) throws IOException {
         if (pass.fits()) {
-            return Fitting.site(bench, site, statistics, watch);
+            String what = "fit the transform to the inputs of";
+            return besideOthersOrNone(bench, what, site, watch, () -> Fitting.site(bench, site, statistics, watch));
         }
         if (pass.round() > 0) {
             Statistics sum = stored(bench, site, pass.round() - 1).plus(statistics);
@@ -152,22 +153,25 @@ public final class SiteTasks {
         if (gathered.site().isCache()) {
             return cache(bench, gathered, watch);
         }
+        return besideOthersOrNone(bench, "quantize", gathered.site(), watch, () -> alone(bench, gathered, watch));
+    }
+
+    /** Beside what other threads solve; where the device has no memory for that, anew without them. */
+    private static <T> T besideOthersOrNone(
+            Workbench bench, String what, Plan.SitePlan site, Stopwatch watch, Solve<T> solve) throws IOException {
+        String name = site.linears().get(0).name();
         try {
-            return permitted(bench, 1, () -> alone(bench, gathered, watch));
+            return permitted(bench, 1, solve);
         } catch (DeviceOutOfMemory e) {
-            LOG.warn("{}; {} is solved anew with no other beside it", e.getMessage(), name(gathered));
+            LOG.warn("{}; {} is solved anew with no other beside it", e.getMessage(), name);
             watch.add(Squeeze.SOLVES, 1);
             bench.layers().letGo();
         }
         try {
-            return permitted(bench, Plan.Cost.SOLVERS, () -> alone(bench, gathered, watch));
+            return permitted(bench, Plan.Cost.SOLVERS, solve);
         } catch (DeviceOutOfMemory e) {
-            throw new QuernException("Cannot quantize " + name(gathered) + ": " + e.getMessage(), e);
+            throw new QuernException("Cannot " + what + " " + name + ": " + e.getMessage(), e);
         }
-    }
-
-    private static String name(Gathered gathered) {
-        return gathered.site().linears().get(0).name();
     }
 
     @FunctionalInterface

@@ -57,8 +57,8 @@ final class BatchBench {
         List<Matrix> weights = new ArrayList<>();
         List<String> names = new ArrayList<>();
         for (int e = 0; e < experts; e++) {
-            hessians.add(hessian(inputs));
-            weights.add(normal(outputs, inputs));
+            hessians.add(SolveSample.hessian(inputs, random));
+            weights.add(SolveSample.normal(outputs, inputs, random));
             names.add("expert " + e);
         }
         double[] alone = new double[TURNS];
@@ -104,32 +104,5 @@ final class BatchBench {
 
     private long nanos() {
         return device.ownMemory() > 0 ? System.nanoTime() : CLOCK.getCurrentThreadCpuTime();
-    }
-
-    private Matrix normal(int rows, int cols) {
-        Matrix m = Matrix.zeros(rows, cols);
-        for (int i = 0; i < m.values().length; i++) {
-            m.values()[i] = (float) random.nextGaussian();
-        }
-        return m;
-    }
-
-    /** Of few tokens, which are quickly added up, and a diagonal. */
-    private Hessian hessian(int n) {
-        Matrix x = normal(64, n);
-        Matrix sum = Matrix.zeros(n, n);
-        float[] h = sum.values();
-        for (int i = 0; i < n; i++) {
-            h[i * (n + 1)] = 64;
-        }
-        for (int t = 0; t < x.rows(); t++) {
-            for (int i = 0; i < n; i++) {
-                float a = x.at(t, i);
-                for (int j = 0; j < n; j++) {
-                    h[i * n + j] += a * x.at(t, j);
-                }
-            }
-        }
-        return new Hessian(sum, x.rows());
     }
 }

@@ -30,8 +30,8 @@ final class SolveBench {
         try (Device device = Devices.open("cpu", DType.F32)) {
             System.out.println(device.type());
             for (int[] shape : SHAPES) {
-                Hessian hessian = hessian(shape[1], random);
-                Matrix weight = normal(shape[0], shape[1], random);
+                Hessian hessian = SolveSample.hessian(shape[1], random);
+                Matrix weight = SolveSample.normal(shape[0], shape[1], random);
                 for (String bits : args) {
                     Scheme scheme = new Scheme(Integer.parseInt(bits), 64, true, false, ColumnOrder.STATIC, DType.F16);
                     double[] times = new double[TURNS];
@@ -57,32 +57,5 @@ final class SolveBench {
                 }
             }
         }
-    }
-
-    private static Matrix normal(int rows, int cols, Random random) {
-        Matrix m = Matrix.zeros(rows, cols);
-        for (int i = 0; i < m.values().length; i++) {
-            m.values()[i] = (float) random.nextGaussian();
-        }
-        return m;
-    }
-
-    /** Of few tokens, which are quickly added up, and a diagonal. */
-    private static Hessian hessian(int n, Random random) {
-        Matrix x = normal(64, n, random);
-        Matrix sum = Matrix.zeros(n, n);
-        float[] h = sum.values();
-        for (int i = 0; i < n; i++) {
-            h[i * (n + 1)] = 64;
-        }
-        for (int t = 0; t < x.rows(); t++) {
-            for (int i = 0; i < n; i++) {
-                float a = x.at(t, i);
-                for (int j = 0; j < n; j++) {
-                    h[i * n + j] += a * x.at(t, j);
-                }
-            }
-        }
-        return new Hessian(sum, x.rows());
     }
 }

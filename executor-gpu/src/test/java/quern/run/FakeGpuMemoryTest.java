@@ -22,6 +22,8 @@ import quern.device.Devices;
 import quern.device.FakeGpu;
 import quern.method.Statistics;
 import quern.plan.Plan;
+import quern.scheme.Recipe;
+import quern.scheme.RecipeReader;
 import quern.store.LocalStore;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
@@ -156,6 +158,42 @@ class FakeGpuMemoryTest {
             List<Workbench> bench = List.of(Workbench.of(plan, ToyRun.STORES));
             Pass pass = new Pass(0, LAYERS, 0, -1, List.of(), List.of());
             return SiteTasks.reduced(bench, pass, experts, new Stopwatch());
+        } finally {
+            Workbench.release(plan);
+        }
+    }
+
+    @Test
+    void a_transform_that_finds_no_memory_beside_others_or_alone_says_what_would_do() throws IOException {
+        ToyModel.write(new LocalStore(source), LAYERS, 7);
+        Plan plan;
+        try (Device gpu = Devices.open("cuda", DType.BF16)) {
+            Recipe awq = RecipeReader.read("{transform: awq, group-size: 32}", "test");
+            plan = ToyRun.plan(source, folder.resolve("fitted"), awq, LAYERS, 0, gpu);
+        }
+        String logs = logged(
+                () -> assertThatThrownBy(() -> {
+                            for (long more = 200_000; ; more -= 20_000) {
+                                leave(more);
+                                fitted(plan);
+                            }
+                        })
+                        .isInstanceOf(QuernException.class)
+                        .hasMessageMatching(
+                                "Cannot fit the transform to the inputs of model.layers.0.*: No memory on the GPU for .*\\(.* would do\\)"));
+        assertThat(logs).contains("is solved anew with no other beside it");
+    }
+
+    /** To the first site that it is fitted to. */
+    private static void fitted(Plan plan) throws IOException {
+        List<Plan.SitePlan> sites =
+                plan.sites().stream().filter(Plan.SitePlan::fitted).toList();
+        Plan.SitePlan first = sites.get(0);
+        Statistics inputs = Statistics.of(1000, diagonal(first.inputs()), null);
+        try {
+            List<Workbench> bench = List.of(Workbench.of(plan, ToyRun.STORES));
+            Pass pass = Pass.fitting(0, LAYERS, List.of(), sites);
+            SiteTasks.reduced(bench, pass, List.of(new Gathered(first, inputs)), new Stopwatch());
         } finally {
             Workbench.release(plan);
         }

@@ -61,19 +61,7 @@ class GgufRunTest {
     }
 
     private void tokenizer(String cut) throws IOException {
-        StringBuilder vocabulary = new StringBuilder();
-        for (int id = 0; id < ToyModel.VOCABULARY - 2; id++) {
-            vocabulary
-                    .append(id == 0 ? "" : ", ")
-                    .append("\"t")
-                    .append(id)
-                    .append("\": ")
-                    .append(id);
-        }
-        String json = "{\"added_tokens\": [{\"id\": 0, \"content\": \"<s>\", \"special\": true}], \"pre_tokenizer\": "
-                + cut + ", \"model\": {\"type\": \"BPE\", \"vocab\": {" + vocabulary
-                + "}, \"merges\": [[\"a b\", \"c\"]]}}";
-        new LocalStore(source).write("tokenizer.json", out -> out.write(json.getBytes(StandardCharsets.UTF_8)));
+        ToyModel.tokenizer(new LocalStore(source), cut);
     }
 
     private static Recipe recipe(String method) {

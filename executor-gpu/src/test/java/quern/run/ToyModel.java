@@ -7,6 +7,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import quern.store.BlobStore;
 import quern.store.SafetensorsWriter;
 import quern.tensor.DType;
@@ -37,16 +39,16 @@ public final class ToyModel {
         add(specs, bytes, "model.embed_tokens.weight", VOCABULARY, hidden, 1.0, random);
         for (int l = 0; l < layers; l++) {
             String p = "model.layers." + l + ".";
-            projections(specs, bytes, p, random);
-            norms(specs, bytes, p, random);
+            projections(specs, bytes, p, hidden, random);
+            norms(specs, bytes, p, hidden, random);
             norm(specs, bytes, p + "self_attn.q_norm.weight", 16, random);
             norm(specs, bytes, p + "self_attn.k_norm.weight", 16, random);
             if (l == 0 && firstDense) {
-                mlp(specs, bytes, p + "mlp.", 96, random);
+                mlp(specs, bytes, p + "mlp.", hidden, 96, random);
                 continue;
             }
             for (int e = 0; e < experts; e++) {
-                mlp(specs, bytes, p + "mlp.experts." + e + ".", 32, random);
+                mlp(specs, bytes, p + "mlp.experts." + e + ".", hidden, 32, random);
             }
             float[] router = new float[experts * hidden];
             for (int i = 0; i < router.length; i++) {
@@ -89,8 +91,8 @@ public final class ToyModel {
         add(specs, bytes, "model.embed_tokens.weight", VOCABULARY, hidden, 1.0, random);
         for (int l = 0; l < layers; l++) {
             String p = "model.layers." + l + ".";
-            projections(specs, bytes, p, random);
-            norms(specs, bytes, p, random);
+            projections(specs, bytes, p, hidden, random);
+            norms(specs, bytes, p, hidden, random);
             norm(specs, bytes, p + "self_attn.sinks", 4, random);
             String m = p + "mlp.";
             add(specs, bytes, m + "router.weight", experts, hidden, 0.3, random);
@@ -115,50 +117,72 @@ public final class ToyModel {
                 """.formatted(layers, VOCABULARY));
     }
 
-    private static void projections(List<TensorSpec> specs, Map<String, ByteBuffer> bytes, String p, Random random) {
-        add(specs, bytes, p + "self_attn.q_proj.weight", 64, 64, 0.1, random);
-        add(specs, bytes, p + "self_attn.k_proj.weight", 32, 64, 0.1, random);
-        add(specs, bytes, p + "self_attn.v_proj.weight", 32, 64, 0.1, random);
-        add(specs, bytes, p + "self_attn.o_proj.weight", 64, 64, 0.1, random);
+    private static void projections(
+            List<TensorSpec> specs, Map<String, ByteBuffer> bytes, String p, int hidden, Random random) {
+        add(specs, bytes, p + "self_attn.q_proj.weight", hidden, hidden, 0.1, random);
+        add(specs, bytes, p + "self_attn.k_proj.weight", hidden / 2, hidden, 0.1, random);
+        add(specs, bytes, p + "self_attn.v_proj.weight", hidden / 2, hidden, 0.1, random);
+        add(specs, bytes, p + "self_attn.o_proj.weight", hidden, hidden, 0.1, random);
     }
 
-    private static void norms(List<TensorSpec> specs, Map<String, ByteBuffer> bytes, String p, Random random) {
-        norm(specs, bytes, p + "input_layernorm.weight", 64, random);
-        norm(specs, bytes, p + "post_attention_layernorm.weight", 64, random);
+    private static void norms(
+            List<TensorSpec> specs, Map<String, ByteBuffer> bytes, String p, int hidden, Random random) {
+        norm(specs, bytes, p + "input_layernorm.weight", hidden, random);
+        norm(specs, bytes, p + "post_attention_layernorm.weight", hidden, random);
     }
 
-    private static void mlp(List<TensorSpec> specs, Map<String, ByteBuffer> bytes, String p, int inter, Random random) {
-        add(specs, bytes, p + "gate_proj.weight", inter, 64, 0.1, random);
-        add(specs, bytes, p + "up_proj.weight", inter, 64, 0.1, random);
-        add(specs, bytes, p + "down_proj.weight", 64, inter, 0.1, random);
+    private static void mlp(
+            List<TensorSpec> specs, Map<String, ByteBuffer> bytes, String p, int hidden, int inter, Random random) {
+        add(specs, bytes, p + "gate_proj.weight", inter, hidden, 0.1, random);
+        add(specs, bytes, p + "up_proj.weight", inter, hidden, 0.1, random);
+        add(specs, bytes, p + "down_proj.weight", hidden, inter, 0.1, random);
     }
 
     /** Writes config, weights and a few auxiliary files. */
     public static void write(BlobStore store, int layers, long seed) throws IOException {
-        int hidden = 64;
+        write(store, layers, 64, 96, seed);
+    }
+
+    /** The same of other widths. */
+    static void write(BlobStore store, int layers, int hidden, int intermediate, long seed) throws IOException {
         Random random = new Random(seed);
         List<TensorSpec> specs = new ArrayList<>();
         Map<String, ByteBuffer> bytes = new HashMap<>();
         add(specs, bytes, "model.embed_tokens.weight", VOCABULARY, hidden, 1.0, random);
         for (int l = 0; l < layers; l++) {
             String p = "model.layers." + l + ".";
-            projections(specs, bytes, p, random);
-            mlp(specs, bytes, p + "mlp.", 96, random);
-            norms(specs, bytes, p, random);
+            projections(specs, bytes, p, hidden, random);
+            mlp(specs, bytes, p + "mlp.", hidden, intermediate, random);
+            norms(specs, bytes, p, hidden, random);
         }
         norm(specs, bytes, "model.norm.weight", hidden, random);
         store.write(
                 "model.safetensors",
                 out -> SafetensorsWriter.writeBuffers(out, specs, Map.of(), s -> bytes.get(s.name())));
         text(store, "config.json", """
-                {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64,
-                 "intermediate_size": 96, "num_hidden_layers": %d, "num_attention_heads": 4,
-                 "num_key_value_heads": 2, "head_dim": 16, "vocab_size": %d, "max_position_embeddings": 64,
+                {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": %d,
+                 "intermediate_size": %d, "num_hidden_layers": %d, "num_attention_heads": 4,
+                 "num_key_value_heads": 2, "head_dim": %d, "vocab_size": %d, "max_position_embeddings": 64,
                  "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu",
                  "tie_word_embeddings": true, "torch_dtype": "bfloat16"}
-                """.formatted(layers, VOCABULARY));
+                """.formatted(hidden, intermediate, layers, hidden / 4, VOCABULARY));
         text(store, "tokenizer_config.json", "{\"tokenizer_class\": \"LlamaTokenizer\"}");
         text(store, "generation_config.json", "{\"eos_token_id\": 1}");
+    }
+
+    /**
+     * Of byte-level BPE, as a GGUF file needs one.
+     *
+     * @param cut how text is cut first, as {@code tokenizer.json} says it
+     */
+    static void tokenizer(BlobStore store, String cut) throws IOException {
+        String vocabulary = IntStream.range(0, VOCABULARY - 2)
+                .mapToObj(id -> "\"t" + id + "\": " + id)
+                .collect(Collectors.joining(", "));
+        text(store, "tokenizer.json", """
+                {"added_tokens": [{"id": 0, "content": "<s>", "special": true}], "pre_tokenizer": %s,
+                 "model": {"type": "BPE", "vocab": {%s}, "merges": [["a b", "c"]]}}
+                """.formatted(cut, vocabulary));
     }
 
     /** Random sequences, some tokens more frequent than others. */

@@ -58,7 +58,7 @@ final class CudaDevice implements Device {
         products = opened.own(new Products(gpu, stream, arena), Products::close);
         transfers = new Transfers(gpu, stream, kernels, arena, opened);
         forward = new CudaForward(this);
-        solve = new CudaSolve(this, new GridKernels(gpu.launcher(), stream));
+        solve = new CudaSolve(this);
         type = String.join(
                 "/",
                 "cuda",

@@ -2,6 +2,7 @@ package quern.device.cuda;
 
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 import quern.device.BlockSearch;
 import quern.device.DeviceMatrix;
@@ -10,7 +11,8 @@ import quern.device.GridSearch.Measure;
 import quern.device.Grids;
 import quern.device.SolveKernels;
 import quern.device.StoredScale;
-import quern.device.cuda.GridKernels.Multiples;
+import quern.device.cuda.GridShapes.Multiples;
+import quern.device.cuda.SearchKernels.Trial;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
 
@@ -24,13 +26,17 @@ final class CudaSolve implements SolveKernels {
 
     private final CudaDevice device;
     private final GridKernels kernels;
+    private final SearchKernels searches;
+    private final SweepKernels sweeps;
     private final GridTables tables;
     private final Factorization factorization;
     private final StackProducts products;
 
-    CudaSolve(CudaDevice device, GridKernels kernels) {
+    CudaSolve(CudaDevice device) {
         this.device = device;
-        this.kernels = kernels;
+        kernels = new GridKernels(device.kernels());
+        searches = new SearchKernels(device.kernels());
+        sweeps = new SweepKernels(device.kernels());
         tables = new GridTables(device);
         factorization = new Factorization(device, kernels);
         products = new StackProducts(device, kernels);
@@ -112,20 +118,13 @@ final class CudaSolve implements SolveKernels {
             int length,
             int[][] groups,
             Grids grids) {
-        long weighing = importance == null ? 0 : device.own(importance).address();
-        Matrix factors = new Matrix(1, search.factors().length, search.factors());
-        try (DeviceMatrix tried = device.upload(factors, DType.F32);
+        try (DeviceMatrix factors = factors(search);
                 Arena.Block numbers = numbers(groups)) {
-            kernels.searchRuns(
+            searches.searchRuns(
                     device.own(weights),
                     groups.length,
                     from,
-                    length,
-                    search,
-                    tables.of(search.values()),
-                    weighing,
-                    device.own(tried).address(),
-                    search.measure() == Measure.POWERS ? tables.powers() : 0,
+                    trial(search, length, importance, factors),
                     numbers.address(),
                     groups[0].length,
                     device.own(grids.scales()),
@@ -133,19 +132,32 @@ final class CudaSolve implements SolveKernels {
         }
     }
 
+    private DeviceMatrix factors(GridSearch search) {
+        return device.upload(new Matrix(1, search.factors().length, search.factors()), DType.F32);
+    }
+
+    private Trial trial(GridSearch search, int length, @Nullable DeviceMatrix importance, DeviceMatrix factors) {
+        return new Trial(
+                search,
+                length,
+                tables.of(search.values()),
+                importance == null ? 0 : device.own(importance).address(),
+                device.own(factors).address(),
+                search.measure() == Measure.POWERS ? tables.powers() : 0);
+    }
+
     @Override
     public DeviceMatrix search(
             DeviceMatrix weights, @Nullable DeviceMatrix importance, BlockSearch search, Grids grids) {
         CudaMatrix w = device.own(weights);
         Grids.Multiples multiples = grids.multiples();
-        boolean weighed =
-                importance != null && !search.nested() && search.values().levels() == null;
+        boolean weighed = importance != null && search.weighsByRow();
         return device.filled(w.rows(), w.cols(), DType.U8, codes -> {
             try (Arena.Block squares = device.arena().allocate((long) w.rows() * Float.BYTES)) {
                 if (weighed) {
-                    kernels.rowSquares(w, squares.address());
+                    searches.rowSquares(w, squares.address());
                 }
-                kernels.searchBlocks(
+                searches.searchBlocks(
                         w,
                         search,
                         tables.of(search.values()),
@@ -168,11 +180,11 @@ final class CudaSolve implements SolveKernels {
         CudaMatrix r = device.own(factor);
         CudaMatrix free = device.columns(device.own(working), from, to);
         try (CudaMatrix diagonal = diagonal(r)) {
-            for (int at = from; at < to; at += GridKernels.BLOCK) {
-                int end = Math.min(to, at + GridKernels.BLOCK);
+            for (int at = from; at < to; at += SweepKernels.BLOCK) {
+                int end = Math.min(to, at + SweepKernels.BLOCK);
                 try (CudaMatrix update = updates(r, diagonal, at, end);
                         CudaMatrix moved = device.allocate(w.rows(), end - at, DType.F32)) {
-                    kernels.freeColumns(w, members(r), at, update, free, at - from, moved);
+                    sweeps.freeColumns(w, members(r), at, update, free, at - from, moved);
                     if (end < to) {
                         products.add(members(r), moved, update, 0, end - at, to - end, free, end - from);
                     }
@@ -196,7 +208,7 @@ final class CudaSolve implements SolveKernels {
                 members(factor) * (to - from),
                 factor.cols() - from,
                 DType.F32,
-                update -> kernels.updates(factor, diagonal, from, update));
+                update -> sweeps.updates(factor, diagonal, from, update));
     }
 
     @Override
@@ -210,24 +222,15 @@ final class CudaSolve implements SolveKernels {
             int[][] groupOfColumn,
             DeviceMatrix codes) {
         sweep(
+                original,
                 working,
                 factor,
                 from,
                 to,
+                grids,
                 groupOfColumn,
-                (update, diagonal, numbers, error) -> kernels.sweepGiven(
-                        device.own(original),
-                        device.own(working),
-                        from,
-                        update,
-                        diagonal,
-                        grids.values(),
-                        tables.of(grids.values()),
-                        numbers,
-                        device.own(grids.scales()),
-                        device.own(grids.zeros()),
-                        device.own(codes),
-                        error));
+                codes,
+                block -> sweeps.sweepGiven(block, grids.values(), tables.of(grids.values())));
     }
 
     /** In one launch, where groups begin at multiples of four columns. */
@@ -249,48 +252,34 @@ final class CudaSolve implements SolveKernels {
                     original, working, factor, from, to, importance, search, length, groupOfColumn, grids, codes);
             return;
         }
-        Matrix factors = new Matrix(1, search.factors().length, search.factors());
-        try (DeviceMatrix tried = device.upload(factors, DType.F32)) {
+        try (DeviceMatrix factors = factors(search)) {
+            Trial trial = trial(search, length, importance, factors);
             sweep(
+                    original,
                     working,
                     factor,
                     from,
                     to,
+                    grids,
                     groupOfColumn,
-                    (update, diagonal, numbers, error) -> kernels.sweepLive(
-                            device.own(original),
-                            device.own(working),
-                            from,
-                            update,
-                            diagonal,
-                            search,
-                            tables.of(search.values()),
-                            numbers,
-                            device.own(grids.scales()),
-                            device.own(grids.zeros()),
-                            device.own(codes),
-                            error,
-                            length,
-                            device.own(importance).address(),
-                            device.own(tried).address(),
-                            search.measure() == Measure.POWERS ? tables.powers() : 0));
+                    codes,
+                    block -> sweeps.sweepLive(block, trial));
         }
-    }
-
-    /** One of the kernels that sweep a block. */
-    private interface BlockSweep {
-        /**
-         * @param groupOfColumn address of numbers
-         * @param error written: original - quantized
-         */
-        void run(CudaMatrix update, CudaMatrix diagonal, long groupOfColumn, CudaMatrix error);
     }
 
     /** A kernel for the columns [from, to), and a product for those behind. */
     private void sweep(
-            DeviceMatrix working, DeviceMatrix factor, int from, int to, int[][] groupOfColumn, BlockSweep kernel) {
-        if (to - from > GridKernels.BLOCK) {
-            throw new IllegalArgumentException("A block of " + (to - from) + " columns; at most " + GridKernels.BLOCK);
+            DeviceMatrix original,
+            DeviceMatrix working,
+            DeviceMatrix factor,
+            int from,
+            int to,
+            Grids grids,
+            int[][] groupOfColumn,
+            DeviceMatrix codes,
+            Consumer<SweepKernels.Block> kernel) {
+        if (to - from > SweepKernels.BLOCK) {
+            throw new IllegalArgumentException("A block of " + (to - from) + " columns; at most " + SweepKernels.BLOCK);
         }
         CudaMatrix w = device.own(working);
         CudaMatrix r = device.own(factor);
@@ -298,7 +287,17 @@ final class CudaSolve implements SolveKernels {
                 CudaMatrix update = updates(r, diagonal, from, to);
                 CudaMatrix error = device.allocate(w.rows(), to - from, DType.F32);
                 Arena.Block numbers = numbers(groupOfColumn)) {
-            kernel.run(update, diagonal, numbers.address(), error);
+            kernel.accept(new SweepKernels.Block(
+                    device.own(original),
+                    w,
+                    from,
+                    update,
+                    diagonal,
+                    numbers.address(),
+                    device.own(grids.scales()),
+                    device.own(grids.zeros()),
+                    device.own(codes),
+                    error));
             if (to < w.cols()) {
                 products.add(members(r), error, update, 0, to - from, w.cols() - to, w, to);
             }
@@ -317,14 +316,15 @@ final class CudaSolve implements SolveKernels {
             @Nullable StoredScale stored) {
         CudaMatrix g = device.own(gradient);
         CudaMatrix h = device.own(hessian);
-        if (to - from > GridKernels.WIDEST) {
-            throw new IllegalArgumentException("A block of " + (to - from) + " columns; at most " + GridKernels.WIDEST);
+        if (to - from > SweepKernels.WIDEST) {
+            throw new IllegalArgumentException(
+                    "A block of " + (to - from) + " columns; at most " + SweepKernels.WIDEST);
         }
         return device.filled(
                 g.rows(),
                 to - from,
                 DType.F32,
-                change -> kernels.descend(
+                change -> sweeps.descend(
                         g,
                         h,
                         from,

@@ -12,11 +12,11 @@ import quern.tensor.StepFunction;
 
 /** What kernels look up. Tables that were needed once stay on the device, and are closed with its arena: there are few. */
 final class GridTables {
-    private static final GridKernels.Tables WHOLE_NUMBERS = new GridKernels.Tables(0, 0);
+    private static final GridShapes.Tables WHOLE_NUMBERS = new GridShapes.Tables(0, 0);
     private static final int LEVELS = 256;
 
     private final CudaDevice device;
-    private final Map<StepFunction, GridKernels.Tables> levels = new ConcurrentHashMap<>();
+    private final Map<StepFunction, GridShapes.Tables> levels = new ConcurrentHashMap<>();
     private @Nullable CudaMatrix powers; // guarded by this
 
     GridTables(CudaDevice device) {
@@ -24,16 +24,16 @@ final class GridTables {
     }
 
     /** The values of a grid of levels, and the thresholds between them. */
-    GridKernels.Tables of(CodeValues values) {
+    GridShapes.Tables of(CodeValues values) {
         StepFunction steps = values.levels();
         return steps == null ? WHOLE_NUMBERS : levels.computeIfAbsent(steps, this::uploaded);
     }
 
-    private GridKernels.Tables uploaded(StepFunction steps) {
+    private GridShapes.Tables uploaded(StepFunction steps) {
         if (steps.values().length > LEVELS) {
             throw new IllegalArgumentException("A grid of " + steps.values().length + " levels");
         }
-        return new GridKernels.Tables(
+        return new GridShapes.Tables(
                 table(steps.values()).address(), table(steps.thresholds()).address());
     }
 
