@@ -43,11 +43,23 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
         if (family.isGemma()) {
             addGemma(metadata, key);
         }
+        family.fixed().forEach(this::require);
         String activation =
                 json.path(family.activationKey()).asText(family.activation()).replace("swish", "silu");
         if (!activation.equals(family.activation())) {
             throw refused("its activation is %s, and llama.cpp runs the family with %s"
                     .formatted(activation, family.activation()));
+        }
+    }
+
+    private void require(String key, Object value) {
+        JsonNode said = model.said(key);
+        boolean same = value instanceof Number number
+                ? said != null && said.isNumber() && said.asDouble() == number.doubleValue()
+                : Boolean.valueOf(said != null && said.asBoolean()).equals(value);
+        if (!same) {
+            throw refused("its %s is %s, and llama.cpp runs the family with %s"
+                    .formatted(key, said == null ? "absent" : said.asText(), value));
         }
     }
 
@@ -123,10 +135,6 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
             metadata.put(
                     key + "expert_feed_forward_length",
                     json.path("moe_intermediate_size").asInt(768));
-            if (!json.path("norm_topk_prob").asBoolean(false)) {
-                throw refused(
-                        "its norm_topk_prob is false, and llama.cpp runs the family with weights that add up to 1");
-            }
         }
         metadata.put(key + "expert_count", model.experts(0));
         metadata.put(key + "expert_used_count", model.expertsOfToken());

@@ -59,7 +59,7 @@ final class GgufConfig {
         config.put("rope_theta", decimal("rope.freq_base", 10000.0));
         Long rotated = model.number("rope.dimension_count");
         if (rotated != null && rotated != model.headDim()) {
-            if (rotated < 2 || rotated > model.headDim() || model.family().permuted()) {
+            if (rotated < 2 || rotated > model.headDim() || model.family().turnsPairs()) {
                 throw refused("its rope.dimension_count is " + rotated + ", and heads have " + model.headDim());
             }
             config.put("partial_rotary_factor", (double) rotated / model.headDim());
@@ -83,6 +83,7 @@ final class GgufConfig {
             case "starcoder2" -> config.put("use_bias", biased);
             default -> config.put("attention_bias", biased);
         }
+        model.family().fixed().forEach(config::putPOJO);
         if (model.family().modelType().equals("llama")) {
             config.put("mlp_bias", has("blk.0.ffn_down.bias"));
         }
@@ -122,7 +123,6 @@ final class GgufConfig {
         config.put("num_experts_per_tok", model.needed("expert_used_count"));
         if (model.family().modelType().equals("qwen3_moe")) {
             config.put("moe_intermediate_size", model.needed("expert_feed_forward_length"));
-            config.put("norm_topk_prob", true);
         }
     }
 
