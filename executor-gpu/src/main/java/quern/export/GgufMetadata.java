@@ -13,6 +13,7 @@ import quern.model.ModelConfig;
 /** The keys of a file that say what the model is, of its {@code config.json}; ggml's {@code docs/gguf.md} lists them. */
 record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
     private static final int QUANTIZATION_VERSION = 2;
+    private static final String PARALLEL = "use_parallel_residual";
 
     /** @param fileType of the mixture */
     void addTo(Map<String, Object> metadata, int fileType) {
@@ -35,7 +36,7 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
                 key + (family.layerNorm() ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon"),
                 config.normEps());
         metadata.put(key + "rope.dimension_count", config.rotated());
-        metadata.put(key + "rope.freq_base", (float) config.ropeTheta(whole()));
+        metadata.put(key + "rope.freq_base", (float) config.ropeTheta(family.isGemma() ? whole() : 0));
         addScaling(metadata, key + "rope.scaling.");
         if (family.hasExperts()) {
             addExperts(metadata, key);
@@ -43,10 +44,13 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
         if (family.isGemma()) {
             addGemma(metadata, key);
         }
+        if (family.modelType().equals("gpt_neox")) {
+            JsonNode parallel = model.said(PARALLEL);
+            metadata.put(key + PARALLEL, parallel != null && parallel.asBoolean());
+        }
         family.fixed().forEach(this::require);
-        String activation =
-                json.path(family.activationKey()).asText(family.activation()).replace("swish", "silu");
-        if (!activation.equals(family.activation())) {
+        String activation = json.path(family.activationKey()).asText(family.activation());
+        if (!family.activates(activation)) {
             throw refused("its activation is %s, and llama.cpp runs the family with %s"
                     .formatted(activation, family.activation()));
         }

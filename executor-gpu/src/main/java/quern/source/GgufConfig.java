@@ -58,8 +58,12 @@ final class GgufConfig {
                         null));
         config.put("rope_theta", decimal("rope.freq_base", 10000.0));
         Long rotated = model.number("rope.dimension_count");
-        if (rotated != null && rotated != model.headDim()) {
-            if (rotated < 2 || rotated > model.headDim() || model.family().turnsPairs()) {
+        if (rotated != null) {
+            boolean whole = rotated == model.headDim();
+            if (!whole
+                    && (rotated < 2
+                            || rotated > model.headDim()
+                            || model.family().turnsPairs())) {
                 throw refused("its rope.dimension_count is " + rotated + ", and heads have " + model.headDim());
             }
             config.put("partial_rotary_factor", (double) rotated / model.headDim());
@@ -84,6 +88,9 @@ final class GgufConfig {
             default -> config.put("attention_bias", biased);
         }
         model.family().fixed().forEach(config::putPOJO);
+        if (model.own("use_parallel_residual") instanceof Boolean parallel) {
+            config.put("use_parallel_residual", parallel);
+        }
         if (model.family().modelType().equals("llama")) {
             config.put("mlp_bias", has("blk.0.ffn_down.bias"));
         }

@@ -130,9 +130,9 @@ class GgufRunTest {
         Recipe some = RecipeReader.read("{format: gguf-q4_0, skip: ['experts\\.3\\.up_proj']}", "test");
         assertThatThrownBy(() -> ToyRun.plan(source, output, some, 0))
                 .isInstanceOf(QuernException.class)
-                .hasMessage(
-                        "Cannot write model.layers.0.mlp.experts.3.up_proj.weight as gguf-q4_0: it is of BF16 and model.layers.0.mlp.experts.0.up_proj.weight of Q4_0,"
-                                + " and experts are one tensor there (skip all of a layer, or none, and override all alike)");
+                .hasMessage("Cannot write model.layers.0.mlp.experts.3.up_proj.weight as gguf-q4_0: it is of BF16 and"
+                        + " model.layers.0.mlp.experts.0.up_proj.weight of Q4_0, and experts are one tensor there"
+                        + " (skip all of a layer, or none, and override all alike)");
     }
 
     /** What the file says of a family is read again: it computes what its source does. */
@@ -141,6 +141,7 @@ class GgufRunTest {
             strings = {
                 "gemma2",
                 "gemma3_text",
+                "gpt_neox",
                 "mixtral",
                 "olmo2",
                 "phi3",
@@ -359,13 +360,14 @@ class GgufRunTest {
         assertThatThrownBy(() -> ToyRun.plan(source, output, recipe("rtn"), 0))
                 .isInstanceOf(QuernException.class)
                 .hasMessageContaining(
-                        "layer 0 has no experts, and llama.cpp runs the family with experts in all (use another format)");
+                        "layer 0 has no experts, and llama.cpp runs the family with experts in all (use another"
+                                + " format)");
         ToyModel.writeStacked(new LocalStore(source), 2, 7);
         assertThatThrownBy(() -> ToyRun.plan(source, output, recipe("rtn"), 0))
                 .isInstanceOf(QuernException.class)
-                .hasMessage(
-                        "Cannot write a model of type gpt_oss as GGUF: that is written of gemma2, gemma3_text, llama, mistral, mixtral,"
-                                + " olmo2, phi3, qwen2, qwen3, qwen3_moe, starcoder2 (use another format)");
+                .hasMessage("Cannot write a model of type gpt_oss as GGUF: that is written of gemma2, gemma3_text,"
+                        + " gpt_neox, llama, mistral, mixtral, olmo2, phi3, qwen2, qwen3, qwen3_moe, starcoder2"
+                        + " (use another format)");
     }
 
     /** Our reader of blocks and the conversion's codes go different ways to the same numbers, which the reader shows as half floats. */

@@ -30,6 +30,25 @@ public record GgufFamily(
     private static final String RMS = "rms_norm_eps";
     private static final String ROUTER = "ffn_gate_inp";
 
+    private static final String TIED = "tie_word_embeddings";
+
+    /** However it is computed: llama.cpp has the approximation by tanh for all. */
+    private static final String GELU = "gelu";
+
+    private static final GgufNames NEOX = new GgufNames(
+            "gpt_neox.layers.",
+            Map.of(
+                    "token_embd", "gpt_neox.embed_in",
+                    "output_norm", "gpt_neox.final_layer_norm",
+                    "output", "embed_out"),
+            Map.of(
+                    "attn_norm", "input_layernorm",
+                    "attn_qkv", "attention.query_key_value",
+                    "attn_output", "attention.dense",
+                    "ffn_norm", "post_attention_layernorm",
+                    "ffn_up", "mlp.dense_h_to_4h",
+                    "ffn_down", "mlp.dense_4h_to_h"));
+
     private static final List<GgufFamily> ALL = List.of(
             inPairs("llama", "llama", "LlamaForCausalLM"),
             inPairs("llama", "mistral", "MistralForCausalLM"),
@@ -53,7 +72,18 @@ public record GgufFamily(
                     .with(Map.of(
                             "post_attention_norm", "post_attention_layernorm",
                             "post_ffw_norm", "post_feedforward_layernorm"))
-                    .only(Map.of("attention_bias", false)),
+                    .only(Map.of("attention_bias", false, TIED, false)),
+            new GgufFamily(
+                            "gptneox",
+                            "gpt_neox",
+                            "GPTNeoXForCausalLM",
+                            GELU,
+                            "layer_norm_eps",
+                            NEOX,
+                            Map.of(),
+                            Map.of())
+                    .ordered(Map.of("attn_qkv", RowOrder.PARTS))
+                    .only(Map.of("attention_bias", true, TIED, false)),
             inPairs("llama", "mixtral", "MixtralForCausalLM")
                     .with(experts("block_sparse_moe.gate", "block_sparse_moe.experts.#.", "w1", "w3", "w2")),
             gated("qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM")
@@ -110,6 +140,13 @@ public record GgufFamily(
     /** What the config calls the activation. */
     public String activationKey() {
         return isGemma() ? "hidden_activation" : "hidden_act";
+    }
+
+    /** Whether llama.cpp computes what configs call so. */
+    public boolean activates(String name) {
+        return name.equals(activation)
+                || name.equals("swish") && activation.equals("silu")
+                || activation.equals(GELU) && name.startsWith(GELU);
     }
 
     /** What is added to the values of a tensor of a Hugging Face model. */

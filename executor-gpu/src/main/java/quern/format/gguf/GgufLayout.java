@@ -19,7 +19,7 @@ import quern.tensor.TensorSpec;
  */
 public record GgufLayout(GgufFormat format, GgufFamily family, String embedding, String head) {
     /** What is not stored, since everyone computes it. */
-    private static final List<String> COMPUTED = List.of(".rotary_emb.inv_freq", ".masked_bias");
+    private static final List<String> COMPUTED = List.of(".rotary_emb.inv_freq", ".masked_bias", ".attention.bias");
 
     /**
      * One of them.
