@@ -135,13 +135,18 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
                         "layer %d has no experts, and llama.cpp runs the family with experts in all".formatted(layer));
             }
         }
-        if (family.modelType().equals("qwen3_moe")) {
-            metadata.put(
-                    key + "expert_feed_forward_length",
-                    json.path("moe_intermediate_size").asInt(768));
-        }
+        putSize(metadata, key + "expert_feed_forward_length", "moe_intermediate_size");
+        putSize(metadata, key + "expert_shared_feed_forward_length", "shared_expert_intermediate_size");
         metadata.put(key + "expert_count", model.experts(0));
         metadata.put(key + "expert_used_count", model.expertsOfToken());
+    }
+
+    /** Where the family has such a size. */
+    private void putSize(Map<String, Object> metadata, String key, String ofConfig) {
+        JsonNode size = model.said(ofConfig);
+        if (size != null) {
+            metadata.put(key, size.asInt());
+        }
     }
 
     /** What frequencies are divided by, as tensors of the file. */

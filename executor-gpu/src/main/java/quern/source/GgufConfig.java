@@ -85,6 +85,7 @@ final class GgufConfig {
         switch (model.family().modelType()) {
             case "qwen2", "phi3", "mixtral" -> {} // theirs are fixed
             case "starcoder2" -> config.put("use_bias", biased);
+            case "qwen2_moe" -> config.put("qkv_bias", has("blk.0.attn_q.bias"));
             default -> config.put("attention_bias", biased);
         }
         model.family().fixed().forEach(config::putPOJO);
@@ -128,8 +129,11 @@ final class GgufConfig {
         long count = model.needed("expert_count");
         config.put(model.family().modelType().equals("mixtral") ? "num_local_experts" : "num_experts", count);
         config.put("num_experts_per_tok", model.needed("expert_used_count"));
-        if (model.family().modelType().equals("qwen3_moe")) {
+        if (model.number("expert_feed_forward_length") != null) {
             config.put("moe_intermediate_size", model.needed("expert_feed_forward_length"));
+        }
+        if (model.number("expert_shared_feed_forward_length") != null) {
+            config.put("shared_expert_intermediate_size", model.needed("expert_shared_feed_forward_length"));
         }
     }
 

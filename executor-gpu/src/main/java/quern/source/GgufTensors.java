@@ -91,7 +91,10 @@ final class GgufTensors implements TensorSource {
         }
         DType type = plain == null ? DType.F16 : plain;
         if (!GgufFamily.isStack(name)) {
-            return List.of(new PackedTensor(new TensorSpec(name, type, tensor.shape()), List.of(tensor.name()), rows));
+            List<Long> shape = GgufFamily.isRow(tensor.name()) && tensor.shape().size() == 1
+                    ? List.of(1L, tensor.shape().get(0))
+                    : tensor.shape();
+            return List.of(new PackedTensor(new TensorSpec(name, type, shape), List.of(tensor.name()), rows));
         }
         if (tensor.shape().size() != 3) {
             throw refused(tensor, "is " + tensor.shape() + " and holds no experts", "download it again");

@@ -146,6 +146,7 @@ class GgufRunTest {
                 "olmo2",
                 "phi3",
                 "qwen2",
+                "qwen2_moe-all",
                 "qwen3",
                 "qwen3_moe",
                 "starcoder2",
@@ -366,8 +367,8 @@ class GgufRunTest {
         assertThatThrownBy(() -> ToyRun.plan(source, output, recipe("rtn"), 0))
                 .isInstanceOf(QuernException.class)
                 .hasMessage("Cannot write a model of type gpt_oss as GGUF: that is written of gemma2, gemma3_text,"
-                        + " gpt_neox, llama, mistral, mixtral, olmo2, phi3, qwen2, qwen3, qwen3_moe, starcoder2"
-                        + " (use another format)");
+                        + " gpt_neox, llama, mistral, mixtral, olmo2, phi3, qwen2, qwen2_moe, qwen3,"
+                        + " qwen3_moe, starcoder2 (use another format)");
     }
 
     /** Our reader of blocks and the conversion's codes go different ways to the same numbers, which the reader shows as half floats. */

@@ -49,6 +49,9 @@ public record GgufFamily(
                     "ffn_up", "mlp.dense_h_to_4h",
                     "ffn_down", "mlp.dense_4h_to_h"));
 
+    private static final Map<String, String> QWEN_EXPERTS =
+            experts("mlp.gate", "mlp.experts.#.", "gate_proj", "up_proj", "down_proj");
+
     private static final List<GgufFamily> ALL = List.of(
             inPairs("llama", "llama", "LlamaForCausalLM"),
             inPairs("llama", "mistral", "MistralForCausalLM"),
@@ -87,8 +90,16 @@ public record GgufFamily(
             inPairs("llama", "mixtral", "MixtralForCausalLM")
                     .with(experts("block_sparse_moe.gate", "block_sparse_moe.experts.#.", "w1", "w3", "w2")),
             gated("qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM")
-                    .with(experts("mlp.gate", "mlp.experts.#.", "gate_proj", "up_proj", "down_proj"))
-                    .only(Map.of("norm_topk_prob", true)));
+                    .with(QWEN_EXPERTS)
+                    .only(Map.of("norm_topk_prob", true)),
+            gated("qwen2moe", "qwen2_moe", "Qwen2MoeForCausalLM")
+                    .with(QWEN_EXPERTS)
+                    .with(Map.of(
+                            "ffn_gate_inp_shexp", "mlp.shared_expert_gate",
+                            "ffn_gate_shexp", "mlp.shared_expert.gate_proj",
+                            "ffn_up_shexp", "mlp.shared_expert.up_proj",
+                            "ffn_down_shexp", "mlp.shared_expert.down_proj"))
+                    .only(Map.of("norm_topk_prob", false, TIED, false)));
 
     private static GgufFamily gated(String architecture, String modelType, String classes) {
         return new GgufFamily(architecture, modelType, classes, "silu", RMS, GgufNames.USUAL, Map.of(), Map.of());
@@ -223,6 +234,11 @@ public record GgufFamily(
     /** The name that a tensor of a Hugging Face model has in its files; null if it has none. Experts have one for all. */
     public @Nullable String there(String tensor) {
         return names.there(tensor).stream().findFirst().orElse(null);
+    }
+
+    /** Whether this tensor of a file is a vector, and a matrix of one row in a Hugging Face model. */
+    public static boolean isRow(String tensor) {
+        return tensor.endsWith(".ffn_gate_inp_shexp.weight");
     }
 
     /** In which order the rows of this tensor stand in a file. */
