@@ -35,8 +35,10 @@ import quern.store.LocalStore;
  */
 @Tag("interop")
 class FamilyInteropTest {
-    private static final Path OURS = Path.of("..", "executor-gpu", "src", "test", "resources", "architectures")
+    /** Tiny models of ours. */
+    static final Path OURS = Path.of("..", "executor-gpu", "src", "test", "resources", "architectures")
             .toAbsolutePath();
+
     private static final Path SHARED =
             Path.of(System.getProperty("quern.shared", "../../shared"), "data", "architectures");
 

@@ -64,8 +64,10 @@ class GgufInteropTest {
         for (Loads load : Loads.of("gguf")) {
             String family = load.words().get(0);
             if (!family.equals("demo")) {
+                Path ours = FamilyInteropTest.OURS.resolve(family);
                 Path source = withTokenizer(
-                        SHARED.resolve(family), WORK.resolve("sources").resolve(family));
+                        Files.isDirectory(ours) ? ours : SHARED.resolve(family),
+                        WORK.resolve("sources").resolve(family));
                 amend(source.resolve("config.json"));
                 add(cases, family, source, load.words().get(1), 60, load.programs());
             }

@@ -13,6 +13,7 @@ import quern.format.gguf.GgufFamily;
 import quern.format.gguf.GgufFormat;
 import quern.format.gguf.GgufLayout;
 import quern.format.gguf.GgufType;
+import quern.format.gguf.RowOrder;
 import quern.method.RoundToNearest;
 import quern.model.Model;
 import quern.scheme.Scheme;
@@ -111,9 +112,10 @@ public final class GgufExport {
         int together = together(tensor, tensor.cols());
         for (int from = 0; from < rows; from += together) {
             int count = Math.min(together, rows - from);
-            ByteBuffer bytes = piece.read(name, (long) from * row, count * row);
+            Placed placed = new Placed(tensor, from, rows);
+            ByteBuffer bytes = piece.read(name, (long) placed.first() * row, count * row);
             for (int r = 0; r < count; r++) {
-                SafetensorsWriter.copy(bytes.slice(bytes.position() + place(tensor, r) * row, row), out);
+                SafetensorsWriter.copy(bytes.slice(bytes.position() + placed.at(r) * row, row), out);
             }
         }
     }
@@ -127,22 +129,23 @@ public final class GgufExport {
         int width = spec.dtype().bytes();
         for (int from = 0; from < rows; from += together) {
             int count = Math.min(together, rows - from);
+            Placed placed = new Placed(tensor, from, rows);
             float[] values = HalfFloats.toFloats(
-                    model.tensors().read(source, (long) from * cols * width, count * cols * width),
+                    model.tensors().read(source, (long) placed.first() * cols * width, count * cols * width),
                     spec.dtype(),
                     count * cols);
-            float[] placed = new float[values.length];
+            float[] written = new float[values.length];
             for (int r = 0; r < count; r++) {
-                System.arraycopy(values, place(tensor, r) * cols, placed, r * cols, cols);
+                System.arraycopy(values, placed.at(r) * cols, written, r * cols, cols);
             }
             float offset = metadata.family().offset(tensor.name());
-            for (int i = 0; offset != 0 && i < placed.length; i++) {
-                placed[i] += offset;
+            for (int i = 0; offset != 0 && i < written.length; i++) {
+                written[i] += offset;
             }
             if (tensor.type() == GgufType.F16) {
-                requireHalf(source, placed);
+                requireHalf(source, written);
             }
-            SafetensorsWriter.copy(encoded(tensor.type(), placed, cols), out);
+            SafetensorsWriter.copy(encoded(tensor.type(), written, cols), out);
         }
     }
 
@@ -165,19 +168,37 @@ public final class GgufExport {
         return format.pack(RoundToNearest.quantize(rows, scheme)).get(0);
     }
 
-    /** Rows that are read at a time: whole heads where their rows change places. */
+    /** Rows that are read at a time: whole heads, and where these change places one. */
     private int together(GgufLayout.Tensor tensor, int cols) {
         int head = model.config().headDim();
-        return Math.max(1, SLICE / cols / head) * head;
+        return order(tensor) == RowOrder.PARTS ? head : Math.max(1, SLICE / cols / head) * head;
     }
 
-    /** Which row of those read together comes as row {@code r}. */
-    private int place(GgufLayout.Tensor tensor, int r) {
-        if (!metadata.family().permutes(tensor.name())) {
-            return r;
+    private RowOrder order(GgufLayout.Tensor tensor) {
+        return metadata.family().order(tensor.name());
+    }
+
+    /** Where the rows of the file from {@code from} on stand in the source. */
+    private final class Placed {
+        private final RowOrder order;
+        private final int from;
+        private final int rows;
+        private final int head = model.config().headDim();
+
+        Placed(GgufLayout.Tensor tensor, int from, int rows) {
+            this.order = order(tensor);
+            this.from = from;
+            this.rows = rows;
         }
-        int head = model.config().headDim();
-        int inHead = r % head;
-        return r - inHead + inHead / 2 + inHead % 2 * (head / 2);
+
+        /** The first of them there. */
+        int first() {
+            return order.source(from, rows, head);
+        }
+
+        /** Row {@code r}, counted from the first. */
+        int at(int r) {
+            return order.source(from + r, rows, head) - first();
+        }
     }
 }

@@ -13,6 +13,7 @@ import quern.model.ModelConfig;
 /** The keys of a file that say what the model is, of its {@code config.json}; ggml's {@code docs/gguf.md} lists them. */
 record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
     private static final int QUANTIZATION_VERSION = 2;
+    private static final String PARALLEL = "use_parallel_residual";
 
     /** @param fileType of the mixture */
     void addTo(Map<String, Object> metadata, int fileType) {
@@ -35,7 +36,7 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
                 key + (family.layerNorm() ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon"),
                 config.normEps());
         metadata.put(key + "rope.dimension_count", config.rotated());
-        metadata.put(key + "rope.freq_base", (float) config.ropeTheta(whole()));
+        metadata.put(key + "rope.freq_base", (float) config.ropeTheta(family.isGemma() ? whole() : 0));
         addScaling(metadata, key + "rope.scaling.");
         if (family.hasExperts()) {
             addExperts(metadata, key);
@@ -43,11 +44,26 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
         if (family.isGemma()) {
             addGemma(metadata, key);
         }
-        String activation =
-                json.path(family.activationKey()).asText(family.activation()).replace("swish", "silu");
-        if (!activation.equals(family.activation())) {
+        if (family.modelType().equals("gpt_neox")) {
+            JsonNode parallel = model.said(PARALLEL);
+            metadata.put(key + PARALLEL, parallel != null && parallel.asBoolean());
+        }
+        family.fixed().forEach(this::require);
+        String activation = json.path(family.activationKey()).asText(family.activation());
+        if (!family.activates(activation)) {
             throw refused("its activation is %s, and llama.cpp runs the family with %s"
                     .formatted(activation, family.activation()));
+        }
+    }
+
+    private void require(String key, Object value) {
+        JsonNode said = model.said(key);
+        boolean same = value instanceof Number number
+                ? said != null && said.isNumber() && said.asDouble() == number.doubleValue()
+                : Boolean.valueOf(said != null && said.asBoolean()).equals(value);
+        if (!same) {
+            throw refused("its %s is %s, and llama.cpp runs the family with %s"
+                    .formatted(key, said == null ? "absent" : said.asText(), value));
         }
     }
 
@@ -119,17 +135,18 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
                         "layer %d has no experts, and llama.cpp runs the family with experts in all".formatted(layer));
             }
         }
-        if (family.modelType().equals("qwen3_moe")) {
-            metadata.put(
-                    key + "expert_feed_forward_length",
-                    json.path("moe_intermediate_size").asInt(768));
-            if (!json.path("norm_topk_prob").asBoolean(false)) {
-                throw refused(
-                        "its norm_topk_prob is false, and llama.cpp runs the family with weights that add up to 1");
-            }
-        }
+        putSize(metadata, key + "expert_feed_forward_length", "moe_intermediate_size");
+        putSize(metadata, key + "expert_shared_feed_forward_length", "shared_expert_intermediate_size");
         metadata.put(key + "expert_count", model.experts(0));
         metadata.put(key + "expert_used_count", model.expertsOfToken());
+    }
+
+    /** Where the family has such a size. */
+    private void putSize(Map<String, Object> metadata, String key, String ofConfig) {
+        JsonNode size = model.said(ofConfig);
+        if (size != null) {
+            metadata.put(key, size.asInt());
+        }
     }
 
     /** What frequencies are divided by, as tensors of the file. */

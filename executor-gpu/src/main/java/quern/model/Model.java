@@ -1,5 +1,6 @@
 package quern.model;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.BooleanNode;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -410,6 +411,11 @@ public final class Model {
 
     float number(String key) {
         return (float) fields.positive(key);
+    }
+
+    /** What the config says of a key, or the family where that says nothing; null where neither does. */
+    public @Nullable JsonNode said(String key) {
+        return fields.find(key);
     }
 
     /** The tensor of the token embedding, vocabulary x its columns. */

@@ -58,8 +58,12 @@ final class GgufConfig {
                         null));
         config.put("rope_theta", decimal("rope.freq_base", 10000.0));
         Long rotated = model.number("rope.dimension_count");
-        if (rotated != null && rotated != model.headDim()) {
-            if (rotated < 2 || rotated > model.headDim() || model.family().permuted()) {
+        if (rotated != null) {
+            boolean whole = rotated == model.headDim();
+            if (!whole
+                    && (rotated < 2
+                            || rotated > model.headDim()
+                            || model.family().turnsPairs())) {
                 throw refused("its rope.dimension_count is " + rotated + ", and heads have " + model.headDim());
             }
             config.put("partial_rotary_factor", (double) rotated / model.headDim());
@@ -81,7 +85,12 @@ final class GgufConfig {
         switch (model.family().modelType()) {
             case "qwen2", "phi3", "mixtral" -> {} // theirs are fixed
             case "starcoder2" -> config.put("use_bias", biased);
+            case "qwen2_moe" -> config.put("qkv_bias", has("blk.0.attn_q.bias"));
             default -> config.put("attention_bias", biased);
+        }
+        model.family().fixed().forEach(config::putPOJO);
+        if (model.own("use_parallel_residual") instanceof Boolean parallel) {
+            config.put("use_parallel_residual", parallel);
         }
         if (model.family().modelType().equals("llama")) {
             config.put("mlp_bias", has("blk.0.ffn_down.bias"));
@@ -120,9 +129,11 @@ final class GgufConfig {
         long count = model.needed("expert_count");
         config.put(model.family().modelType().equals("mixtral") ? "num_local_experts" : "num_experts", count);
         config.put("num_experts_per_tok", model.needed("expert_used_count"));
-        if (model.family().modelType().equals("qwen3_moe")) {
+        if (model.number("expert_feed_forward_length") != null) {
             config.put("moe_intermediate_size", model.needed("expert_feed_forward_length"));
-            config.put("norm_topk_prob", true);
+        }
+        if (model.number("expert_shared_feed_forward_length") != null) {
+            config.put("shared_expert_intermediate_size", model.needed("expert_shared_feed_forward_length"));
         }
     }
 

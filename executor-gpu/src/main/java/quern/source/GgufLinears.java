@@ -13,6 +13,7 @@ import quern.QuernException;
 import quern.format.Formats;
 import quern.format.gguf.GgufFamily;
 import quern.format.gguf.GgufType;
+import quern.format.gguf.RowOrder;
 import quern.scheme.Scheme;
 import quern.scheme.Schemes;
 import quern.store.Gguf;
@@ -116,14 +117,15 @@ final class GgufLinears implements TensorSource {
     public ByteBuffer read(String name) throws IOException {
         Gguf.Tensor tensor = there(name);
         ByteBuffer bytes = tensors.read(tensor.name());
-        if (!model.family().permutes(tensor.name())) {
+        RowOrder order = model.family().order(tensor.name());
+        if (order == RowOrder.SAME) {
             return bytes;
         }
         int row = Math.toIntExact(spec(name).shape().get(1));
         int rows = Math.toIntExact(tensor.shape().get(0));
         ByteBuffer placed = ByteBuffer.allocate(rows * row).order(ByteOrder.LITTLE_ENDIAN);
         for (int r = 0; r < rows; r++) {
-            placed.put(bytes.slice(bytes.position() + GgufTensors.placeInHalves(r, model.headDim()) * row, row));
+            placed.put(bytes.slice(bytes.position() + order.stored(r, rows, model.headDim()) * row, row));
         }
         return placed.flip();
     }

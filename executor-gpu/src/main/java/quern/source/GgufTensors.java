@@ -3,6 +3,7 @@ package quern.source;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.EnumMap;
 import java.util.LinkedHashMap;
@@ -14,6 +15,7 @@ import java.util.stream.Collectors;
 import quern.QuernException;
 import quern.format.gguf.GgufFamily;
 import quern.format.gguf.GgufType;
+import quern.format.gguf.RowOrder;
 import quern.store.BlobStore;
 import quern.store.Gguf;
 import quern.tensor.DType;
@@ -67,12 +69,15 @@ final class GgufTensors implements TensorSource {
         }
         DType plain = type(tensor).plain();
         PackedTensor.Rows rows = (from, count) -> rows(tensor, from, count);
-        if (model.family().permutes(tensor.name())) {
-            int headDim = model.headDim();
-            boolean vector = tensor.shape().size() == 1;
-            rows = vector
-                    ? (from, count) -> inHalves(rows(tensor, 0, 1), headDim, 1)
-                    : inHalves(rows, headDim, cols(tensor));
+        RowOrder order = model.family().order(tensor.name());
+        if (order != RowOrder.SAME) {
+            int all = Math.toIntExact(tensor.shape().get(0));
+            if (all % model.headDim() != 0) {
+                throw refused(tensor, "is " + tensor.shape() + " and no whole heads", "download it again");
+            }
+            rows = tensor.shape().size() == 1
+                    ? (from, count) -> ordered(elements(tensor), order, all, 1).read(0, all)
+                    : ordered(rows, order, all, cols(tensor));
         }
         float offset = model.family().offset(tensor.name());
         if (offset != 0) {
@@ -86,7 +91,10 @@ final class GgufTensors implements TensorSource {
         }
         DType type = plain == null ? DType.F16 : plain;
         if (!GgufFamily.isStack(name)) {
-            return List.of(new PackedTensor(new TensorSpec(name, type, tensor.shape()), List.of(tensor.name()), rows));
+            List<Long> shape = GgufFamily.isRow(tensor.name()) && tensor.shape().size() == 1
+                    ? List.of(1L, tensor.shape().get(0))
+                    : tensor.shape();
+            return List.of(new PackedTensor(new TensorSpec(name, type, shape), List.of(tensor.name()), rows));
         }
         if (tensor.shape().size() != 3) {
             throw refused(tensor, "is " + tensor.shape() + " and holds no experts", "download it again");
@@ -103,31 +111,37 @@ final class GgufTensors implements TensorSource {
         return experts;
     }
 
-    /** Whole heads are read, and rows [from, from + count) taken out of them. */
-    private static PackedTensor.Rows inHalves(PackedTensor.Rows rows, int headDim, int cols) {
+    /** A vector as rows of one value. */
+    private PackedTensor.Rows elements(Gguf.Tensor vector) {
+        return (from, count) -> Arrays.copyOfRange(rows(vector, 0, 1), from, from + count);
+    }
+
+    /** Rows in the order of the Hugging Face model. Whole heads are read, as many at a time as stand together. */
+    private PackedTensor.Rows ordered(PackedTensor.Rows rows, RowOrder order, int all, int cols) {
+        int headDim = model.headDim();
         return (from, count) -> {
-            int first = from / headDim * headDim;
-            int end = (from + count + headDim - 1) / headDim * headDim;
-            float[] heads = inHalves(rows.read(first, end - first), headDim, cols);
             float[] wanted = new float[count * cols];
-            System.arraycopy(heads, (from - first) * cols, wanted, 0, wanted.length);
+            int end = from + count;
+            for (int first = from / headDim * headDim; first < end; ) {
+                int stored = head(order.stored(first, all, headDim), headDim);
+                int next = first + headDim;
+                while (next < end && head(order.stored(next, all, headDim), headDim) == stored + next - first) {
+                    next += headDim;
+                }
+                float[] heads = rows.read(stored, next - first);
+                for (int r = Math.max(first, from); r < Math.min(next, end); r++) {
+                    int at = order.stored(r, all, headDim) - stored;
+                    System.arraycopy(heads, at * cols, wanted, (r - from) * cols, cols);
+                }
+                first = next;
+            }
             return wanted;
         };
     }
 
-    /** Heads whose rows 2j and 2j + 1 turn together, as heads whose rows j and j + headDim / 2 do. */
-    private static float[] inHalves(float[] heads, int headDim, int cols) {
-        float[] turned = new float[heads.length];
-        for (int row = 0; row < heads.length / cols; row++) {
-            System.arraycopy(heads, placeInHalves(row, headDim) * cols, turned, row * cols, cols);
-        }
-        return turned;
-    }
-
-    /** Where the row of a head stands whose neighbours turn together. */
-    static int placeInHalves(int row, int headDim) {
-        int inHead = row % headDim;
-        return row - inHead + 2 * (inHead % (headDim / 2)) + inHead / (headDim / 2);
+    /** The first row of the head that a row is of. */
+    private static int head(int row, int headDim) {
+        return row / headDim * headDim;
     }
 
     /** Its linears as codes. {@link QuernException} where no other format could have these. */

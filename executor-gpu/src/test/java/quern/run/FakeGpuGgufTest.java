@@ -46,7 +46,10 @@ class FakeGpuGgufTest {
     void model() throws IOException {
         source = folder.resolve("source");
         ToyModel.write(new LocalStore(source), LAYERS, 256, 512, 7);
-        ToyModel.tokenizer(new LocalStore(source), "{\"type\": \"ByteLevel\", \"add_prefix_space\": false}");
+        ToyModel.tokenizer(
+                new LocalStore(source),
+                "{\"type\": \"ByteLevel\", \"add_prefix_space\": false}",
+                ToyModel.VOCABULARY - 2);
     }
 
     private List<SiteManifest> run(String device, String method) throws IOException {

@@ -12,6 +12,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.BeforeEach;
@@ -61,7 +62,11 @@ class GgufRunTest {
     }
 
     private void tokenizer(String cut) throws IOException {
-        ToyModel.tokenizer(new LocalStore(source), cut);
+        tokenizer(cut, ToyModel.VOCABULARY - 2);
+    }
+
+    private void tokenizer(String cut, int tokens) throws IOException {
+        ToyModel.tokenizer(new LocalStore(source), cut, tokens);
     }
 
     private static Recipe recipe(String method) {
@@ -113,9 +118,9 @@ class GgufRunTest {
         Recipe some = RecipeReader.read("{format: gguf-q4_0, skip: ['experts\\.3\\.up_proj']}", "test");
         assertThatThrownBy(() -> ToyRun.plan(source, output, some, 0))
                 .isInstanceOf(QuernException.class)
-                .hasMessage(
-                        "Cannot write model.layers.0.mlp.experts.3.up_proj.weight as gguf-q4_0: it is of BF16 and model.layers.0.mlp.experts.0.up_proj.weight of Q4_0,"
-                                + " and experts are one tensor there (skip all of a layer, or none, and override all alike)");
+                .hasMessage("Cannot write model.layers.0.mlp.experts.3.up_proj.weight as gguf-q4_0: it is of BF16 and"
+                        + " model.layers.0.mlp.experts.0.up_proj.weight of Q4_0, and experts are one tensor there"
+                        + " (skip all of a layer, or none, and override all alike)");
     }
 
     /** What the file says of a family is read again: it computes what its source does. */
@@ -124,16 +129,22 @@ class GgufRunTest {
             strings = {
                 "gemma2",
                 "gemma3_text",
+                "gpt_neox",
                 "mixtral",
+                "olmo2",
                 "phi3",
                 "qwen2",
+                "qwen2_moe-all",
                 "qwen3",
                 "qwen3_moe",
                 "starcoder2",
                 "llama-rope3"
             })
     void a_file_computes_what_its_source_does(String family) throws Exception {
-        Path shared = Path.of(System.getProperty("quern.architectures", "../../shared/data/architectures"), family);
+        Path ours = Path.of("src", "test", "resources", "architectures", family);
+        Path shared = Files.isDirectory(ours)
+                ? ours
+                : Path.of(System.getProperty("quern.architectures", "../../shared/data/architectures"), family);
         assumeTrue(Files.isDirectory(shared), () -> "no model at " + shared + ": set -Dquern.architectures");
         ObjectNode config = (ObjectNode)
                 new ObjectMapper().readTree(shared.resolve("config.json").toFile());
@@ -148,7 +159,9 @@ class GgufRunTest {
                 model.list("").stream().filter(f -> f.startsWith("model")).toList()) {
             store.copy(model, file, file);
         }
-        tokenizer("{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": true}");
+        tokenizer(
+                "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": true}",
+                config.get("vocab_size").asInt());
         Recipe recipe = RecipeReader.read("{format: gguf-bf16}", "test");
         Plan plan = ToyRun.plan(source, output, recipe, 0);
         LocalRunner runner = new LocalRunner(ToyRun.STORES, 2);
@@ -157,6 +170,7 @@ class GgufRunTest {
         Model written = Model.open(new LocalStore(output));
         // Beyond windows, where the file has them, and the original length of positions.
         List<int[]> tokens = ToyModel.tokens(3, Math.min(40, written.maxPositions()), 5);
+        tokens.forEach(sequence -> Arrays.setAll(sequence, i -> sequence[i] % written.vocabulary()));
         try (Device device = Devices.open("java", DType.F32)) {
             Score score = Score.sum(
                     Evaluation.scores(Subject.stored(written), Subject.stored(Model.open(store)), tokens, device));
@@ -335,13 +349,14 @@ class GgufRunTest {
         assertThatThrownBy(() -> ToyRun.plan(source, output, recipe("rtn"), 0))
                 .isInstanceOf(QuernException.class)
                 .hasMessageContaining(
-                        "layer 0 has no experts, and llama.cpp runs the family with experts in all (use another format)");
+                        "layer 0 has no experts, and llama.cpp runs the family with experts in all (use another"
+                                + " format)");
         ToyModel.writeStacked(new LocalStore(source), 2, 7);
         assertThatThrownBy(() -> ToyRun.plan(source, output, recipe("rtn"), 0))
                 .isInstanceOf(QuernException.class)
-                .hasMessage(
-                        "Cannot write a model of type gpt_oss as GGUF: that is written of gemma2, gemma3_text, llama, mistral, mixtral,"
-                                + " phi3, qwen2, qwen3, qwen3_moe, starcoder2 (use another format)");
+                .hasMessage("Cannot write a model of type gpt_oss as GGUF: that is written of gemma2, gemma3_text,"
+                        + " gpt_neox, llama, mistral, mixtral, olmo2, phi3, qwen2, qwen2_moe, qwen3,"
+                        + " qwen3_moe, starcoder2 (use another format)");
     }
 
     /** Our reader of blocks and the conversion's codes go different ways to the same numbers, which the reader shows as half floats. */

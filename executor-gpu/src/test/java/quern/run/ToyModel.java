@@ -175,8 +175,8 @@ public final class ToyModel {
      *
      * @param cut how text is cut first, as {@code tokenizer.json} says it
      */
-    static void tokenizer(BlobStore store, String cut) throws IOException {
-        String vocabulary = IntStream.range(0, VOCABULARY - 2)
+    static void tokenizer(BlobStore store, String cut, int tokens) throws IOException {
+        String vocabulary = IntStream.range(0, tokens)
                 .mapToObj(id -> "\"t" + id + "\": " + id)
                 .collect(Collectors.joining(", "));
         text(store, "tokenizer.json", """

@@ -1,96 +1,134 @@
 package quern.format.gguf;
 
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 
 /**
- * How llama.cpp names the tensors of a family, and what it does to them.
+ * What llama.cpp calls a family and its tensors, and what it does to them.
  *
  * @param architecture its {@code general.architecture}
  * @param modelType of the Hugging Face model
  * @param classes its class
- * @param permuted whether rows of q and k stand in pairs that turn together, rather than half a head apart
  * @param activation the {@code hidden_act} with which llama.cpp runs it
  * @param norm what the config calls the epsilon of its norms: those of {@code rms_norm_eps} are RMSNorm, others LayerNorm
- * @param own names within a layer that other families do not have, or have for something else
+ * @param names of its tensors
+ * @param orders of rows, by name within a layer, where it is another
+ * @param fixed keys of the config, and the one value with which llama.cpp runs the family: files do not say it
  */
 public record GgufFamily(
         String architecture,
         String modelType,
         String classes,
-        boolean permuted,
         String activation,
         String norm,
-        Map<String, String> own) {
+        GgufNames names,
+        Map<String, RowOrder> orders,
+        Map<String, Object> fixed) {
     private static final String RMS = "rms_norm_eps";
     private static final String ROUTER = "ffn_gate_inp";
 
-    /** Stands for the number of an expert in the name of a tensor that is a slice of another. */
-    private static final String ANY = ".experts.#.";
+    private static final String TIED = "tie_word_embeddings";
+
+    /** However it is computed: llama.cpp has the approximation by tanh for all. */
+    private static final String GELU = "gelu";
+
+    private static final GgufNames NEOX = new GgufNames(
+            "gpt_neox.layers.",
+            Map.of(
+                    "token_embd", "gpt_neox.embed_in",
+                    "output_norm", "gpt_neox.final_layer_norm",
+                    "output", "embed_out"),
+            Map.of(
+                    "attn_norm", "input_layernorm",
+                    "attn_qkv", "attention.query_key_value",
+                    "attn_output", "attention.dense",
+                    "ffn_norm", "post_attention_layernorm",
+                    "ffn_up", "mlp.dense_h_to_4h",
+                    "ffn_down", "mlp.dense_4h_to_h"));
+
+    private static final Map<String, String> QWEN_EXPERTS =
+            experts("mlp.gate", "mlp.experts.#.", "gate_proj", "up_proj", "down_proj");
 
     private static final List<GgufFamily> ALL = List.of(
-            gated("llama", "llama", "LlamaForCausalLM", true),
-            gated("llama", "mistral", "MistralForCausalLM", true),
-            gated("qwen2", "qwen2", "Qwen2ForCausalLM", false),
-            gated("qwen3", "qwen3", "Qwen3ForCausalLM", false),
+            inPairs("llama", "llama", "LlamaForCausalLM"),
+            inPairs("llama", "mistral", "MistralForCausalLM"),
+            gated("qwen2", "qwen2", "Qwen2ForCausalLM"),
+            gated("qwen3", "qwen3", "Qwen3ForCausalLM"),
             new GgufFamily(
-                    "starcoder2",
-                    "starcoder2",
-                    "Starcoder2ForCausalLM",
-                    false,
-                    "gelu_pytorch_tanh",
-                    "norm_epsilon",
-                    Map.of("ffn_up", "mlp.c_fc", "ffn_down", "mlp.c_proj")),
-            gated("phi3", "phi3", "Phi3ForCausalLM", false)
+                            "starcoder2",
+                            "starcoder2",
+                            "Starcoder2ForCausalLM",
+                            "gelu_pytorch_tanh",
+                            "norm_epsilon",
+                            GgufNames.USUAL,
+                            Map.of(),
+                            Map.of())
+                    .with(Map.of("ffn_up", "mlp.c_fc", "ffn_down", "mlp.c_proj")),
+            gated("phi3", "phi3", "Phi3ForCausalLM")
                     .with(Map.of("attn_qkv", "self_attn.qkv_proj", "ffn_up", "mlp.gate_up_proj")),
             gemma("gemma2", "gemma2", "Gemma2ForCausalLM"),
             gemma("gemma3", "gemma3_text", "Gemma3ForCausalLM"),
-            gated("llama", "mixtral", "MixtralForCausalLM", true)
+            gated("olmo2", "olmo2", "Olmo2ForCausalLM")
+                    .with(Map.of(
+                            "post_attention_norm", "post_attention_layernorm",
+                            "post_ffw_norm", "post_feedforward_layernorm"))
+                    .only(Map.of("attention_bias", false, TIED, false)),
+            new GgufFamily(
+                            "gptneox",
+                            "gpt_neox",
+                            "GPTNeoXForCausalLM",
+                            GELU,
+                            "layer_norm_eps",
+                            NEOX,
+                            Map.of(),
+                            Map.of())
+                    .ordered(Map.of("attn_qkv", RowOrder.PARTS))
+                    .only(Map.of("attention_bias", true, TIED, false)),
+            inPairs("llama", "mixtral", "MixtralForCausalLM")
                     .with(experts("block_sparse_moe.gate", "block_sparse_moe.experts.#.", "w1", "w3", "w2")),
-            gated("qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM", false)
-                    .with(experts("mlp.gate", "mlp.experts.#.", "gate_proj", "up_proj", "down_proj")));
+            gated("qwen3moe", "qwen3_moe", "Qwen3MoeForCausalLM")
+                    .with(QWEN_EXPERTS)
+                    .only(Map.of("norm_topk_prob", true)),
+            gated("qwen2moe", "qwen2_moe", "Qwen2MoeForCausalLM")
+                    .with(QWEN_EXPERTS)
+                    .with(Map.of(
+                            "ffn_gate_inp_shexp", "mlp.shared_expert_gate",
+                            "ffn_gate_shexp", "mlp.shared_expert.gate_proj",
+                            "ffn_up_shexp", "mlp.shared_expert.up_proj",
+                            "ffn_down_shexp", "mlp.shared_expert.down_proj"))
+                    .only(Map.of("norm_topk_prob", false, TIED, false)));
 
-    private static GgufFamily gated(String architecture, String modelType, String classes, boolean permuted) {
-        return new GgufFamily(architecture, modelType, classes, permuted, "silu", RMS, Map.of());
+    private static GgufFamily gated(String architecture, String modelType, String classes) {
+        return new GgufFamily(architecture, modelType, classes, "silu", RMS, GgufNames.USUAL, Map.of(), Map.of());
+    }
+
+    private static GgufFamily inPairs(String architecture, String modelType, String classes) {
+        return gated(architecture, modelType, classes)
+                .ordered(Map.of("attn_q", RowOrder.PAIRS, "attn_k", RowOrder.PAIRS));
     }
 
     private static GgufFamily gemma(String architecture, String modelType, String classes) {
         return new GgufFamily(
-                architecture,
-                modelType,
-                classes,
-                false,
-                "gelu_pytorch_tanh",
-                RMS,
-                Map.of(
+                        architecture, modelType, classes, "gelu_pytorch_tanh", RMS, GgufNames.USUAL, Map.of(), Map.of())
+                .with(Map.of(
                         "post_attention_norm", "post_attention_layernorm",
                         "ffn_norm", "pre_feedforward_layernorm",
                         "post_ffw_norm", "post_feedforward_layernorm"));
     }
 
-    /** Whether weights of norms are offsets from one in a Hugging Face model, and windows and caps are known to llama.cpp. */
-    public boolean isGemma() {
-        return architecture.startsWith("gemma");
+    private GgufFamily with(Map<String, String> own) {
+        return new GgufFamily(architecture, modelType, classes, activation, norm, names.with(own), orders, fixed);
     }
 
-    /** What the config calls the activation. */
-    public String activationKey() {
-        return isGemma() ? "hidden_activation" : "hidden_act";
+    private GgufFamily ordered(Map<String, RowOrder> other) {
+        return new GgufFamily(architecture, modelType, classes, activation, norm, names, other, fixed);
     }
 
-    /** What is added to the values of a tensor of a Hugging Face model. */
-    public float offset(String tensor) {
-        return isGemma() && tensor.endsWith("norm.weight") ? 1 : 0;
-    }
-
-    private GgufFamily with(Map<String, String> names) {
-        return new GgufFamily(architecture, modelType, classes, permuted, activation, norm, names);
+    private GgufFamily only(Map<String, Object> values) {
+        return new GgufFamily(architecture, modelType, classes, activation, norm, names, orders, values);
     }
 
     private static Map<String, String> experts(String router, String expert, String gate, String up, String down) {
@@ -105,9 +143,31 @@ public record GgufFamily(
                 expert + down);
     }
 
+    /** Whether weights of norms are offsets from one in a Hugging Face model, and windows and caps are known to llama.cpp. */
+    public boolean isGemma() {
+        return architecture.startsWith("gemma");
+    }
+
+    /** What the config calls the activation. */
+    public String activationKey() {
+        return isGemma() ? "hidden_activation" : "hidden_act";
+    }
+
+    /** Whether llama.cpp computes what configs call so. */
+    public boolean activates(String name) {
+        return name.equals(activation)
+                || name.equals("swish") && activation.equals("silu")
+                || activation.equals(GELU) && name.startsWith(GELU);
+    }
+
+    /** What is added to the values of a tensor of a Hugging Face model. */
+    public float offset(String tensor) {
+        return isGemma() && tensor.endsWith("norm.weight") ? 1 : 0;
+    }
+
     /** Whether layers have experts, of which those of all are one tensor. */
     public boolean hasExperts() {
-        return own.containsKey(ROUTER);
+        return names.inLayer().containsKey(ROUTER);
     }
 
     /** Whether its norms take the mean away. */
@@ -126,35 +186,6 @@ public record GgufFamily(
     /** Whether a tensor of this name is generated from the config. */
     public static boolean isGenerated(String tensor) {
         return tensor.equals(ROPE_FACTORS) || tensor.equals(SHORT_FACTORS) || tensor.equals(LONG_FACTORS);
-    }
-
-    private static final Map<String, String> OUTSIDE =
-            Map.of("token_embd", "model.embed_tokens", "output_norm", "model.norm", "output", "lm_head");
-    private static final Map<String, String> IN_LAYER = Map.ofEntries(
-            Map.entry("attn_norm", "input_layernorm"),
-            Map.entry("attn_q", "self_attn.q_proj"),
-            Map.entry("attn_k", "self_attn.k_proj"),
-            Map.entry("attn_v", "self_attn.v_proj"),
-            Map.entry("attn_output", "self_attn.o_proj"),
-            Map.entry("attn_q_norm", "self_attn.q_norm"),
-            Map.entry("attn_k_norm", "self_attn.k_norm"),
-            Map.entry("ffn_norm", "post_attention_layernorm"),
-            Map.entry("ffn_gate", "mlp.gate_proj"),
-            Map.entry("ffn_up", "mlp.up_proj"),
-            Map.entry("ffn_down", "mlp.down_proj"));
-    private static final Map<String, String> OUTSIDE_THERE = turned(OUTSIDE);
-    private static final Pattern NAME = Pattern.compile("(?:blk\\.(\\d+)\\.)?(\\w+)\\.(weight|bias)");
-    private static final Pattern OURS = Pattern.compile("(?:model\\.layers\\.(\\d+)\\.)?([\\w.]+)\\.(weight|bias)");
-    private static final List<String> TURNING = List.of("attn_q", "attn_k");
-
-    private static Map<String, String> turned(Map<String, String> names) {
-        return names.entrySet().stream().collect(Collectors.toMap(Map.Entry::getValue, Map.Entry::getKey));
-    }
-
-    private Map<String, String> inLayer() {
-        Map<String, String> names = new HashMap<>(IN_LAYER);
-        names.putAll(own);
-        return names;
     }
 
     /**
@@ -187,43 +218,41 @@ public record GgufFamily(
 
     /** The name that the tensor has in a Hugging Face model; null if it has none. Of a stack {@link #slice} has those of its slices. */
     public @Nullable String name(String tensor) {
-        Matcher parts = NAME.matcher(tensor);
-        if (!parts.matches()) {
-            return null;
-        }
-        String layer = parts.group(1);
-        String module = (layer == null ? OUTSIDE : inLayer()).get(parts.group(2));
-        if (module == null) {
-            return null;
-        }
-        return (layer == null ? "" : "model.layers." + layer + ".") + module + "." + parts.group(3);
+        return names.name(tensor);
     }
 
     /** Whether a tensor of this name in a Hugging Face model is a slice of one, for each expert. */
     public static boolean isStack(String name) {
-        return name.contains(ANY);
+        return name.contains(GgufNames.ANY);
     }
 
     /** The name of an expert's tensor, of that of all. */
     public static String slice(String name, int expert) {
-        return name.replace(ANY, ".experts." + expert + ".");
+        return name.replace(GgufNames.ANY, ".experts." + expert + ".");
     }
 
     /** The name that a tensor of a Hugging Face model has in its files; null if it has none. Experts have one for all. */
     public @Nullable String there(String tensor) {
-        Matcher parts = OURS.matcher(tensor);
-        if (!parts.matches()) {
-            return null;
-        }
-        String layer = parts.group(1);
-        String module = (layer == null ? OUTSIDE_THERE : turned(inLayer()))
-                .get(parts.group(2).replaceFirst("\\.experts\\.\\d+\\.", ANY));
-        return module == null ? null : (layer == null ? "" : "blk." + layer + ".") + module + "." + parts.group(3);
+        return names.there(tensor).stream().findFirst().orElse(null);
     }
 
-    /** Whether the rows of this tensor stand in another order than in a Hugging Face model. */
-    public boolean permutes(String tensor) {
-        Matcher parts = NAME.matcher(tensor);
-        return permuted && parts.matches() && TURNING.contains(parts.group(2));
+    /** Whether this tensor of a file is a vector, and a matrix of one row in a Hugging Face model. */
+    public static boolean isRow(String tensor) {
+        return tensor.endsWith(".ffn_gate_inp_shexp.weight");
+    }
+
+    /** In which order the rows of this tensor stand in a file. */
+    public RowOrder order(String tensor) {
+        return orders.getOrDefault(role(tensor), RowOrder.SAME);
+    }
+
+    /** Whether it is pairs of rows that turn together in its files. */
+    public boolean turnsPairs() {
+        return orders.containsValue(RowOrder.PAIRS);
+    }
+
+    /** The name of a tensor of a file within its layer: {@code attn_q}. */
+    static String role(String tensor) {
+        return tensor.replaceFirst("^blk\\.\\d+\\.", "").replaceFirst("\\.(weight|bias)$", "");
     }
 }

@@ -119,10 +119,9 @@ public final class GgufFormat implements Format {
             throw refused(
                     linear.name() + " has no name in files of " + family.architecture() + " (use another format)");
         }
-        String role = there.replaceFirst("blk\\.\\d+\\.", "").replaceFirst("\\.weight$", "");
         GgufType type = recipe.bits() == Recipe.UNSAID
                 ? mixture.of(new Mixture.Place(
-                        role,
+                        GgufFamily.role(there),
                         linear.inputs(),
                         linear.layer(),
                         linear.layers(),

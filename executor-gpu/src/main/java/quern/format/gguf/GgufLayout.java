@@ -19,7 +19,7 @@ import quern.tensor.TensorSpec;
  */
 public record GgufLayout(GgufFormat format, GgufFamily family, String embedding, String head) {
     /** What is not stored, since everyone computes it. */
-    private static final List<String> COMPUTED = List.of(".rotary_emb.inv_freq", ".masked_bias");
+    private static final List<String> COMPUTED = List.of(".rotary_emb.inv_freq", ".masked_bias", ".attention.bias");
 
     /**
      * One of them.
@@ -106,7 +106,7 @@ public record GgufLayout(GgufFormat format, GgufFamily family, String embedding,
         }
         List<Long> shape = name.endsWith("_exps.weight")
                 ? Stream.concat(Stream.of(1L), spec.shape().stream()).toList()
-                : spec.shape();
+                : GgufFamily.isRow(name) ? spec.shape().subList(1, 2) : spec.shape();
         Scheme scheme = schemes.get(linear(source));
         GgufType type = scheme == null ? type(source, name, spec) : GgufType.of(scheme);
         return new Tensor(name, List.of(source), scheme != null, type, shape);
@@ -117,7 +117,7 @@ public record GgufLayout(GgufFormat format, GgufFamily family, String embedding,
             int inputs = Math.toIntExact(spec.shape().get(1));
             return format.outside(source.equals(head), inputs);
         }
-        if (spec.shape().size() == 1 || name.endsWith("norm.weight") || name.endsWith("ffn_gate_inp.weight")) {
+        if (spec.shape().size() == 1 || name.endsWith("norm.weight") || name.contains(".ffn_gate_inp")) {
             return GgufType.F32; // what its kernels take
         }
         return format.kept(spec.dtype());

@@ -90,7 +90,7 @@ enum Mixture {
             case "attn_qkv" -> joined();
             case "attn_k" -> mixtral ? GgufType.Q8_0 : base;
             case "attn_output" -> attentionOutput(mixtral);
-            case "ffn_down", "ffn_down_exps" -> down(place);
+            case "ffn_down", "ffn_down_exps", "ffn_down_shexp" -> down(place);
             default -> base;
         };
     }
