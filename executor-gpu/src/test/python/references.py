@@ -160,17 +160,12 @@ MODELS["deepseek_v3-direct"] = (
            rope_parameters=dict(rope_type="default", rope_theta=10000.0)),
     "queries without a latent, halves turn, biases, one group, two shared experts in one, values wider than what does not turn",
 )
-# What llama.cpp runs: experts in all layers, and every fourth layer without rotary positions.
+# What llama.cpp runs: experts in all layers.
 MODELS["qwen2_moe-all"] = (
     "qwen2_moe",
     SIZES | dict(hidden_size=64, rms_norm_eps=1e-3, num_experts=6, num_experts_per_tok=3, norm_topk_prob=False,
                  moe_intermediate_size=32, shared_expert_intermediate_size=96, mlp_only_layers=[]),
     "experts and a shared one in every layer",
-)
-MODELS["smollm3-four"] = (
-    "smollm3",
-    SIZES | dict(rms_norm_eps=1e-3, num_hidden_layers=4, attention_bias=True, mlp_bias=True),
-    "four layers, the last of them without rotary positions; biases",
 )
 LENGTHS = (10, 18)
 # The eager attention of falcon adds alibi twice, once through the mask.

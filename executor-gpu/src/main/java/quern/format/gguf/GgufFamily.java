@@ -233,7 +233,7 @@ public record GgufFamily(
 
     /** The name that a tensor of a Hugging Face model has in its files; null if it has none. Experts have one for all. */
     public @Nullable String there(String tensor) {
-        return names.there(tensor).stream().findFirst().orElse(null);
+        return names.there(tensor);
     }
 
     /** Whether this tensor of a file is a vector, and a matrix of one row in a Hugging Face model. */

@@ -1,15 +1,13 @@
 package quern.format.gguf;
 
 import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What tensors are called in a file, and in a Hugging Face model. Both name modules, with {@code .weight} and {@code .bias} behind them; a
- * name that holds one of these, or whose tensor is called otherwise there, is that of a tensor.
+ * What modules are called in a file, and in a Hugging Face model; {@code .weight} and {@code .bias} stand behind both.
  *
  * @param layers what the number of a layer stands behind there
  * @param outside of layers, by the name in the file
@@ -19,8 +17,8 @@ record GgufNames(String layers, Map<String, String> outside, Map<String, String>
     /** Stands for the number of an expert in the name of a tensor that is a slice of another. */
     static final String ANY = ".experts.#.";
 
-    private static final Pattern NAME = Pattern.compile("(?:blk\\.(\\d+)\\.)?((\\w+)\\.(weight|bias))");
-    private static final Pattern IN_LAYER = Pattern.compile("(\\d+)\\.(.+)");
+    private static final Pattern HERE = Pattern.compile("(?:blk\\.(\\d+)\\.)?(\\w+)\\.(weight|bias)");
+    private static final Pattern THERE = Pattern.compile("(?:(\\d+)\\.)?(.+)\\.(weight|bias)");
 
     /** Those that most families have. */
     static final GgufNames USUAL = new GgufNames(
@@ -50,40 +48,30 @@ record GgufNames(String layers, Map<String, String> outside, Map<String, String>
     /** The name there of a tensor of a file; null if it has none. */
     @Nullable
     String name(String tensor) {
-        Matcher parts = NAME.matcher(tensor);
+        Matcher parts = HERE.matcher(tensor);
         if (!parts.matches()) {
             return null;
         }
         String layer = parts.group(1);
-        Map<String, String> names = layer == null ? outside : inLayer;
-        String root = layer == null ? "" : layers + layer + ".";
-        String whole = names.get(parts.group(2));
-        if (whole != null) {
-            return root + whole;
-        }
-        String module = names.get(parts.group(3));
-        return module == null ? null : root + module + "." + parts.group(4);
+        String module = (layer == null ? outside : inLayer).get(parts.group(2));
+        return module == null ? null : (layer == null ? "" : layers + layer + ".") + module + "." + parts.group(3);
     }
 
-    /** The names in a file of the tensors that hold this one, in order; none if it has no name there. */
-    List<String> there(String tensor) {
-        Matcher parts = IN_LAYER.matcher(tensor.startsWith(layers) ? tensor.substring(layers.length()) : "");
-        boolean inside = parts.matches();
-        String name = (inside ? parts.group(2) : tensor).replaceFirst("\\.experts\\.\\d+\\.", ANY);
-        int dot = name.lastIndexOf('.');
-        String suffix = name.endsWith(".weight") || name.endsWith(".bias") ? name.substring(dot) : "";
-        return (inside ? inLayer : outside)
+    /** The name in a file of the tensor that holds this one; null if it has none there. */
+    @Nullable
+    String there(String tensor) {
+        Matcher parts = THERE.matcher(tensor.startsWith(layers) ? tensor.substring(layers.length()) : tensor);
+        if (!parts.matches()) {
+            return null;
+        }
+        String layer = parts.group(1);
+        String module = parts.group(2).replaceFirst("\\.experts\\.\\d+\\.", ANY);
+        return (layer == null ? outside : inLayer)
                 .entrySet().stream()
-                        .filter(entry -> entry.getValue()
-                                .equals(
-                                        entry.getKey().contains(".")
-                                                ? name
-                                                : name.substring(0, name.length() - suffix.length())))
-                        .filter(entry -> entry.getKey().contains(".") || !suffix.isEmpty())
-                        .map(entry -> (inside ? "blk." + parts.group(1) + "." : "")
-                                + entry.getKey()
-                                + (entry.getKey().contains(".") ? "" : suffix))
-                        .sorted()
-                        .toList();
+                        .filter(entry -> entry.getValue().equals(module))
+                        .map(entry ->
+                                (layer == null ? "" : "blk." + layer + ".") + entry.getKey() + "." + parts.group(3))
+                        .findFirst()
+                        .orElse(null);
     }
 }
