@@ -111,7 +111,8 @@ final class RecipeOptions {
     @Option(
             names = "--percdamp",
             paramLabel = "X",
-            description = "Damping, a fraction of the mean of the Hessian's diagonal. Default: 0.05.")
+            description =
+                    "Damping, a fraction of the mean of the Hessian's diagonal; codes are refined with 0.1 at least. Default: 0.05.")
     @Nullable
     Double percdamp;
 

@@ -98,7 +98,7 @@ record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double[] lambda,
         return damped;
     }
 
-    private static double mean(float[] diagonal, boolean[] dead) {
+    static double mean(float[] diagonal, boolean[] dead) {
         double sum = 0;
         int living = 0;
         for (int i = 0; i < diagonal.length; i++) {

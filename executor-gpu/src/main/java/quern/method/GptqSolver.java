@@ -73,8 +73,9 @@ final class GptqSolver implements Method.Solver {
         float[] importance = new float[n];
         Arrays.fill(importance, 1);
         if (recipe.scales() == ScaleRule.DIAGONAL) {
+            double lambda = recipe.percdamp() * DampedHessian.mean(diagonal, dead);
             for (int i = 0; i < n; i++) {
-                importance[i] = (float) (diagonal[columns.natural()[i]] + damped.lambda()[0]);
+                importance[i] = (float) (diagonal[columns.natural()[i]] + lambda);
             }
         } else if (recipe.scales() == ScaleRule.SALIENCY) {
             float[] inverse = device.solve().inverseDiagonal(damped.factor()); // of inv(H), in the order of the sweep

@@ -41,8 +41,7 @@ class FakeGpuRunTest {
     void model() throws IOException {
         source = folder.resolve("source");
         // Of two scales that are all but equally good each device may take another: behind such a place gptaq has other
-        // targets, and
-        // all its codes may differ. The models of seeds 7 and 9 have one early on.
+        // targets, and all its codes may differ. The models of seeds 7 and 9 have one early on.
         ToyModel.write(new LocalStore(source), LAYERS, 8);
     }
 
