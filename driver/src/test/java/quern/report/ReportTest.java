@@ -9,6 +9,8 @@ import java.nio.file.Path;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
 import quern.scheme.RecipeReader;
@@ -142,6 +144,18 @@ class ReportTest {
                 .contains("notes       none")
                 .contains("file:/out/made-up-4m-w4/report.html");
         assertThat(Summary.of(Facts.of("m", Recipe.DEFAULT, 1, 1, false, null))).contains("not measured");
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "'bits: 3', true",
+        "'bits: 4', false",
+        "'bits: 3, method: rtn', false",
+        "'bits: 3, method: gptaq', false"
+    })
+    void with_few_bits_a_run_of_gptq_tells_of_gptaq(String recipe, boolean told) {
+        String summary = Summary.of(Facts.of("m", RecipeReader.read("{" + recipe + "}", "test"), 1, 1, false, null));
+        assertThat(summary.contains("--method gptaq")).isEqualTo(told);
     }
 
     /** Not a check: leaves pages to look at in {@code target/report}. */
