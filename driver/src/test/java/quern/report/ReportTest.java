@@ -147,15 +147,11 @@ class ReportTest {
     }
 
     @ParameterizedTest
-    @CsvSource({
-        "'bits: 3', true",
-        "'bits: 4', false",
-        "'bits: 3, method: rtn', false",
-        "'bits: 3, method: gptaq', false"
-    })
-    void with_few_bits_a_run_of_gptq_tells_of_gptaq(String recipe, boolean told) {
-        String summary = Summary.of(Facts.of("m", RecipeReader.read("{" + recipe + "}", "test"), 1, 1, false, null));
-        assertThat(summary.contains("--method gptaq")).isEqualTo(told);
+    @CsvSource({"3, gptq, true", "4, gptq, false", "3, rtn, false", "3, gptaq, false"})
+    void with_few_bits_a_run_of_gptq_tells_of_gptaq(int bits, String method, boolean told) {
+        Recipe recipe = RecipeReader.read("{bits: %d, method: %s}".formatted(bits, method), "test");
+        assertThat(Summary.of(Facts.of("m", recipe, 1, 1, false, null)).contains("--method gptaq"))
+                .isEqualTo(told);
     }
 
     /** Not a check: leaves pages to look at in {@code target/report}. */
