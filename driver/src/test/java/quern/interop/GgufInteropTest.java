@@ -120,6 +120,7 @@ class GgufInteropTest {
         ObjectNode config = (ObjectNode) JSON.readTree(file.toFile());
         switch (config.get("model_type").asText()) {
             case "gemma2", "gemma3_text" -> config.put("query_pre_attn_scalar", 16);
+            case "gpt_oss" -> ((ObjectNode) config.get("rope_parameters")).put("truncate", true);
             case "phi3" -> { // with room for 256 tokens, the fewest, it takes the factors of what is beyond the
                 // original length
                 config.put("original_max_position_embeddings", 256).put("max_position_embeddings", 512);

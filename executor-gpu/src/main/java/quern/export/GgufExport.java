@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -108,12 +109,13 @@ public final class GgufExport {
             throws IOException {
         String name = linear + ".weight";
         int row = Math.toIntExact(tensor.type().bytes(tensor.cols()));
-        int rows = Math.toIntExact(piece.spec(name).shape().get(0));
+        int rows =
+                Math.toIntExact(piece.spec(name).shape().get(0)) / order(tensor).turns();
         int together = together(tensor, tensor.cols());
         for (int from = 0; from < rows; from += together) {
             int count = Math.min(together, rows - from);
             Placed placed = new Placed(tensor, from, rows);
-            ByteBuffer bytes = piece.read(name, (long) placed.first() * row, count * row);
+            ByteBuffer bytes = piece.read(name, (long) placed.first() * row, placed.span(count) * row);
             for (int r = 0; r < count; r++) {
                 SafetensorsWriter.copy(bytes.slice(bytes.position() + placed.at(r) * row, row), out);
             }
@@ -122,31 +124,52 @@ public final class GgufExport {
 
     /** Rows of the source in the type of the file. */
     private void converted(GgufLayout.Tensor tensor, String source, OutputStream out) throws IOException {
+        if (!model.tensors().names().contains(source)) {
+            slice(tensor, source, out);
+            return;
+        }
         TensorSpec spec = model.tensors().spec(source);
-        int cols = spec.shape().size() == 1 ? 1 : tensor.cols();
-        int rows = Math.toIntExact(spec.elements() / cols);
+        int cols = spec.shape().size() == 1 || tensor.name().endsWith(".bias") ? 1 : tensor.cols();
+        int rows = Math.toIntExact(spec.elements() / cols) / order(tensor).turns();
         int together = together(tensor, cols);
         int width = spec.dtype().bytes();
         for (int from = 0; from < rows; from += together) {
             int count = Math.min(together, rows - from);
             Placed placed = new Placed(tensor, from, rows);
+            int span = placed.span(count);
             float[] values = HalfFloats.toFloats(
-                    model.tensors().read(source, (long) placed.first() * cols * width, count * cols * width),
+                    model.tensors().read(source, (long) placed.first() * cols * width, span * cols * width),
                     spec.dtype(),
-                    count * cols);
-            float[] written = new float[values.length];
-            for (int r = 0; r < count; r++) {
-                System.arraycopy(values, placed.at(r) * cols, written, r * cols, cols);
-            }
-            float offset = metadata.family().offset(tensor.name());
-            for (int i = 0; offset != 0 && i < written.length; i++) {
-                written[i] += offset;
-            }
-            if (tensor.type() == GgufType.F16) {
-                requireHalf(source, written);
-            }
-            SafetensorsWriter.copy(encoded(tensor.type(), written, cols), out);
+                    span * cols);
+            write(tensor, source, placed.of(values, count, cols), cols, out);
         }
+    }
+
+    /** A linear that is a slice of a tensor, and not quantized. */
+    private void slice(GgufLayout.Tensor tensor, String source, OutputStream out) throws IOException {
+        String linear = source.substring(0, source.length() - ".weight".length());
+        Matrix weight = model.weight(model.linear(layer(tensor), linear));
+        int rows = weight.rows() / order(tensor).turns();
+        Placed placed = new Placed(tensor, 0, rows);
+        float[] from =
+                Arrays.copyOfRange(weight.values(), placed.first() * weight.cols(), weight.rows() * weight.cols());
+        write(tensor, source, placed.of(from, rows, weight.cols()), weight.cols(), out);
+    }
+
+    private static int layer(GgufLayout.Tensor tensor) {
+        return Integer.parseInt(tensor.name().split("\\.")[1]);
+    }
+
+    private void write(GgufLayout.Tensor tensor, String source, float[] values, int cols, OutputStream out)
+            throws IOException {
+        float offset = metadata.family().offset(tensor.name());
+        for (int i = 0; offset != 0 && i < values.length; i++) {
+            values[i] += offset;
+        }
+        if (tensor.type() == GgufType.F16) {
+            requireHalf(source, values);
+        }
+        SafetensorsWriter.copy(encoded(tensor.type(), values, cols), out);
     }
 
     private static void requireHalf(String name, float[] values) {
@@ -199,6 +222,20 @@ public final class GgufExport {
         /** Row {@code r}, counted from the first. */
         int at(int r) {
             return order.source(from + r, rows, head) - first();
+        }
+
+        /** How many rows there hold so many. */
+        int span(int count) {
+            return (count - 1) * order.turns() + 1;
+        }
+
+        /** So many rows out of those there. */
+        float[] of(float[] values, int count, int cols) {
+            float[] placed = new float[count * cols];
+            for (int r = 0; r < count; r++) {
+                System.arraycopy(values, at(r) * cols, placed, r * cols, cols);
+            }
+            return placed;
         }
     }
 }

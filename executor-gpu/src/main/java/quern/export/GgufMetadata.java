@@ -1,10 +1,12 @@
 package quern.export;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.MissingNode;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.IntPredicate;
 import quern.QuernException;
 import quern.format.gguf.GgufFamily;
 import quern.model.Model;
@@ -44,6 +46,10 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
         if (family.isGemma()) {
             addGemma(metadata, key);
         }
+        if (family.modelType().equals("gpt_oss")) {
+            addWindows(metadata, key, layer -> layer % 2 == 0, "each second layer, the first among them");
+            metadata.put(key + "expert_feed_forward_length", config.intermediateSize());
+        }
         if (family.modelType().equals("gpt_neox")) {
             JsonNode parallel = model.said(PARALLEL);
             metadata.put(key + PARALLEL, parallel != null && parallel.asBoolean());
@@ -69,7 +75,7 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
 
     /** Where tokens see the last ones only, which llama.cpp does not know of these families, it holds up to there. */
     private int context() {
-        if (family.isGemma()) {
+        if (family.hasWindows()) {
             return model.maxPositions();
         }
         return model.config().windows().stream().filter(window -> window > 0).reduce(model.maxPositions(), Math::min);
@@ -83,7 +89,8 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
     }
 
     private JsonNode scalingFields() {
-        JsonNode fields = json.has("rope_parameters") ? json.path("rope_parameters") : json.path("rope_scaling");
+        JsonNode said = json.has("rope_parameters") ? json.path("rope_parameters") : model.said("rope_scaling");
+        JsonNode fields = said == null ? MissingNode.getInstance() : said;
         return fields.path("full_attention").isObject() ? fields.path("full_attention") : fields;
     }
 
@@ -98,14 +105,11 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
         List<Integer> windows = config.windows();
         boolean second = family.architecture().equals("gemma2");
         int period = second ? 2 : windows.contains(0) ? windows.indexOf(0) + 1 : 6;
-        int window = Collections.max(windows);
-        for (int layer = 0; layer < windows.size(); layer++) {
-            if (windows.get(layer) != ((layer + 1) % period == 0 ? 0 : window) || window == 0) {
-                throw refused("its windows are %s, and llama.cpp runs the family with one in all layers but each %s"
-                        .formatted(windows, second ? "second" : "nth"));
-            }
-        }
-        metadata.put(key + "attention.sliding_window", window);
+        addWindows(
+                metadata,
+                key,
+                layer -> (layer + 1) % period != 0,
+                second ? "all layers but each second" : "all layers but each nth");
         int large = second ? 46 : 62; // layers of the one model whose scores are scaled otherwise
         int scale = config.layers() == large ? config.hiddenSize() / config.heads() : config.headDim();
         if (Math.abs(config.attentionScales().get(0) * Math.sqrt(scale) - 1) > 1e-6) {
@@ -126,6 +130,18 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
             metadata.put(key + "attention.sliding_window_pattern", period);
             metadata.put(key + "rope.freq_base_swa", (float) config.ropeTheta());
         }
+    }
+
+    private void addWindows(Map<String, Object> metadata, String key, IntPredicate sliding, String which) {
+        List<Integer> windows = model.config().windows();
+        int window = Collections.max(windows);
+        for (int layer = 0; layer < windows.size(); layer++) {
+            if (windows.get(layer) != (sliding.test(layer) ? window : 0) || window == 0) {
+                throw refused(
+                        "its windows are %s, and llama.cpp runs the family with one in %s".formatted(windows, which));
+            }
+        }
+        metadata.put(key + "attention.sliding_window", window);
     }
 
     private void addExperts(Map<String, Object> metadata, String key) {
@@ -197,10 +213,16 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
                 metadata.put(key + "factor", (float) fields.path("factor").asDouble());
             }
             case "yarn" -> {
-                for (String other : List.of("attention_factor", "mscale", "mscale_all_dim", "truncate")) {
+                for (String other : List.of("attention_factor", "mscale", "mscale_all_dim")) {
                     if (fields.hasNonNull(other)) {
                         throw refused("its rope_scaling has " + other);
                     }
+                }
+                // Of gpt-oss too it rounds the pairs between which frequencies are blended; all who run it there do
+                // with that.
+                if (!fields.path("truncate").asBoolean(true)
+                        && !family.modelType().equals("gpt_oss")) {
+                    throw refused("its rope_scaling has truncate false");
                 }
                 metadata.put(key + "type", "yarn");
                 metadata.put(key + "factor", (float) fields.path("factor").asDouble());

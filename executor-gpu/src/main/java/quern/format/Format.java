@@ -80,10 +80,15 @@ public interface Format {
 
     /**
      * Whether it is one for experts whose weights are slices of one tensor: they are stored as slices of others, and all else stays as
-     * it is. Formats that do not say so leave such experts alone.
+     * it is.
      */
     default boolean stacks() {
         return false;
+    }
+
+    /** Whether linears whose weights are slices of one tensor are quantized, too. */
+    default boolean takesSlices() {
+        return stacks();
     }
 
     /**

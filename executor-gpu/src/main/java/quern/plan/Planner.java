@@ -240,7 +240,7 @@ public final class Planner {
                 for (Linear linear : all.get(i).linears()) {
                     if (skip.stream().anyMatch(p -> p.matcher(linear.name()).find())) {
                         kept.add(new Plan.Kept(linear.name(), "the recipe skips it"));
-                    } else if (linear.isSlice() && !format.stacks()) {
+                    } else if (linear.isSlice() && !format.takesSlices()) {
                         String tensor = linear.weight();
                         String module = tensor.substring(0, tensor.lastIndexOf('.'));
                         kept.add(new Plan.Kept(module + ".*", STACKED.formatted(format.name())));

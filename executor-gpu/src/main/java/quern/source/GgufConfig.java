@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.util.List;
+import java.util.function.IntPredicate;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.format.gguf.GgufFamily;
@@ -77,9 +78,14 @@ final class GgufConfig {
         if (has(GgufFamily.LONG_FACTORS)) {
             config.put("original_max_position_embeddings", model.needed("rope.scaling.original_context_length"));
         }
+        if (model.family().modelType().equals("gpt_oss")) {
+            windows(config, layer -> layer % 2 == 0);
+        }
         ObjectNode scaling = scaling();
         if (scaling != null) {
             config.set("rope_scaling", scaling);
+        } else if (model.family().modelType().equals("gpt_oss")) { // whose positions are scaled if nothing is said
+            config.putObject("rope_scaling").put("rope_type", "default");
         }
         boolean biased = has("blk.0.attn_output.bias");
         switch (model.family().modelType()) {
@@ -108,11 +114,7 @@ final class GgufConfig {
         long layers = model.needed("block_count");
         Long given = model.number("attention.sliding_window_pattern");
         long period = second ? 2 : given == null ? 6 : given;
-        config.put("sliding_window", model.needed("attention.sliding_window"));
-        ArrayNode types = config.putArray("layer_types");
-        for (int layer = 0; layer < layers; layer++) {
-            types.add((layer + 1) % period == 0 ? "full_attention" : "sliding_attention");
-        }
+        windows(config, layer -> (layer + 1) % period != 0);
         boolean large = layers == (second ? 46 : 62);
         config.put(
                 "query_pre_attn_scalar",
@@ -122,6 +124,14 @@ final class GgufConfig {
             config.put("final_logit_softcapping", decimal("final_logit_softcapping", 30.0));
         } else {
             config.put("rope_local_base_freq", decimal("rope.freq_base_swa", 10000.0));
+        }
+    }
+
+    private void windows(ObjectNode config, IntPredicate sliding) {
+        config.put("sliding_window", model.needed("attention.sliding_window"));
+        ArrayNode types = config.putArray("layer_types");
+        for (int layer = 0; layer < model.needed("block_count"); layer++) {
+            types.add(sliding.test(layer) ? "sliding_attention" : "full_attention");
         }
     }
 
@@ -193,6 +203,11 @@ final class GgufConfig {
         Long original = model.number("rope.scaling.original_context_length");
         if (original != null) {
             scaling.put("original_max_position_embeddings", original);
+        }
+        for (String turns : List.of("beta_fast", "beta_slow")) {
+            if (model.own("rope.scaling.yarn_" + turns) instanceof Double value) {
+                scaling.put(turns, value);
+            }
         }
         return scaling;
     }

@@ -11,7 +11,6 @@ import java.util.Set;
 import java.util.TreeSet;
 import quern.QuernException;
 import quern.format.Formats;
-import quern.format.gguf.GgufFamily;
 import quern.format.gguf.GgufType;
 import quern.format.gguf.RowOrder;
 import quern.scheme.Scheme;
@@ -63,7 +62,7 @@ final class GgufLinears implements TensorSource {
         if (name == null || !tensor.name().startsWith("blk.") || type.plain() != null) {
             return;
         }
-        if (GgufFamily.isStack(name)) {
+        if (tensor.shape().size() > 2) {
             throw refused("its experts are one tensor, " + tensor.name(), "quern quantize would do");
         }
         Scheme scheme = type.scheme();
@@ -75,7 +74,8 @@ final class GgufLinears implements TensorSource {
                                     type,
                                     scheme == null
                                             ? "whose codes are not read"
-                                            : "whose scales are multiples of a unit of their block, which no other format has"),
+                                            : "whose scales are multiples of a unit of their block, which no other"
+                                                    + " format has"),
                     "quern quantize would do, from the original model if you have it");
         }
         byName.put(name, tensor);

@@ -5,6 +5,7 @@ import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
+import java.util.Comparator;
 import java.util.EnumMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -41,12 +42,19 @@ final class GgufTensors implements TensorSource {
     Packed packed() {
         List<PackedTensor> packed = new ArrayList<>();
         Map<GgufType, Long> values = new EnumMap<>(GgufType.class);
+        Map<String, List<Gguf.Tensor>> stacks = new LinkedHashMap<>();
         for (Gguf.Tensor tensor : tensors.values()) {
             if (!GgufFamily.isGenerated(tensor.name())) {
-                packed.addAll(packed(tensor));
+                String name = name(tensor);
+                if (tensor.shape().size() > 1 && tensor.name().contains("_exps.") && !GgufFamily.isStack(name)) {
+                    stacks.computeIfAbsent(name, first -> new ArrayList<>()).add(tensor);
+                } else {
+                    packed.addAll(packed(name, tensor));
+                }
                 values.merge(type(tensor), spec(tensor.name()).bytes(), Long::sum);
             }
         }
+        stacks.forEach((name, parts) -> packed.add(stack(name, parts)));
         String types = values.entrySet().stream()
                 .filter(type -> type.getKey().plain() == null)
                 .sorted(Map.Entry.<GgufType, Long>comparingByValue().reversed())
@@ -58,8 +66,7 @@ final class GgufTensors implements TensorSource {
                 tensors.keySet().stream().filter(GgufFamily::isGenerated).toList());
     }
 
-    /** What a tensor stands for: one, or one for each expert. */
-    private List<PackedTensor> packed(Gguf.Tensor tensor) {
+    private String name(Gguf.Tensor tensor) {
         String name = model.family().name(tensor.name());
         if (name == null) {
             throw refused(tensor, "is not one that its architecture has", "use the original model");
@@ -67,6 +74,36 @@ final class GgufTensors implements TensorSource {
         if (spec(tensor.name()).bytes() > tensor.room()) {
             throw refused(tensor, "does not end before its file does", "download it again");
         }
+        return name;
+    }
+
+    /** Of weights or biases of all experts. */
+    private PackedTensor stack(String name, List<Gguf.Tensor> parts) {
+        List<Gguf.Tensor> ordered = parts.stream()
+                .sorted(Comparator.comparing(part -> model.family().order(part.name())))
+                .toList();
+        Gguf.Tensor first = ordered.get(0);
+        boolean bias = first.name().endsWith(".bias");
+        boolean fits = ordered.size() == model.family().order(first.name()).turns()
+                && first.shape().size() == (bias ? 2 : 3)
+                && ordered.stream().allMatch(part -> part.shape().equals(first.shape()));
+        if (!fits) {
+            throw refused(first, "is " + first.shape() + " and makes no whole with its like", "download it again");
+        }
+        GgufStack stack = new GgufStack(
+                name,
+                ordered.stream().map(Gguf.Tensor::name).toList(),
+                ordered.stream()
+                        .map(part -> (PackedTensor.Rows) (from, count) -> rows(part, from, count))
+                        .toList(),
+                first.shape());
+        DType plain = type(first).plain();
+        DType type = plain == null ? DType.F16 : plain;
+        return bias ? stack.biases(type) : stack.weights(type);
+    }
+
+    /** What a tensor stands for: one, or one for each expert. */
+    private List<PackedTensor> packed(String name, Gguf.Tensor tensor) {
         DType plain = type(tensor).plain();
         PackedTensor.Rows rows = (from, count) -> rows(tensor, from, count);
         RowOrder order = model.family().order(tensor.name());

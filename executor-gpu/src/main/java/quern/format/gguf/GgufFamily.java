@@ -99,7 +99,20 @@ public record GgufFamily(
                             "ffn_gate_shexp", "mlp.shared_expert.gate_proj",
                             "ffn_up_shexp", "mlp.shared_expert.up_proj",
                             "ffn_down_shexp", "mlp.shared_expert.down_proj"))
-                    .only(Map.of("norm_topk_prob", false, TIED, false)));
+                    .only(Map.of("norm_topk_prob", false, TIED, false)),
+            gated("gpt-oss", "gpt_oss", "GptOssForCausalLM")
+                    .with(Map.ofEntries(
+                            Map.entry("attn_sinks.weight", "self_attn.sinks"),
+                            Map.entry("post_attention_norm", "post_attention_layernorm"),
+                            Map.entry(ROUTER, "mlp.router"),
+                            Map.entry("ffn_gate_exps.weight", "mlp.experts.gate_up_proj"),
+                            Map.entry("ffn_gate_exps.bias", "mlp.experts.gate_up_proj_bias"),
+                            Map.entry("ffn_up_exps.weight", "mlp.experts.gate_up_proj"),
+                            Map.entry("ffn_up_exps.bias", "mlp.experts.gate_up_proj_bias"),
+                            Map.entry("ffn_down_exps.weight", "mlp.experts.down_proj"),
+                            Map.entry("ffn_down_exps.bias", "mlp.experts.down_proj_bias")))
+                    .ordered(Map.of("ffn_gate_exps", RowOrder.EVEN, "ffn_up_exps", RowOrder.ODD))
+                    .only(Map.of("attention_bias", true, "swiglu_alpha", 1.702, "swiglu_limit", 7.0, TIED, false)));
 
     private static GgufFamily gated(String architecture, String modelType, String classes) {
         return new GgufFamily(architecture, modelType, classes, "silu", RMS, GgufNames.USUAL, Map.of(), Map.of());
@@ -143,9 +156,14 @@ public record GgufFamily(
                 expert + down);
     }
 
-    /** Whether weights of norms are offsets from one in a Hugging Face model, and windows and caps are known to llama.cpp. */
+    /** Whether weights of norms are offsets from one in a Hugging Face model, and caps are known to llama.cpp. */
     public boolean isGemma() {
         return architecture.startsWith("gemma");
+    }
+
+    /** Whether llama.cpp knows of its windows. */
+    public boolean hasWindows() {
+        return isGemma() || modelType.equals("gpt_oss");
     }
 
     /** What the config calls the activation. */
@@ -167,7 +185,7 @@ public record GgufFamily(
 
     /** Whether layers have experts, of which those of all are one tensor. */
     public boolean hasExperts() {
-        return names.inLayer().containsKey(ROUTER);
+        return names.inLayer().containsKey(ROUTER + ".weight");
     }
 
     /** Whether its norms take the mean away. */
@@ -231,8 +249,8 @@ public record GgufFamily(
         return name.replace(GgufNames.ANY, ".experts." + expert + ".");
     }
 
-    /** The name that a tensor of a Hugging Face model has in its files; null if it has none. Experts have one for all. */
-    public @Nullable String there(String tensor) {
+    /** The names of the tensors that hold one of a Hugging Face model in its files; none if there are none. Experts have one for all. */
+    public List<String> there(String tensor) {
         return names.there(tensor);
     }
 

@@ -114,14 +114,14 @@ public final class GgufFormat implements Format {
     @Override
     public @Nullable Scheme scheme(Recipe recipe, DType weights, LinearPlace linear) {
         GgufFamily family = GgufFamily.written(linear.modelType());
-        String there = family.there(linear.name() + ".weight");
-        if (there == null) {
+        List<String> there = family.there(linear.name() + ".weight");
+        if (there.isEmpty()) {
             throw refused(
                     linear.name() + " has no name in files of " + family.architecture() + " (use another format)");
         }
         GgufType type = recipe.bits() == Recipe.UNSAID
                 ? mixture.of(new Mixture.Place(
-                        GgufFamily.role(there),
+                        GgufFamily.role(there.get(0)),
                         linear.inputs(),
                         linear.layer(),
                         linear.layers(),
@@ -156,6 +156,11 @@ public final class GgufFormat implements Format {
 
     private QuernException refused(String reason) {
         return new QuernException("Cannot write format " + name() + ": " + reason);
+    }
+
+    @Override
+    public boolean takesSlices() {
+        return true;
     }
 
     @Override

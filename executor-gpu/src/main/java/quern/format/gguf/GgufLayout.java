@@ -4,7 +4,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.Stream;
 import quern.QuernException;
 import quern.scheme.Scheme;
 import quern.tensor.DType;
@@ -25,7 +24,8 @@ public record GgufLayout(GgufFormat format, GgufFamily family, String embedding,
      * One of them.
      *
      * @param name llama.cpp's
-     * @param sources the Hugging Face model's, which stand in it one after the other; none where it is generated
+     * @param sources the Hugging Face model's, which stand in it one after the other; none where it is generated. One that is a slice
+     *     has the name of its linear, with {@code .weight} behind it
      * @param quantized whether these are the weights of quantized linears
      * @param shape slowest dimension first
      */
@@ -68,8 +68,9 @@ public record GgufLayout(GgufFormat format, GgufFamily family, String embedding,
         for (String name : names) {
             boolean second = head.equals(embedding) && name.equals("lm_head.weight"); // a copy of the embedding
             if (!second && COMPUTED.stream().noneMatch(name::endsWith)) {
-                Tensor tensor = tensor(name, tensors.spec(name), schemes);
-                all.merge(tensor.name(), tensor, this::stacked);
+                for (Tensor tensor : tensors(name, tensors.spec(name), schemes)) {
+                    all.merge(tensor.name(), tensor, this::stacked);
+                }
             }
         }
         return List.copyOf(all.values());
@@ -98,15 +99,35 @@ public record GgufLayout(GgufFormat format, GgufFamily family, String embedding,
         return source.endsWith(".weight") ? source.substring(0, source.length() - ".weight".length()) : "";
     }
 
-    private Tensor tensor(String source, TensorSpec spec, Map<String, Scheme> schemes) {
-        String name = family.there(source);
-        if (name == null) {
+    /** Those that hold a tensor of the model, or each slice of it. */
+    private List<Tensor> tensors(String source, TensorSpec spec, Map<String, Scheme> schemes) {
+        List<String> names = family.there(source);
+        if (names.isEmpty()) {
             throw new QuernException("Cannot write " + source + " as " + format.name() + ": it has no name in files of "
                     + family.architecture() + " (use another format)");
         }
-        List<Long> shape = name.endsWith("_exps.weight")
-                ? Stream.concat(Stream.of(1L), spec.shape().stream()).toList()
-                : GgufFamily.isRow(name) ? spec.shape().subList(1, 2) : spec.shape();
+        List<Tensor> tensors = new ArrayList<>();
+        boolean sliced = spec.shape().size() == 3; // inputs x outputs for each expert
+        for (String name : names) {
+            for (int e = 0; sliced && e < spec.shape().get(0); e++) {
+                List<Long> shape = List.of(spec.shape().get(2), spec.shape().get(1));
+                tensors.add(tensor(
+                        source + "." + e + ".weight", name, new TensorSpec(source, spec.dtype(), shape), schemes));
+            }
+            if (!sliced) {
+                tensors.add(tensor(source, name, spec, schemes));
+            }
+        }
+        return tensors;
+    }
+
+    private Tensor tensor(String source, String name, TensorSpec spec, Map<String, Scheme> schemes) {
+        List<Long> shape = new ArrayList<>(GgufFamily.isRow(name) ? spec.shape().subList(1, 2) : spec.shape());
+        int rows = name.endsWith(".bias") ? shape.size() - 1 : 0;
+        shape.set(rows, shape.get(rows) / family.order(name).turns());
+        if (name.endsWith("_exps.weight")) {
+            shape.add(0, 1L);
+        }
         Scheme scheme = schemes.get(linear(source));
         GgufType type = scheme == null ? type(source, name, spec) : GgufType.of(scheme);
         return new Tensor(name, List.of(source), scheme != null, type, shape);
@@ -117,7 +138,10 @@ public record GgufLayout(GgufFormat format, GgufFamily family, String embedding,
             int inputs = Math.toIntExact(spec.shape().get(1));
             return format.outside(source.equals(head), inputs);
         }
-        if (spec.shape().size() == 1 || name.endsWith("norm.weight") || name.contains(".ffn_gate_inp")) {
+        if (spec.shape().size() == 1
+                || name.endsWith(".bias")
+                || name.endsWith("norm.weight")
+                || name.contains(".ffn_gate_inp")) {
             return GgufType.F32; // what its kernels take
         }
         return format.kept(spec.dtype());

@@ -42,6 +42,30 @@ public enum RowOrder {
             int head = row / headDim / QKV;
             return part * (rows / QKV) + head * headDim + row % headDim;
         }
+    },
+    /** The first, third, fifth row, of one whose rows take turns with those of another. */
+    EVEN {
+        @Override
+        public int source(int row, int rows, int headDim) {
+            return 2 * row;
+        }
+
+        @Override
+        public int stored(int row, int rows, int headDim) {
+            return row / 2;
+        }
+    },
+    /** The others. */
+    ODD {
+        @Override
+        public int source(int row, int rows, int headDim) {
+            return 2 * row + 1;
+        }
+
+        @Override
+        public int stored(int row, int rows, int headDim) {
+            return row / 2;
+        }
     };
 
     private static final int QKV = 3;
@@ -51,4 +75,9 @@ public enum RowOrder {
 
     /** The row of the file in which that row of the Hugging Face model stands. */
     public abstract int stored(int row, int rows, int headDim);
+
+    /** Of how many rows of the source each so-manieth stands in the tensor. */
+    public int turns() {
+        return this == EVEN || this == ODD ? 2 : 1;
+    }
 }

@@ -36,7 +36,7 @@
  * Metadata, tensors with llama.cpp's names, dimensions the other way round; norms and biases in F32. In Llama's family the rows of q and k
  * change places: columns that turn together stand side by side ({@link quern.format.gguf.RowOrder}); those of GPT-NeoX's
  * {@code query_key_value}, too: first the queries of all heads. Of a mixture the weights of all
- * experts are one tensor, one after the other, and routers stay in F32. Gemma's norms are stored with the one that they are offsets from.
+ * experts are one tensor, one after the other, and routers stay in F32; where gate and up were one, they are two. Gemma's norms are stored with the one that they are offsets from.
  * Tables of what rotary frequencies are divided by are tensors, too. No {@code config.json} and no
  * tokenizer's files stand beside it.
  *
@@ -44,6 +44,9 @@
  *
  * A multiple of 0 is not written: 1 with the same codes says as much. So a group of zeros in IQ4_XS, whose values have no zero, comes back as
  * a four-thousandth of the block's largest value.
+ *
+ * <p>Of gpt-oss llama.cpp rounds the pairs of columns between which yarn blends frequencies, which the published configs do not
+ * ({@code truncate}); a file cannot say so. Its experts get the types of the mixture, whatever they were stored in.
  *
  * <p>llama.cpp computes every GELU of GPT-NeoX by tanh, whichever the config names.
  */
