@@ -7,6 +7,7 @@ tables.py quality PPL BITS...       perplexity and KL; PPL is the output of perp
 tables.py ratios PPL...             KL over the peer's of the same draw: mean and standard error over the draws, one PPL each
 tables.py methods PPL ROWS          each row of methods.sh beside the format's own tool; PPL of folders ours/ROW and theirs/ROW
 tables.py propagation RUNS PPL      stages against wall clock and KL
+tables.py demo RECIPE REPORT        a row of demo.sh
 """
 import json
 import re
@@ -157,6 +158,12 @@ def propagation(file, *ppl):
             print(f"| {bits} | {stages} | {s['ppl']:.3f} | {s['kl']:.4f} | {s['kl'] / exact:.3f} |"
                   + "".join(f" {spread(w, 1)} |" if w else " |" for w in walls))
     noisy(runs)
+
+
+def demo(recipe, report):
+    facts = json.loads(Path(report).read_text())
+    score = facts["evaluation"]
+    print(f"| {recipe} | {facts['size']['bitsPerWeight']:.2f} | {score['perplexityAfter']:.2f} | {score['kl']:.3g} |")
 
 
 globals()[sys.argv[1]](*sys.argv[2:])
