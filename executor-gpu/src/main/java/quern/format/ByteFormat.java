@@ -78,9 +78,13 @@ public abstract class ByteFormat implements Format {
 
     @Override
     public List<Joint> joints(Scheme scheme) {
-        boolean rows = matrix.shape() == ByteMatrix.Shape.MATRIX
-                && layout("", 1, 1, scheme).size() == 2;
-        return rows ? List.of(Joint.ROWS, Joint.ROWS) : List.of();
+        if (matrix.shape() == ByteMatrix.Shape.ONE) {
+            return List.of();
+        }
+        int rows = 2;
+        return layout("", rows, 1, scheme).stream()
+                .map(tensor -> tensor.elements() == rows ? Joint.ROWS : Joint.SAME)
+                .toList();
     }
 
     @Override

@@ -224,6 +224,19 @@ class CastingTest {
         }
     }
 
+    /** A linear as a whole leaves a core's cache: these pack rows of different panels together, or scales. */
+    @Test
+    void few_formats_need_a_linear_as_a_whole() {
+        List<String> whole = formats()
+                .filter(name -> {
+                    Format format = Formats.named(name);
+                    return format.joints(format.scheme(format.settled(recipe(name)), DType.BF16))
+                            .isEmpty();
+                })
+                .toList();
+        assertThat(whole).containsExactlyInAnyOrder("bitsandbytes-nf4-nested", "hqq", "quanto-int2", "quanto-int4");
+    }
+
     private static void assertJoined(Format format, Scheme scheme, Matrix weight) throws IOException {
         Plan.LinearPlan linear = new Plan.LinearPlan("w", weight.rows(), weight.cols(), scheme);
         List<TensorSpec> layout = format.layout("w", weight.rows(), weight.cols(), scheme);

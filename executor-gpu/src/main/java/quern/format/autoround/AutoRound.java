@@ -8,6 +8,7 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.format.Format;
+import quern.format.Joint;
 import quern.format.Settings;
 import quern.format.awq.AwqFormat;
 import quern.format.gptq.GptqFormat;
@@ -70,6 +71,11 @@ public final class AutoRound implements Format {
     public List<ByteBuffer> pack(QuantizedLinear q) {
         List<ByteBuffer> buffers = tensorsOf(q.scheme()).pack(q);
         return buffers.subList(0, 3); // without the index, which is last
+    }
+
+    @Override
+    public List<Joint> joints(Scheme scheme) {
+        return tensorsOf(scheme).joints(scheme).subList(0, 3);
     }
 
     @Override

@@ -10,6 +10,7 @@ import quern.QuernException;
 import quern.format.FixedScale;
 import quern.format.Format;
 import quern.format.Fp4Matrix;
+import quern.format.Joint;
 import quern.scheme.ColumnOrder;
 import quern.scheme.FixedScales;
 import quern.scheme.LevelGrid;
@@ -83,6 +84,11 @@ public final class ModelOptNvfp4 implements Format {
     @Override
     public List<ByteBuffer> pack(QuantizedLinear q) {
         return MATRIX.pack(q);
+    }
+
+    @Override
+    public List<Joint> joints(Scheme scheme) {
+        return List.of(Joint.ROWS, Joint.ROWS, Joint.SAME);
     }
 
     /** Inputs are quantized in groups of 16 when the model runs, by scales of 8 bits under this one. */

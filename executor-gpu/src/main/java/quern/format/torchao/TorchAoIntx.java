@@ -8,6 +8,7 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import quern.QuernException;
 import quern.format.Format;
+import quern.format.Joint;
 import quern.format.Settings;
 import quern.format.StoredLinear;
 import quern.scheme.ColumnOrder;
@@ -75,6 +76,11 @@ public final class TorchAoIntx implements Format {
             shifted[i] = (byte) (bytes[i] + by);
         }
         return ByteBuffer.wrap(shifted);
+    }
+
+    @Override
+    public List<Joint> joints(Scheme scheme) {
+        return List.of(Joint.ROWS, Joint.ROWS, Joint.ROWS);
     }
 
     @Override
