@@ -1,6 +1,7 @@
-"""Squared error of what linears put out, on text that no tool calibrated on: outputs.py DEQUANTIZE MODEL TEXT CHARS CHECKPOINT...
+"""Squared error of what linears put out, on text that no tool calibrated on:
+outputs.py DEQUANTIZE MODEL TEXT CHARS CHECKPOINT... [-- CHECKPOINT...]
 
-For each checkpoint the mean over all linears of |x (W - Q)T|^2 over that of the first checkpoint, with x from the model in full
+For each checkpoint the mean over all linears of |x (W - Q)T|^2 over that of the first, or the first after the last --, with x from the model in full
 precision. KL of one run hangs on luck by some percent; this does not, and so tells tools apart that do nearly the same.
 DEQUANTIZE is shared/interop/dequantize.py, which is part of none of the tools.
 """
@@ -55,6 +56,9 @@ def errors(checkpoint):
 
 first = None
 for checkpoint in sys.argv[5:]:
+    if checkpoint == "--":
+        first = None
+        continue
     now = errors(checkpoint)
     first = first or now
     ratios = [now[name] / first[name] for name in linears]
