@@ -76,6 +76,7 @@ public abstract class ByteFormat implements Format {
         return matrix.pack(q);
     }
 
+    /** Tensors that grow with the rows are joined; others are the same in all panels. */
     @Override
     public List<Joint> joints(Scheme scheme) {
         if (matrix.shape() == ByteMatrix.Shape.ONE) {
