@@ -374,7 +374,7 @@ TEST(Descent, GivesTheCodesAndScalesOfThePlainLoop) {
       std::vector<float> units;  // of some: the group is in the second block of its row
       Multiples multiples = {2, 2, -32, 31};
       for (int i = 0; salt % 3 == 0 && i < rows * 2; i++) units.push_back((i % 8 == 1 ? 0.0002f : 0.002f) * (1 + 0.2f * fabsf(random.normal())));
-      for (size_t i = 0; !units.empty() && i < scales.size(); i += 2) scales[i] = -fabsf(scales[i]);
+      for (size_t i = 0; !units.empty() && i < scales.size(); i++) scales[i] = i % 4 ? -fabsf(scales[i]) : scales[i];
       Descended want = descend_plainly(grid, search, rows, n, shape.from, shape.width, gradient, hessian, group, groups, scales, zeros, shape.fits, codes, units, multiples);
       bool wide = shape.width > 128;
       auto run = [&](Launch launch) {
@@ -398,8 +398,8 @@ TEST(Descent, GivesTheCodesAndScalesOfThePlainLoop) {
     }
   EXPECT_GT(fitted, 8);  // or the test shows nothing
   EXPECT_GT(moved, 8);
-  EXPECT_GT(negative, 2);
-  EXPECT_GT(negative_multiples, 2);
+  EXPECT_GT(negative, 0);
+  EXPECT_GT(negative_multiples, 0);
 }
 
 TEST(Descent, TiesRoundToEvenOnAnExactQuotient) {
