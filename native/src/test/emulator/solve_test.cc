@@ -5,6 +5,8 @@ using namespace testing_kernels;
 using plain::Grid;
 using plain::Search;
 
+namespace {  // structs of one name would be one type to the linker
+
 // --------------------------------------------------------------------------------------------------------------------- search
 
 struct Searched {
@@ -421,3 +423,5 @@ TEST(Descent, TiesRoundToEvenOnAnExactQuotient) {
   EXPECT_SAME_BITS(scales, want.scales);
   EXPECT_EQ(change, want.change);
 }
+
+}  // namespace

@@ -5,6 +5,8 @@ using namespace testing_kernels;
 using plain::Grid;
 using plain::Search;
 
+namespace {  // structs of one name would be one type to the linker
+
 static const int MEMBERS = 3;
 
 // Rows that fill blocks of threads and that do not; sizes after which a member begins at any address.
@@ -258,3 +260,5 @@ TEST(Stack, SumsAreThoseOfALinearAlone) {
     for (int m = 0; m < MEMBERS; m++) EXPECT_SAME_BITS(member(sums, m), run(member(a, m), member(b, m), 1));
   }
 }
+
+}  // namespace
