@@ -1,7 +1,7 @@
 #!/bin/bash
 # Builds the kernels and their tests for the host and runs them under ASan and UBSan: run.sh [arguments of GoogleTest].
 # CMake does the same: each native/src/main/cuda/*.cu but kernels.cu as one C++ object (LANGUAGE CXX), each *_test.cc of this folder as
-# another, all with the flags below, linked with gtest, gtest_main and pthread. QUERN_SEED repeats a run.
+# another, all with the flags below, linked with gtest, gtest_main and pthread. QUERN_SEED gives other random numbers.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 kernels=${KERNELS:-$here/../../main/cuda}

@@ -11,11 +11,11 @@ namespace testing_kernels {
 
 using cuda_on_host::Order;
 
-// Of all random numbers of a run: QUERN_SEED, or a new one; printed when the first test asks for it.
+// Of all random numbers of a run: QUERN_SEED, or the same in every run; printed when the first test asks for it.
 inline unsigned seed() {
   static const unsigned value = [] {
     const char* given = getenv("QUERN_SEED");
-    unsigned s = given ? (unsigned)strtoul(given, nullptr, 10) : std::random_device()();
+    unsigned s = given ? (unsigned)strtoul(given, nullptr, 10) : 20261121;
     printf("QUERN_SEED=%u\n", s);
     fflush(stdout);
     return s;
