@@ -46,7 +46,7 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
         if (family.isGemma()) {
             addGemma(metadata, key);
         }
-        if (family.modelType().equals("gpt_oss")) {
+        if (family.isGptOss()) {
             addWindows(metadata, key, layer -> layer % 2 == 0, "each second layer, the first among them");
             metadata.put(key + "expert_feed_forward_length", config.intermediateSize());
         }
@@ -220,8 +220,7 @@ record GgufMetadata(GgufFamily family, Model model, JsonNode json) {
                 }
                 // Of gpt-oss too it rounds the pairs between which frequencies are blended; all who run it there do
                 // with that.
-                if (!fields.path("truncate").asBoolean(true)
-                        && !family.modelType().equals("gpt_oss")) {
+                if (!fields.path("truncate").asBoolean(true) && !family.isGptOss()) {
                     throw refused("its rope_scaling has truncate false");
                 }
                 metadata.put(key + "type", "yarn");

@@ -78,13 +78,13 @@ final class GgufConfig {
         if (has(GgufFamily.LONG_FACTORS)) {
             config.put("original_max_position_embeddings", model.needed("rope.scaling.original_context_length"));
         }
-        if (model.family().modelType().equals("gpt_oss")) {
+        if (model.family().isGptOss()) {
             windows(config, layer -> layer % 2 == 0);
         }
         ObjectNode scaling = scaling();
         if (scaling != null) {
             config.set("rope_scaling", scaling);
-        } else if (model.family().modelType().equals("gpt_oss")) { // whose positions are scaled if nothing is said
+        } else if (model.family().isGptOss()) { // whose positions are scaled if nothing is said
             config.putObject("rope_scaling").put("rope_type", "default");
         }
         boolean biased = has("blk.0.attn_output.bias");

@@ -161,9 +161,14 @@ public record GgufFamily(
         return architecture.startsWith("gemma");
     }
 
+    /** Whether each second layer has a window, and positions are scaled in a config that says nothing. */
+    public boolean isGptOss() {
+        return architecture.equals("gpt-oss");
+    }
+
     /** Whether llama.cpp knows of its windows. */
     public boolean hasWindows() {
-        return isGemma() || modelType.equals("gpt_oss");
+        return isGemma() || isGptOss();
     }
 
     /** What the config calls the activation. */
