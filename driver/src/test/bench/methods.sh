@@ -27,7 +27,7 @@ build
 rows() {
   cat <<R
 gptq-4|llmc||bits: 4, group-size: $group
-gptq-3|llmc|alone|bits: 3, group-size: $group
+gptq-3|llmc||bits: 3, group-size: $group
 gptq-2|llmc|alone|bits: 2, group-size: $group
 rtn-4|llmc||bits: 4, group-size: $group, method: rtn, scales: max
 rtn-3|llmc||bits: 3, group-size: $group, method: rtn, scales: max
@@ -47,7 +47,7 @@ fp8|llmc||format: fp8
 ct-nvfp4|llmc||format: compressed-tensors-nvfp4
 ct-mxfp4|llmc||format: compressed-tensors-mxfp4
 torchao-4|main||format: torchao, bits: 4, group-size: $group
-torchao-3|main|alone|format: torchao, bits: 3, group-size: $group
+torchao-3|main||format: torchao, bits: 3, group-size: $group
 torchao-int8|main||format: torchao-int8
 torchao-fp8|main||format: torchao-fp8
 quanto-int8|main||format: quanto-int8
@@ -63,7 +63,7 @@ gguf-q5_k_m|main||format: gguf-q5_k_m
 gguf-q4_k_m|main||format: gguf-q4_k_m
 gguf-iq4_xs|main||format: gguf-iq4_xs
 gguf-q4_0|main||format: gguf-q4_0
-gguf-q3_k_m|main|alone|format: gguf-q3_k_m
+gguf-q3_k_m|main||format: gguf-q3_k_m
 gguf-q2_k|main|alone|format: gguf-q2_k
 rtn-4+searched|||bits: 4, group-size: $group, method: rtn, scales: saliency
 rtn-3+searched|||bits: 3, group-size: $group, method: rtn, scales: saliency
@@ -85,8 +85,8 @@ gguf-q5_k_m+imatrix|||format: gguf-q5_k_m, method: imatrix
 gguf-q4_k_m+imatrix|||format: gguf-q4_k_m, method: imatrix
 gguf-iq4_xs+imatrix|||format: gguf-iq4_xs, method: imatrix
 gguf-q4_0+imatrix|||format: gguf-q4_0, method: imatrix
-gguf-q3_k_m+imatrix||alone|format: gguf-q3_k_m, method: imatrix
-gguf-q2_k+imatrix||alone|format: gguf-q2_k, method: imatrix
+gguf-q3_k_m+imatrix|||format: gguf-q3_k_m, method: imatrix
+gguf-q2_k+imatrix|||format: gguf-q2_k, method: imatrix
 R
 }
 

@@ -8,8 +8,8 @@
 # -s: the model that shared/data/models/make_smollm2.sh makes. A draw is a stretch of the calibration text of its own, the same
 # tokens for every tool. What lies in OUT already is not run again, so draws can be added.
 #
-# Variants: quern, quern-exact (layers wait for the quantized layers before them; below 4 bits that is the default),
-# quern-rtn. Equal settings are scales by the largest weight, damping 0.01 and exact propagation, in the peer's order of columns:
+# Variants: quern, quern-exact (layers wait for the quantized layers before them; with 2 bits that is the default), quern-rtn.
+# Equal settings are scales by the largest weight, damping 0.01 and exact propagation, in the peer's order of columns:
 # quern-static is llm-compressor's default, llmcompressor-static; quern-group and quern-off are GPTQModel's, gptqmodel-gar and
 # gptqmodel-off, which takes the sites of a layer one after the other. gptqmodel-gar05 is its default, whose damping is 0.05.
 # Of whole rows llmcompressor-off is both its default and, beside quern-off, of equal settings. quern-exact, quern-rtn and
@@ -62,7 +62,7 @@ commands() { # all of ours for a model
       ours "$draw" "$w" quern-$order --recipe "$out/$order.yaml" --propagation exact
     done
     [ "$draw" = 1 ] || continue
-    [ "$w" -lt 4 ] || ours 1 "$w" quern-exact --propagation exact
+    [ "$w" -lt 3 ] || ours 1 "$w" quern-exact --propagation exact
     ours 1 "$w" quern-rtn --method rtn
   done; done
 }

@@ -38,6 +38,9 @@ final class Schedule {
     /** The same of GPUs, which take many parts together, and of which one alone keeps them. */
     private static final long WAVE_BYTES_OF_GPU = 8L << 30;
 
+    /** With fewer a layer's inputs drift so far from those in full precision that its Hessian has to be of what they become. */
+    private static final int FEWEST_BITS_BY_LAYER = 3;
+
     private final Model model;
     private final Planner.Request request;
     private final Recipe recipe;
@@ -62,22 +65,21 @@ final class Schedule {
     List<Plan.Stage> stages() {
         int layers = model.layers();
         Gathering gathering = Gathering.of(recipe);
-        int count = gathering.any() ? request.stages() : 1;
-        if (count == 0) {
-            count = bits() >= 4 || !gathering.hessians() ? layers : 1;
-        }
-        if (recipe.trueSequential() && count == layers && layers > 1) {
-            if (request.stages() != 0) {
-                throw new QuernException(
-                        "Cannot take the sites of a layer one after the other with every layer its own stage: "
-                                + "all Hessians come from one pass (use fewer than %d stages, or %s)"
-                                        .formatted(
-                                                layers,
-                                                Gathering.of(recipe).crosses()
-                                                        ? "method gptq"
-                                                        : "leave true-sequential away"));
-            }
+        boolean siteBySite = recipe.trueSequential();
+        int count = request.stages();
+        if (!gathering.any()) {
             count = 1;
+        } else if (count == 0) {
+            boolean drifts = gathering.hessians() && bits() < FEWEST_BITS_BY_LAYER;
+            count = siteBySite || drifts ? 1 : layers;
+        }
+        if (siteBySite && count == layers && layers > 1) {
+            throw new QuernException(
+                    "Cannot take the sites of a layer one after the other with every layer its own stage: "
+                            + "all Hessians come from one pass (use fewer than %d stages, or %s)"
+                                    .formatted(
+                                            layers,
+                                            gathering.crosses() ? "method gptq" : "leave true-sequential away"));
         }
         if (count > layers) {
             throw new QuernException(
