@@ -116,7 +116,7 @@ public final class Summary {
         }
         Recipe recipe = report.recipe();
         if (recipe.method().equals("gptq") && recipe.bits() != Recipe.UNSAID && recipe.bits() <= 3) {
-            lines.add("--method gptaq: with so few bits the model loses less, for about a third more time");
+            lines.add("--method gptaq: with so few bits the model loses less, and layers wait for each other");
         }
         lines.add(
                 report.model().equals("demo")
