@@ -115,7 +115,9 @@ for each in "$@"; do
         [ ! -e "$out/$name/$draw/w$w-$variant/config.json" ] || checkpoints+=("$out/$name/$draw/w$w-$variant")
       done
     done
-    [ "$(grep -sc "^PPL" "$ppl")" = $((${#checkpoints[@]} + 1)) ] ||
+    # Anew if one was added or made again.
+    [ "$(grep -sc "^PPL" "$ppl")" = $((${#checkpoints[@]} + 1)) ] &&
+      [ -z "$(find "${checkpoints[@]}" -maxdepth 1 -name config.json -newer "$ppl")" ] ||
       perplexity "$ppl" --fp "$model" --text "$evaluation" --chars "$chars" --window "$len" "${checkpoints[@]}"
   done
   echo
