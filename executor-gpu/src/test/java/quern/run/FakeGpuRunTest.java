@@ -1,11 +1,12 @@
 package quern.run;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.withinPercentage;
+import static org.assertj.core.api.Assertions.within;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.BeforeAll;
@@ -13,7 +14,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 import quern.device.Device;
 import quern.device.Devices;
 import quern.device.FakeGpu;
@@ -40,9 +41,7 @@ class FakeGpuRunTest {
     @BeforeEach
     void model() throws IOException {
         source = folder.resolve("source");
-        // Of two scales that are all but equally good each device may take another: behind such a place gptaq has other
-        // targets, and all its codes may differ. The models of seeds 7 and 9 have one early on.
-        ToyModel.write(new LocalStore(source), LAYERS, 8);
+        ToyModel.write(new LocalStore(source), LAYERS, 7);
     }
 
     private List<SiteManifest> run(String device, DType compute, String output, int stages, String method)
@@ -60,49 +59,89 @@ class FakeGpuRunTest {
         }
     }
 
-    /** Layers at a time, site by site too, and all of them as stages of their own. */
-    @ParameterizedTest
-    @CsvSource({"1, gptq", "1, gptaq", LAYERS + ", gptq"})
-    void codes_and_losses_are_those_of_the_cpu(int stages, String method) throws IOException {
-        List<SiteManifest> gpu = run("cuda", DType.F32, "gpu", stages, method);
-        List<SiteManifest> cpu = run("cpu", DType.F32, "cpu", stages, method);
+    /**
+     * A linear as one device quantized it beside another.
+     *
+     * @param drifts whether linears before it in its layer move its inputs
+     * @param loss over the other's, as {@code roundToNearest} and {@code norm} are
+     * @param differing share of its codes
+     */
+    private record Beside(
+            String name, boolean drifts, double loss, double roundToNearest, double norm, double differing) {}
+
+    /** All linears of a run on the GPU that is played beside those of one on the CPU. */
+    private List<Beside> beside(int seed, int stages, String method) throws IOException {
+        ToyModel.write(new LocalStore(source), LAYERS, seed);
+        List<SiteManifest> gpu = run("cuda", DType.F32, "gpu-" + seed, stages, method);
+        List<SiteManifest> cpu = run("cpu", DType.F32, "cpu-" + seed, stages, method);
+        Checkpoint ofGpu = Checkpoint.open(new LocalStore(folder.resolve("gpu-" + seed)));
+        Checkpoint ofCpu = Checkpoint.open(new LocalStore(folder.resolve("cpu-" + seed)));
         assertThat(gpu).hasSameSizeAs(cpu);
+        List<Beside> linears = new ArrayList<>();
         for (int i = 0; i < gpu.size(); i++) {
-            List<SiteManifest.LinearManifest> linears = gpu.get(i).linears();
-            for (int l = 0; l < linears.size(); l++) {
+            for (int l = 0; l < gpu.get(i).linears().size(); l++) {
+                SiteManifest.LinearManifest one = gpu.get(i).linears().get(l);
                 SiteManifest.LinearManifest other = cpu.get(i).linears().get(l);
-                assertThat(linears.get(l).name()).isEqualTo(other.name());
-                assertThat(linears.get(l).loss()).isCloseTo(other.loss(), withinPercentage(1));
-                assertThat(linears.get(l).roundToNearest()).isCloseTo(other.roundToNearest(), withinPercentage(1));
-                assertThat(linears.get(l).norm()).isCloseTo(other.norm(), withinPercentage(1));
+                assertThat(one.name()).isEqualTo(other.name());
+                linears.add(new Beside(
+                        one.name(),
+                        gpu.get(i).site() > 0,
+                        one.loss() / other.loss(),
+                        one.roundToNearest() / other.roundToNearest(),
+                        one.norm() / other.norm(),
+                        differing(ofGpu.read(one.name() + ".qweight"), ofCpu.read(one.name() + ".qweight"))));
             }
         }
-        // A group that fits as well with a scale of the other sign has all other codes: three groups are 0.002 of this
-        // model.
-        assertThat(differing()).as("share of codes that differ").isLessThan(0.005);
+        return linears;
     }
 
-    /** Of codes of four bits, those in which the two outputs differ. */
-    private double differing() throws IOException {
-        Checkpoint gpu = Checkpoint.open(new LocalStore(folder.resolve("gpu")));
-        Checkpoint cpu = Checkpoint.open(new LocalStore(folder.resolve("cpu")));
-        long all = 0;
-        long differing = 0;
-        for (String name : gpu.names()) {
-            if (!name.endsWith("qweight")) {
-                continue;
-            }
-            int bytes = Math.toIntExact(gpu.spec(name).bytes());
-            ByteBuffer a = gpu.read(name, 0, bytes);
-            ByteBuffer b = cpu.read(name, 0, bytes);
-            for (int i = 0; i < bytes; i++) {
-                int difference = a.get(a.position() + i) ^ b.get(b.position() + i);
-                all += 2;
-                differing += ((difference & 0xf) != 0 ? 1 : 0) + ((difference & 0xf0) != 0 ? 1 : 0);
+    /** Share of codes of four bits. */
+    private static double differing(ByteBuffer a, ByteBuffer b) {
+        int differing = 0;
+        int codes = 2 * a.remaining();
+        while (a.hasRemaining()) {
+            int difference = a.get() ^ b.get();
+            differing += ((difference & 0xf) != 0 ? 1 : 0) + ((difference & 0xf0) != 0 ? 1 : 0);
+        }
+        return (double) differing / codes;
+    }
+
+    /**
+     * Layers at a time, and all of them as stages of their own. Sums have other last bits: of two scales that are all but equally good
+     * each device may take another, and one of the other sign has all other codes in its group and behind it.
+     */
+    @ParameterizedTest
+    @ValueSource(ints = {1, LAYERS})
+    void codes_and_losses_are_those_of_the_cpu(int stages) throws IOException {
+        for (Beside linear : beside(7, stages, "gptq")) {
+            assertThat(linear.loss()).as("%s", linear).isCloseTo(1, within(0.05));
+            assertThat(linear.roundToNearest()).as("%s", linear).isCloseTo(1, within(0.01));
+            assertThat(linear.norm()).as("%s", linear).isCloseTo(1, within(0.01));
+            assertThat(linear.differing()).as("%s", linear).isLessThan(0.05);
+        }
+    }
+
+    /**
+     * A code that differs moves what {@code gptaq} aims at in all linears behind it, by little, and then up to a third of their codes:
+     * these are held to the CPU's as long as all before them are the same.
+     */
+    @Test
+    void gptaq_is_that_of_the_cpu_as_long_as_what_drifts_is() throws IOException {
+        int held = 0;
+        for (int seed = 1; seed <= 3; seed++) {
+            boolean same = true;
+            for (Beside linear : beside(seed, 1, "gptaq")) {
+                assertThat(linear.loss()).as("seed %d: %s", seed, linear).isCloseTo(1, within(0.15));
+                if (same) {
+                    assertThat(linear.differing())
+                            .as("seed %d: %s", seed, linear)
+                            .isLessThan(0.05);
+                    held += linear.drifts() ? 1 : 0;
+                    same = linear.differing() == 0;
+                }
             }
         }
-        assertThat(all).isGreaterThan(10_000);
-        return (double) differing / all;
+        assertThat(held).as("linears whose inputs drift").isPositive();
     }
 
     /** Solved on the device where they were summed, in batches, or after they were downloaded. */
