@@ -112,7 +112,7 @@ final class RecipeOptions {
             names = "--percdamp",
             paramLabel = "X",
             description =
-                    "Damping, a fraction of the mean of the Hessian's diagonal; codes are refined with 0.1 at least. Default: 0.05.")
+                    "Damping, a fraction of the mean of the Hessian's diagonal; codes are refined with 0.2 of the median at least. Default: 0.05.")
     @Nullable
     Double percdamp;
 

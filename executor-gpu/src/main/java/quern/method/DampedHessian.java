@@ -2,6 +2,7 @@ package quern.method;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
@@ -12,7 +13,8 @@ import quern.tensor.DType;
  *
  * <p>What the directions that few tokens take weigh is known badly. The sweep is damped as it is asked to be, H = sum / tokens +
  * lambda I. The descent fits what is left to the text, so it is damped by {@link #DESCENT} at least: it then gains less on the
- * calibration text and more on other text.
+ * calibration text and more on other text. That is a share of the median, for where a few inputs are huge the mean is theirs: beside it all others
+ * would weigh nothing, and the descent would undo what makes up for the errors of those few.
  *
  * @param hessian (k * n) x n, F32, in the order of groups, with the descent's damping
  * @param factor (k * n) x n upper triangular, F32, H = R RT, in the order of the sweep
@@ -21,8 +23,8 @@ import quern.tensor.DType;
  */
 record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double[] lambda, List<String> notes)
         implements AutoCloseable {
-    /** Of the mean of the diagonal. */
-    static final double DESCENT = 0.1;
+    /** Of the median of the diagonal; some 0.1 of the mean where no input stands out. */
+    static final double DESCENT = 0.2;
 
     /** What damping is multiplied by while the factorization fails, up to the mean of the diagonal itself. */
     private static final double RAISE = 10;
@@ -46,7 +48,7 @@ record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double[] lambda,
                 float[] damped = damped(diagonal, dead, mean, lambda);
                 DeviceMatrix factor = ordered(sums, sum.tokens(), columns.sweepToNatural(), damped, device);
                 if (device.solve().factor(factor)) {
-                    double descent = Math.max(damping, DESCENT) * mean;
+                    double descent = Math.max(lambda, DESCENT * median(diagonal, dead));
                     float[] further = damped(diagonal, dead, mean, descent);
                     DeviceMatrix grouped = ordered(sums, sum.tokens(), columns.natural(), further, device);
                     return new DampedHessian(grouped, factor, new double[] {descent}, List.copyOf(notes));
@@ -108,6 +110,15 @@ record DampedHessian(DeviceMatrix hessian, DeviceMatrix factor, double[] lambda,
             }
         }
         return sum / living;
+    }
+
+    private static double median(float[] diagonal, boolean[] dead) {
+        double[] living = IntStream.range(0, diagonal.length)
+                .filter(i -> !dead[i])
+                .mapToDouble(i -> diagonal[i])
+                .sorted()
+                .toArray();
+        return living[living.length / 2];
     }
 
     /** E H, (k * rows) x n, for E of this size in the order of groups. */

@@ -18,7 +18,7 @@ import quern.QuernException;
  * @param ternary whether only three codes are used (2 bits)
  * @param actOrder the order of columns
  * @param scales how scales are chosen; {@code OPEN} leaves it to the format
- * @param percdamp damping of the sweep, as a fraction of the mean of the Hessian's diagonal; the descent's is 0.1 at least
+ * @param percdamp damping of the sweep, as a fraction of the mean of the Hessian's diagonal; the descent's is 0.2 of the median at least
  * @param trueSequential whether each site of a layer sees the sites before it already quantized
  * @param skip regular expressions over the full names of linears that stay as they are
  * @param overrides what differs for some linears; the first that fits counts
