@@ -376,7 +376,7 @@ class GptqTest {
         return sum;
     }
 
-    /** @param share of the mean of the diagonal, which the solve adds to it */
+    /** @param damping what is added to the diagonal */
     private static double dampedLoss(Method.Outcome outcome, Matrix weight, Hessian h, double damping) {
         return outcome.losses().loss() + damping * squares(weight, outcome.quantized());
     }

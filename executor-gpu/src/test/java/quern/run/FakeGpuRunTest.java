@@ -113,12 +113,16 @@ class FakeGpuRunTest {
     @ParameterizedTest
     @ValueSource(ints = {1, LAYERS})
     void codes_and_losses_are_those_of_the_cpu(int stages) throws IOException {
-        for (Beside linear : beside(7, stages, "gptq")) {
+        List<Beside> linears = beside(7, stages, "gptq");
+        for (Beside linear : linears) {
             assertThat(linear.loss()).as("%s", linear).isCloseTo(1, within(0.05));
             assertThat(linear.roundToNearest()).as("%s", linear).isCloseTo(1, within(0.01));
             assertThat(linear.norm()).as("%s", linear).isCloseTo(1, within(0.01));
             assertThat(linear.differing()).as("%s", linear).isLessThan(0.05);
         }
+        assertThat(linears.stream().mapToDouble(Beside::differing).average().orElseThrow())
+                .as("share of codes that differ")
+                .isLessThan(0.005);
     }
 
     /**
