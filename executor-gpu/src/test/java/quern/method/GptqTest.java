@@ -109,17 +109,18 @@ class GptqTest {
                 Scheme scheme = Samples.scheme(4, 64, symmetric, order);
                 Method.Outcome outcome = swept(scheme, ScaleRule.MAX, h, weight, device);
                 QuantizedLinear q = outcome.quantized();
-                NaiveGptq naive = naive(weight, h, q, sweep(order, h, 64));
                 int[] sweep = sweep(order, h, 64);
+                NaiveGptq.Swept naive =
+                        NaiveGptq.of(weight, h, forSweep(h), q, sweep).sweep();
                 int different = 0;
                 for (int r = 0; r < 40; r++) {
                     for (int i = 0; i < n; i++) {
-                        different += naive.codes[r][i] == (q.codes()[r * n + sweep[i]] & 0xff) ? 0 : 1;
+                        different += naive.codes()[r][i] == (q.codes()[r * n + sweep[i]] & 0xff) ? 0 : 1;
                     }
                 }
                 assertThat(different).as("codes that differ of " + 40 * n).isLessThan(40 * n / 200);
                 assertThat(dampedLoss(outcome, weight, h, forSweep(h)))
-                        .isCloseTo(naive.loss, within(2e-3 * naive.loss));
+                        .isCloseTo(naive.loss(), within(2e-3 * naive.loss()));
             }
         }
     }
@@ -153,11 +154,8 @@ class GptqTest {
                 int[] columns = order == ColumnOrder.FULL
                         ? sweep(order, h, group)
                         : IntStream.range(0, n).toArray();
-                Given given = Given.of(weight, h, forDescent(h), before, columns);
                 int[][] codes = codes(before, columns);
-                int rounds = bits == 2 ? 4 : 2;
-                NaiveGptq.descend(
-                        given.weight, given.hessian, codes, given.scale, given.zero, scheme.highestCode(), rounds);
+                NaiveGptq.of(weight, h, forDescent(h), before, columns).descend(codes, bits == 2 ? 4 : 2);
                 int different = 0;
                 int moved = 0;
                 for (int r = 0; r < weight.rows(); r++) {
@@ -396,17 +394,6 @@ class GptqTest {
         }
     }
 
-    private static NaiveGptq naive(Matrix weight, Hessian h, QuantizedLinear q, int[] sweep) {
-        Given given = Given.of(weight, h, forSweep(h), q, sweep);
-        return new NaiveGptq(
-                given.weight,
-                given.hessian,
-                given.scale,
-                given.zero,
-                0,
-                q.scheme().highestCode());
-    }
-
     private static int[][] codes(QuantizedLinear q, int[] columns) {
         int[][] codes = new int[q.outputs()][columns.length];
         for (int r = 0; r < codes.length; r++) {
@@ -415,32 +402,6 @@ class GptqTest {
             }
         }
         return codes;
-    }
-
-    /** A weight, the damped Hessian, and the grid of each weight, with columns in some order; in double precision. */
-    private record Given(double[][] weight, double[][] hessian, double[][] scale, int[][] zero) {
-        static Given of(Matrix weight, Hessian h, double damping, QuantizedLinear q, int[] columns) {
-            int n = weight.cols();
-            double[][] hessian = new double[n][n];
-            for (int i = 0; i < n; i++) {
-                for (int j = 0; j < n; j++) {
-                    hessian[i][j] = h.sum().at(columns[i], columns[j]) / (double) h.tokens();
-                }
-                hessian[i][i] += damping;
-            }
-            double[][] w = new double[weight.rows()][n];
-            double[][] scale = new double[weight.rows()][n];
-            int[][] zero = new int[weight.rows()][n];
-            for (int r = 0; r < weight.rows(); r++) {
-                for (int i = 0; i < n; i++) {
-                    w[r][i] = weight.at(r, columns[i]);
-                    int g = r * q.groups() + q.groupOfColumn()[columns[i]];
-                    scale[r][i] = q.scales()[g];
-                    zero[r][i] = (int) q.zeros()[g];
-                }
-            }
-            return new Given(w, hessian, scale, zero);
-        }
     }
 
     /** The classic tool looks at weights that the errors of its blocks of 128 columns were written back to, and of no later ones. */
@@ -456,65 +417,16 @@ class GptqTest {
         QuantizedLinear q = MethodContractTest.quantize(new Gptq(), scheme, ScaleRule.MAX, h, weight, JAVA)
                 .quantized();
 
-        double[][] upper = NaiveGptq.upper(NaiveGptq.inverse(damped(h)));
+        double[][] scales = NaiveGptq.classicScales(weight, h, forSweep(h), group, 3);
         int same = 0;
         int groups = n / group;
         for (int r = 0; r < weight.rows(); r++) {
-            double[] scales = classicScales(weight, r, upper, group, 3);
             for (int g = 0; g < groups; g++) {
-                same += Math.abs(q.scales()[r * groups + g] / scales[g] - 1) < 1e-3 ? 1 : 0;
+                same += Math.abs(q.scales()[r * groups + g] / scales[r][g] - 1) < 1e-3 ? 1 : 0;
             }
         }
         // Where a code differs by rounding, so do the scales behind it.
         assertThat(same).isGreaterThan((int) (0.95 * weight.rows() * groups));
-    }
-
-    /** Of one row, by the published algorithm, with the inverse and in double precision. */
-    private static double[] classicScales(Matrix weight, int row, double[][] upper, int group, int maxq) {
-        int n = weight.cols();
-        double[] w = new double[n];
-        for (int i = 0; i < n; i++) {
-            w[i] = weight.at(row, i);
-        }
-        double[] scales = new double[n / group];
-        for (int from = 0; from < n; from += 128) {
-            double[] block = Arrays.copyOfRange(w, from, from + 128);
-            double[] error = new double[128];
-            for (int i = 0; i < 128; i++) {
-                int g = (from + i) / group;
-                if ((from + i) % group == 0) {
-                    double most = 0;
-                    for (int k = from + i; k < from + i + group; k++) {
-                        most = Math.max(most, Math.abs(w[k]));
-                    }
-                    scales[g] = 2 * most / maxq;
-                }
-                double zero = (maxq + 1) / 2;
-                double code = Math.max(0, Math.min(maxq, Math.rint(block[i] / scales[g]) + zero));
-                error[i] = (block[i] - scales[g] * (code - zero)) / upper[from + i][from + i];
-                for (int k = i; k < 128; k++) {
-                    block[k] -= error[i] * upper[from + i][from + k];
-                }
-            }
-            for (int k = from + 128; k < n; k++) {
-                for (int i = 0; i < 128; i++) {
-                    w[k] -= error[i] * upper[from + i][k];
-                }
-            }
-        }
-        return scales;
-    }
-
-    private static double[][] damped(Hessian h) {
-        int n = h.sum().rows();
-        double[][] hessian = new double[n][n];
-        for (int i = 0; i < n; i++) {
-            for (int j = 0; j < n; j++) {
-                hessian[i][j] = h.sum().at(i, j) / (double) h.tokens();
-            }
-            hessian[i][i] += forSweep(h);
-        }
-        return hessian;
     }
 
     private static String join(byte[] codes, int from, int to) {

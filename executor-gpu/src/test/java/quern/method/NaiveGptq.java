@@ -1,27 +1,64 @@
 package quern.method;
 
 import java.util.Arrays;
+import java.util.stream.IntStream;
+import quern.scheme.QuantizedLinear;
+import quern.tensor.Matrix;
 
-/** The paper's algorithm as it stands there: double precision, the Cholesky factor of inv(H), one column at a time. */
-final class NaiveGptq {
-    final int[][] codes; // rows x n, in the order of the sweep
-    double loss; // with the damped Hessian
+/**
+ * The paper's algorithm as it stands there: double precision, the Cholesky factor of inv(H), one column at a time.
+ *
+ * @param weight rows x n, columns in some order, as everywhere here
+ * @param hessian n x n, damped
+ * @param scale rows x n, of each weight's group
+ * @param zero rows x n
+ * @param highest code
+ */
+record NaiveGptq(double[][] weight, double[][] hessian, double[][] scale, int[][] zero, int highest) {
+    /** @param loss with the damped Hessian */
+    record Swept(int[][] codes, double loss) {}
 
-    /**
-     * @param weight rows x n in the order of the sweep
-     * @param hessian n x n in the order of the sweep, damped
-     * @param scale rows x n
-     * @param zero rows x n
-     */
-    NaiveGptq(double[][] weight, double[][] hessian, double[][] scale, int[][] zero, int lowest, int highest) {
+    /** With the scales and zero points that a linear was given. */
+    static NaiveGptq of(Matrix weight, Hessian h, double damping, QuantizedLinear q, int[] columns) {
+        int n = weight.cols();
+        double[][] w = new double[weight.rows()][n];
+        double[][] scale = new double[weight.rows()][n];
+        int[][] zero = new int[weight.rows()][n];
+        for (int r = 0; r < weight.rows(); r++) {
+            for (int i = 0; i < n; i++) {
+                w[r][i] = weight.at(r, columns[i]);
+                int g = r * q.groups() + q.groupOfColumn()[columns[i]];
+                scale[r][i] = q.scales()[g];
+                zero[r][i] = (int) q.zeros()[g];
+            }
+        }
+        return new NaiveGptq(
+                w, damped(h, damping, columns), scale, zero, q.scheme().highestCode());
+    }
+
+    private static double[][] damped(Hessian h, double damping, int[] columns) {
+        int n = columns.length;
+        double[][] hessian = new double[n][n];
+        for (int i = 0; i < n; i++) {
+            for (int j = 0; j < n; j++) {
+                hessian[i][j] = h.sum().at(columns[i], columns[j]) / (double) h.tokens();
+            }
+            hessian[i][i] += damping;
+        }
+        return hessian;
+    }
+
+    /** Codes column by column, each column's error spread over those behind it. */
+    Swept sweep() {
         int n = hessian.length;
         double[][] u = upper(inverse(hessian));
-        codes = new int[weight.length][n];
+        int[][] codes = new int[weight.length][n];
+        double loss = 0;
         for (int r = 0; r < weight.length; r++) {
             double[] w = weight[r].clone();
             for (int i = 0; i < n; i++) {
                 double level = Math.rint(w[i] / scale[r][i]);
-                codes[r][i] = (int) Math.max(lowest, Math.min(highest, level + zero[r][i]));
+                codes[r][i] = (int) Math.max(0, Math.min(highest, level + zero[r][i]));
                 double e = (w[i] - scale[r][i] * (codes[r][i] - zero[r][i])) / u[i][i];
                 loss += e * e;
                 for (int j = i; j < n; j++) {
@@ -29,25 +66,15 @@ final class NaiveGptq {
                 }
             }
         }
+        return new Swept(codes, loss);
     }
 
     /**
      * Each code in turn is replaced by the one, of all, with which the loss of its row is smallest; so often over all of them.
      *
-     * @param weight rows x n
-     * @param hessian n x n, damped
      * @param codes rows x n, replaced
-     * @param scale rows x n
-     * @param zero rows x n
      */
-    static void descend(
-            double[][] weight,
-            double[][] hessian,
-            int[][] codes,
-            double[][] scale,
-            int[][] zero,
-            int highest,
-            int times) {
+    void descend(int[][] codes, int times) {
         for (int r = 0; r < weight.length; r++) {
             for (int i = 0; i < times * weight[r].length; i++) {
                 int column = i % weight[r].length;
@@ -71,8 +98,52 @@ final class NaiveGptq {
         }
     }
 
+    /**
+     * The scales that the published program finds on the way: of a group's weights as they are where its first column's block of 128 columns
+     * begins, with the errors of all blocks before that. Symmetric codes 0 to maxq, by the largest weight.
+     *
+     * @return rows x groups
+     */
+    static double[][] classicScales(Matrix weight, Hessian h, double damping, int group, int maxq) {
+        int n = weight.cols();
+        double[][] u = upper(inverse(damped(h, damping, IntStream.range(0, n).toArray())));
+        double[][] scales = new double[weight.rows()][n / group];
+        for (int r = 0; r < weight.rows(); r++) {
+            double[] w = new double[n];
+            for (int i = 0; i < n; i++) {
+                w[i] = weight.at(r, i);
+            }
+            for (int from = 0; from < n; from += 128) {
+                double[] block = Arrays.copyOfRange(w, from, from + 128);
+                double[] error = new double[128];
+                for (int i = 0; i < 128; i++) {
+                    int g = (from + i) / group;
+                    if ((from + i) % group == 0) {
+                        double most = 0;
+                        for (int k = from + i; k < from + i + group; k++) {
+                            most = Math.max(most, Math.abs(w[k]));
+                        }
+                        scales[r][g] = 2 * most / maxq;
+                    }
+                    double zero = (maxq + 1) / 2;
+                    double code = Math.max(0, Math.min(maxq, Math.rint(block[i] / scales[r][g]) + zero));
+                    error[i] = (block[i] - scales[r][g] * (code - zero)) / u[from + i][from + i];
+                    for (int k = i; k < 128; k++) {
+                        block[k] -= error[i] * u[from + i][from + k];
+                    }
+                }
+                for (int k = from + 128; k < n; k++) {
+                    for (int i = 0; i < 128; i++) {
+                        w[k] -= error[i] * u[from + i][k];
+                    }
+                }
+            }
+        }
+        return scales;
+    }
+
     /** U with A = UT U. */
-    static double[][] upper(double[][] a) {
+    private static double[][] upper(double[][] a) {
         int n = a.length;
         double[][] u = new double[n][n];
         for (int i = 0; i < n; i++) {
@@ -88,7 +159,7 @@ final class NaiveGptq {
     }
 
     /** By Gauss and Jordan, with the largest pivot of each column. */
-    static double[][] inverse(double[][] a) {
+    private static double[][] inverse(double[][] a) {
         int n = a.length;
         double[][] work = new double[n][2 * n];
         for (int i = 0; i < n; i++) {
