@@ -16,7 +16,6 @@ import quern.plan.Plan;
 import quern.progress.Progress;
 import quern.report.Report;
 import quern.run.MixedWidths;
-import quern.run.PassTiles;
 import quern.run.Phase;
 import quern.run.Quantization;
 import quern.run.ShardTasks;
@@ -54,7 +53,7 @@ final class QuantizeReports {
         for (Phase phase : Phase.values()) {
             seconds.put(phase.label(), result.watch().seconds(phase));
         }
-        Map<Long, Plan.SitePlan> sites = PassTiles.byKey(plan.sites());
+        Map<Long, Plan.SitePlan> sites = Plan.SitePlan.byKey(plan.sites());
         Map<String, Integer> bits = new HashMap<>();
         for (Plan.SitePlan site : plan.sites()) {
             site.linears().forEach(l -> bits.put(l.name(), l.scheme().bits()));

@@ -48,7 +48,7 @@ final class SitePartitioner extends Partitioner {
             sites.get(partition)
                     .sort(Comparator.comparingInt(Plan.SitePlan::layer).thenComparingInt(Plan.SitePlan::index));
             for (Plan.SitePlan site : sites.get(partition)) {
-                partitions.put(PassTiles.siteKey(site), partition);
+                partitions.put(site.key(), partition);
             }
         }
     }
@@ -73,6 +73,6 @@ final class SitePartitioner extends Partitioner {
 
     @Override
     public int getPartition(Object key) {
-        return Objects.requireNonNull(partitions.get(PassTiles.siteKey((Long) key)));
+        return Objects.requireNonNull(partitions.get(PassTiles.site((Long) key)));
     }
 }

@@ -348,8 +348,8 @@ public final class SparkRunner implements PlanRunner {
         /** The sum of the tiles of the next site; zero if there are none, as for an expert that no token reached. */
         Statistics statistics(Plan plan, Pass pass, Plan.SitePlan site) {
             Hessians.Sum sum = Hessians.sum(plan, pass, site);
-            long key = PassTiles.siteKey(site);
-            while (tiles.hasNext() && PassTiles.siteKey(tiles.head()._1()) == key) {
+            long key = site.key();
+            while (tiles.hasNext() && PassTiles.site(tiles.head()._1()) == key) {
                 Tuple2<Long, Hessians.Tile> next = tiles.next();
                 sum.add(PassTiles.part(next._1()), next._2());
             }

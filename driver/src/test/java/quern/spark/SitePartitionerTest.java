@@ -9,7 +9,6 @@ import java.util.Set;
 import org.junit.jupiter.api.Test;
 import quern.model.Site;
 import quern.plan.Plan;
-import quern.run.PassTiles;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Scheme;
 import quern.tensor.DType;
@@ -43,7 +42,7 @@ class SitePartitionerTest {
             placed.addAll(together);
             long before = -1;
             for (Plan.SitePlan site : together) {
-                long key = PassTiles.siteKey(site);
+                long key = site.key();
                 assertThat(key).as("in the order of keys").isGreaterThan(before);
                 before = key;
                 assertThat(partitioner.getPartition(key << 36)).isEqualTo(p);

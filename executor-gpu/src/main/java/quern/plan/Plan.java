@@ -5,6 +5,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -240,6 +241,19 @@ public record Plan(
 
         public boolean isCache() {
             return index == CACHE;
+        }
+
+        /** Identifies it among all layers; sorts by layer, then by index. */
+        public long key() {
+            return key(layer, index);
+        }
+
+        public static long key(int layer, int index) {
+            return (long) layer << 14 | index;
+        }
+
+        public static Map<Long, SitePlan> byKey(List<SitePlan> sites) {
+            return sites.stream().collect(Collectors.toMap(SitePlan::key, site -> site));
         }
 
         /**

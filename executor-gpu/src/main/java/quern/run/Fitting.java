@@ -61,13 +61,13 @@ final class Fitting {
         RunFolder folder = new RunFolder(plan.id());
         Set<Long> fitted = plan.sites().stream()
                 .filter(Plan.SitePlan::fitted)
-                .map(PassTiles::siteKey)
+                .map(Plan.SitePlan::key)
                 .collect(Collectors.toSet());
         Map<Long, float[]> read = new ConcurrentHashMap<>();
         return new Vectors() {
             @Override
             public float @Nullable [] of(int layer, int site) throws IOException {
-                long key = PassTiles.siteKey(layer, site);
+                long key = Plan.SitePlan.key(layer, site);
                 if (!fitted.contains(key)) {
                     return null;
                 }

@@ -72,7 +72,7 @@ public final class LocalRunner implements PlanRunner {
                 },
                 watch,
                 (parts, tiles) -> tiles.forEach(t -> tilesOfSite
-                        .computeIfAbsent(PassTiles.siteKey(t.layer(), t.site()), site -> new ArrayList<>())
+                        .computeIfAbsent(Plan.SitePlan.key(t.layer(), t.site()), site -> new ArrayList<>())
                         .add(t)));
         tilesOfSite.values().forEach(tiles -> tiles.sort(Comparator.comparingLong(PassTiles.PartTile::key)));
         List<Workbench> benches = Workbench.of(solved, stores);
@@ -84,7 +84,7 @@ public final class LocalRunner implements PlanRunner {
                     for (Plan.SitePlan site : batch) {
                         Hessians.Sum sum = Hessians.sum(plan, pass, site);
                         tilesOfSite
-                                .getOrDefault(PassTiles.siteKey(site), List.of())
+                                .getOrDefault(site.key(), List.of())
                                 .forEach(tile -> sum.add(tile.part(), tile.tile()));
                         sites.add(new Gathered(site, sum.statistics()));
                     }

@@ -133,7 +133,7 @@ public final class MixedWidths {
         for (int u = 0; u < chosen.length; u++) {
             int width = width(plans.get(chosen[u]));
             for (Plan.SitePlan site : units.get(u)) {
-                sites.add(Objects.requireNonNull(done.get(chosen[u]).get(PassTiles.siteKey(site))));
+                sites.add(Objects.requireNonNull(done.get(chosen[u]).get(site.key())));
                 site.linears().forEach(l -> widths.put(l.name(), width));
             }
             bits += choices.get(u).choices().get(chosen[u]).bits();
@@ -146,11 +146,9 @@ public final class MixedWidths {
 
     /** The same sites with the schemes of another plan. */
     private List<Plan.SitePlan> sites(int plan, List<Plan.SitePlan> unit) {
-        Map<Long, Plan.SitePlan> all = PassTiles.byKey(
+        Map<Long, Plan.SitePlan> all = Plan.SitePlan.byKey(
                 plans.get(plan).sites(unit.get(0).layer(), unit.get(0).layer() + 1));
-        return unit.stream()
-                .map(s -> Objects.requireNonNull(all.get(PassTiles.siteKey(s))))
-                .toList();
+        return unit.stream().map(s -> Objects.requireNonNull(all.get(s.key()))).toList();
     }
 
     /** Of the block that each unit is in, b over the sum of b: units are in the order of the model. */
@@ -196,6 +194,6 @@ public final class MixedWidths {
     }
 
     private static SiteManifest manifest(Map<Long, SiteManifest> done, Plan.SitePlan site) {
-        return Objects.requireNonNull(done.get(PassTiles.siteKey(site)));
+        return Objects.requireNonNull(done.get(site.key()));
     }
 }

@@ -19,7 +19,7 @@ import quern.plan.Plan;
  * @param quantized sites that are to run with their quantized weights
  * @param round 0 for the plan's parts; else the round, from 1, of further ones
  * @param some in such a round, and where the transform is fitted, the keys of the sites that are tapped, see {@link
- *     PassTiles#siteKey}
+ *     Plan.SitePlan#key}
  * @param fits whether it takes the model as it is, to fit the transform to it
  */
 public record Pass(
@@ -55,7 +55,7 @@ public record Pass(
                 List.of(),
                 List.of(),
                 round,
-                sites.stream().map(PassTiles::siteKey).collect(Collectors.toSet()),
+                sites.stream().map(Plan.SitePlan::key).collect(Collectors.toSet()),
                 false);
     }
 
@@ -69,7 +69,7 @@ public record Pass(
                 stored,
                 List.of(),
                 0,
-                sites.stream().map(PassTiles::siteKey).collect(Collectors.toSet()),
+                sites.stream().map(Plan.SitePlan::key).collect(Collectors.toSet()),
                 true);
     }
 
@@ -111,7 +111,7 @@ public record Pass(
     /** Whether this site's input is to be summed into a Hessian. */
     public boolean taps(Plan.SitePlan site) {
         if (round > 0 || fits) {
-            return some.contains(PassTiles.siteKey(site));
+            return some.contains(site.key());
         }
         return site.layer() >= tapFrom && site.layer() < to && (tapRank == -1 || tapRank == site.rank());
     }

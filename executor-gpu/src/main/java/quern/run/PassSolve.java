@@ -35,7 +35,7 @@ public final class PassSolve {
             PlanRunner.Done<SiteManifest> done)
             throws IOException {
         Map<Long, Plan.SitePlan> silent =
-                new TreeMap<>(PassTiles.byKey(pass.sites(bench.plan()))); // no token has reached them yet
+                new TreeMap<>(Plan.SitePlan.byKey(pass.sites(bench.plan()))); // no token has reached them yet
         ExecutorService solvers = Executors.newFixedThreadPool(Plan.Cost.SOLVERS);
         Deque<Solving> solving = new ArrayDeque<>();
         Deque<PartsPass.OfSite> complete = new ArrayDeque<>();
@@ -47,7 +47,7 @@ public final class PassSolve {
                 while (!complete.isEmpty()) {
                     PartsPass.OfSite next = complete.remove();
                     Plan.SitePlan site =
-                            Objects.requireNonNull(silent.remove(PassTiles.siteKey(next.layer(), next.site())));
+                            Objects.requireNonNull(silent.remove(Plan.SitePlan.key(next.layer(), next.site())));
                     ready.addAll(batches.add(site, new Complete(site, next.statistics())));
                 }
                 if (!layers.hasNext()) {

@@ -7,10 +7,8 @@ import java.util.Deque;
 import java.util.HashSet;
 import java.util.Iterator;
 import java.util.List;
-import java.util.Map;
 import java.util.NoSuchElementException;
 import java.util.Set;
-import java.util.stream.Collectors;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 import quern.device.DeviceOutOfMemory;
@@ -61,22 +59,8 @@ public final class PassTiles implements Iterator<PassTiles.PartTile>, AutoClosea
         public long key() {
             long row = tile.row / Hessians.TILE;
             long col = tile.col / Hessians.TILE;
-            return siteKey(layer, site) << 36 | row << 26 | col << 16 | part;
+            return Plan.SitePlan.key(layer, site) << 36 | row << 26 | col << 16 | part;
         }
-    }
-
-    /** Identifies a site among all layers. */
-    public static long siteKey(int layer, int site) {
-        return (long) layer << 14 | site;
-    }
-
-    public static long siteKey(Plan.SitePlan site) {
-        return siteKey(site.layer(), site.index());
-    }
-
-    /** Sites by their keys. */
-    public static Map<Long, Plan.SitePlan> byKey(List<Plan.SitePlan> sites) {
-        return sites.stream().collect(Collectors.toMap(PassTiles::siteKey, site -> site));
     }
 
     /** The number of the first part in a tile, from its key. */
@@ -84,8 +68,8 @@ public final class PassTiles implements Iterator<PassTiles.PartTile>, AutoClosea
         return (int) (tileKey & 0xffff);
     }
 
-    /** The site of a tile's key. */
-    public static long siteKey(long tileKey) {
+    /** The key of a tile's site, from its key. */
+    public static long site(long tileKey) {
         return tileKey >>> 36;
     }
 
@@ -113,13 +97,13 @@ public final class PassTiles implements Iterator<PassTiles.PartTile>, AutoClosea
 
     private void cut(PartsPass.OfSite site) {
         try (GrowingStatistics sum = site.statistics()) {
-            if (run.sent().contains(siteKey(site.layer(), site.site()))) {
+            if (run.sent().contains(Plan.SitePlan.key(site.layer(), site.site()))) {
                 return;
             }
             for (Hessians.Tile tile : Hessians.tiles(sum.onHost())) {
                 ready.add(new PartTile(site.layer(), site.site(), run.parts().first(), tile));
             }
-            run.sent().add(siteKey(site.layer(), site.site()));
+            run.sent().add(Plan.SitePlan.key(site.layer(), site.site()));
         }
     }
 

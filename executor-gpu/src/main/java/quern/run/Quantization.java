@@ -104,7 +104,7 @@ public final class Quantization {
         listener.writing(one.shards().size());
         HashMap<String, String> pieceOfLinear = new HashMap<>();
         sites.forEach(s -> s.linears().forEach(l -> pieceOfLinear.put(l.name(), s.file())));
-        Map<Long, Plan.SitePlan> sitesOfPlan = PassTiles.byKey(one.sites());
+        Map<Long, Plan.SitePlan> sitesOfPlan = Plan.SitePlan.byKey(one.sites());
         for (SiteManifest manifest : sites) {
             Plan.SitePlan site = sitesOfPlan.get(manifest.key());
             if (site != null && site.isCache()) {
@@ -257,7 +257,7 @@ public final class Quantization {
     /** A pass, and then the sites whose Hessians wait for others. */
     private void calibrate(Pass pass, Runnable left) throws IOException {
         Map<String, List<SiteTasks.Uncovered>> waiting = new HashMap<>();
-        Map<Long, Plan.SitePlan> sites = PassTiles.byKey(pass.sites(plan));
+        Map<Long, Plan.SitePlan> sites = Plan.SitePlan.byKey(pass.sites(plan));
         runner.calibrate(
                 plan,
                 gathered(),
@@ -298,7 +298,7 @@ public final class Quantization {
      * no more. It goes through the model in full precision, and only their Hessians are gathered. They are then quantized anew.
      */
     private void drawOn() throws IOException {
-        Map<Long, Plan.SitePlan> sites = PassTiles.byKey(plan.sites());
+        Map<Long, Plan.SitePlan> sites = Plan.SitePlan.byKey(plan.sites());
         Map<Long, Plan.SitePlan> open = new TreeMap<>();
         for (Plan each : gathered()) {
             for (SiteManifest manifest : sites(each)) {
@@ -321,8 +321,7 @@ public final class Quantization {
             for (long site : open.keySet()) {
                 roundOfSite.put(site, round);
             }
-            open.values()
-                    .removeIf(site -> Objects.requireNonNull(tokens.get(PassTiles.siteKey(site))) >= site.inputs());
+            open.values().removeIf(site -> Objects.requireNonNull(tokens.get(site.key())) >= site.inputs());
         }
         Map<String, List<SiteTasks.Uncovered>> again = new HashMap<>();
         for (Plan each : gathered()) {

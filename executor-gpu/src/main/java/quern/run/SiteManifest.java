@@ -35,9 +35,9 @@ public record SiteManifest(
         return new SiteManifest(plan.id(), site.layer(), site.index(), "", "", tokens, -1, List.of());
     }
 
-    /** See {@link PassTiles#siteKey}. */
+    /** See {@link Plan.SitePlan#key}. */
     public long key() {
-        return PassTiles.siteKey(layer, site);
+        return Plan.SitePlan.key(layer, site);
     }
 
     boolean isWaiting() {

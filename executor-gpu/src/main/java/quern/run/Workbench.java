@@ -54,7 +54,7 @@ public final class Workbench {
                             + "bytes would come out (plan again on this kind of machine)")
                     .formatted(plan.id(), device.type(), plan.deviceType()));
         }
-        this.sites = PassTiles.byKey(Stream.concat(plan.sites().stream(), plan.pools(0, plan.layers()).stream())
+        this.sites = Plan.SitePlan.byKey(Stream.concat(plan.sites().stream(), plan.pools(0, plan.layers()).stream())
                 .toList());
         this.layers = new Layers(this);
         this.passes = new Semaphore(plan.onGpu() ? 1 : Integer.MAX_VALUE);
@@ -193,6 +193,6 @@ public final class Workbench {
 
     /** This plan's own of a site that another plan gathers for; null where it has none there. */
     Plan.@Nullable SitePlan site(Plan.SitePlan gathered) {
-        return sites.get(PassTiles.siteKey(gathered));
+        return sites.get(gathered.key());
     }
 }

@@ -271,7 +271,7 @@ class ExpertRunTest {
                 boolean waited = manifest.linears().stream()
                         .anyMatch(linear -> !linear.notes().isEmpty());
                 plan.sites().stream()
-                        .filter(s -> PassTiles.siteKey(s) == manifest.key() && s.ofExpert() && !waited)
+                        .filter(s -> s.key() == manifest.key() && s.ofExpert() && !waited)
                         .forEach(solved::add);
             }
 
