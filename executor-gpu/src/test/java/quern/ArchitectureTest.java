@@ -1,6 +1,7 @@
 package quern;
 
 import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
+import static com.tngtech.archunit.library.Architectures.layeredArchitecture;
 import static com.tngtech.archunit.library.dependencies.SlicesRuleDefinition.slices;
 
 import com.tngtech.archunit.core.importer.ImportOption;
@@ -20,6 +21,26 @@ class ArchitectureTest {
     @ArchTest
     static final ArchRule no_cycles =
             slices().matching("quern.(*)..").should().beFreeOfCycles().allowEmptyShould(true);
+
+    @ArchTest
+    static final ArchRule the_flow_stands_on_tasks_and_these_on_the_workbench = layeredArchitecture()
+            .consideringOnlyDependenciesInLayers()
+            .layer("flow")
+            .definedBy("quern.run")
+            .layer("pass")
+            .definedBy("quern.run.pass")
+            .layer("shard")
+            .definedBy("quern.run.shard")
+            .layer("workbench")
+            .definedBy("quern.run.workbench")
+            .whereLayer("flow")
+            .mayNotBeAccessedByAnyLayer()
+            .whereLayer("pass")
+            .mayOnlyBeAccessedByLayers("flow")
+            .whereLayer("shard")
+            .mayOnlyBeAccessedByLayers("flow", "pass")
+            .whereLayer("workbench")
+            .mayOnlyBeAccessedByLayers("flow", "pass", "shard");
 
     @ArchTest
     static final ArchRule only_calibrate_sees_arrow = noClasses()

@@ -7,8 +7,8 @@ import org.jspecify.annotations.Nullable;
 import quern.plan.Plan;
 import quern.progress.Progress;
 import quern.run.Quantization;
-import quern.run.ShardTasks;
-import quern.run.SiteManifest;
+import quern.run.shard.ShardTasks;
+import quern.run.workbench.SiteManifest;
 
 /** Turns finished sites into finished layers, and those into lines of the display. */
 final class LayerProgress implements Quantization.Listener, AutoCloseable {

@@ -6,7 +6,7 @@ import java.util.List;
 import quern.QuernException;
 import quern.plan.Plan;
 import quern.run.Publication;
-import quern.run.RunFolder;
+import quern.run.workbench.RunFolder;
 import quern.store.BlobStore;
 
 /** The folder that a run writes to: taken only when it is empty, or holds this very run and the user resumes it. */

@@ -16,7 +16,7 @@ import quern.plan.Gathering;
 import quern.plan.Plan;
 import quern.plan.Planner;
 import quern.run.MixedWidths;
-import quern.run.StoreOpener;
+import quern.run.workbench.StoreOpener;
 import quern.scheme.Recipe;
 import quern.transform.Transforms;
 

@@ -6,7 +6,7 @@ import org.apache.spark.broadcast.Broadcast;
 import org.apache.spark.sql.SparkSession;
 import org.apache.spark.util.SerializableConfiguration;
 import quern.hadoop.Stores;
-import quern.run.StoreOpener;
+import quern.run.workbench.StoreOpener;
 import quern.spark.QuernKryoRegistrator;
 
 /** The Spark of one command, begun when first asked for, with the settings that Quern relies on. */

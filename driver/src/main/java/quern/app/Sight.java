@@ -6,7 +6,7 @@ import java.util.List;
 import java.util.stream.IntStream;
 import org.apache.spark.api.java.JavaSparkContext;
 import quern.QuernException;
-import quern.run.StoreOpener;
+import quern.run.workbench.StoreOpener;
 import quern.store.BlobStore;
 
 /** What executors see of the places that this machine sees: all where they run here, what is shared where they do not. */

@@ -6,7 +6,7 @@ import java.util.List;
 import quern.plan.ByteCount;
 import quern.plan.Plan;
 import quern.progress.Progress;
-import quern.run.RunFolder;
+import quern.run.workbench.RunFolder;
 import quern.source.Source;
 import quern.store.BlobStore;
 

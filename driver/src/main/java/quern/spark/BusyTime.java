@@ -5,9 +5,9 @@ import java.util.EnumMap;
 import java.util.Map;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.util.LongAccumulator;
-import quern.run.Phase;
-import quern.run.Squeeze;
-import quern.run.Stopwatch;
+import quern.run.workbench.Phase;
+import quern.run.workbench.Squeeze;
+import quern.run.workbench.Stopwatch;
 
 /** Brings the busy time of tasks to the driver, and what they made smaller. A task that was run twice counts twice: the time was spent. */
 final class BusyTime implements Serializable {

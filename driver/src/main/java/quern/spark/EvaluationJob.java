@@ -13,7 +13,7 @@ import quern.evaluate.Evaluation;
 import quern.evaluate.Score;
 import quern.evaluate.Subject;
 import quern.model.Model;
-import quern.run.StoreOpener;
+import quern.run.workbench.StoreOpener;
 import quern.tensor.DType;
 
 /** Perplexity, KL and agreement as a Spark job over windows of tokens, in fp32. */

@@ -9,7 +9,7 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.stream.IntStream;
 import org.apache.spark.TaskContext;
 import org.apache.spark.api.java.JavaRDD;
-import quern.run.PlanRunner;
+import quern.run.workbench.Done;
 import scala.collection.Iterator;
 import scala.jdk.javaapi.CollectionConverters;
 import scala.reflect.ClassTag$;
@@ -23,7 +23,7 @@ import scala.runtime.BoxedUnit;
 final class ResultStream {
     private ResultStream() {}
 
-    static void run(JavaRDD<byte[]> results, PlanRunner.Done<byte[]> done) throws IOException {
+    static void run(JavaRDD<byte[]> results, Done<byte[]> done) throws IOException {
         BlockingQueue<Optional<byte[]>> finished = new LinkedBlockingQueue<>();
         int count = results.getNumPartitions();
         // The scheduler's thread only enqueues; what is done with a result may take its time.

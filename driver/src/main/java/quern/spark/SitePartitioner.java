@@ -9,7 +9,7 @@ import java.util.Objects;
 import java.util.TreeMap;
 import org.apache.spark.Partitioner;
 import quern.plan.Plan;
-import quern.run.PassTiles;
+import quern.run.pass.PassTiles;
 
 /**
  * A partition for each site that every token passes. The sites of experts, of which there may be hundreds, share partitions: the dearest

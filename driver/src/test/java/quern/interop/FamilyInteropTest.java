@@ -23,7 +23,7 @@ import quern.plan.Planner;
 import quern.run.LocalRunner;
 import quern.run.Publication;
 import quern.run.Quantization;
-import quern.run.Workbench;
+import quern.run.workbench.Workbench;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;

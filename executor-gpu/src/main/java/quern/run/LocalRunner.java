@@ -9,6 +9,20 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import quern.plan.Plan;
+import quern.run.pass.Batches;
+import quern.run.pass.Gathered;
+import quern.run.pass.Hessians;
+import quern.run.pass.Parts;
+import quern.run.pass.PassSolve;
+import quern.run.pass.PassTiles;
+import quern.run.pass.SiteTasks;
+import quern.run.workbench.Done;
+import quern.run.workbench.Pass;
+import quern.run.workbench.SideBySide;
+import quern.run.workbench.SiteManifest;
+import quern.run.workbench.Stopwatch;
+import quern.run.workbench.StoreOpener;
+import quern.run.workbench.Workbench;
 
 /**
  * Carries a plan out in this process, without Spark: parts, sites and shards are tasks of a thread pool. Where one task takes all parts, a

@@ -17,6 +17,7 @@ import quern.format.Formats;
 import quern.model.Model;
 import quern.plan.Allocation;
 import quern.plan.Plan;
+import quern.run.workbench.SiteManifest;
 
 /**
  * Which width each linear gets, so that the model has so many bits a weight and the sum of losses is the least. All widths are

@@ -4,6 +4,12 @@ import java.io.IOException;
 import java.io.Serializable;
 import java.util.List;
 import quern.plan.Plan;
+import quern.run.pass.SiteTasks;
+import quern.run.workbench.Done;
+import quern.run.workbench.Pass;
+import quern.run.workbench.SiteManifest;
+import quern.run.workbench.Stopwatch;
+import quern.run.workbench.Workbench;
 
 /**
  * Who carries the jobs of a plan out: an axis. {@link LocalRunner} is one process; the driver has one on Spark. Both call
@@ -33,11 +39,5 @@ public interface PlanRunner {
     @FunctionalInterface
     interface Task<I extends Serializable, R extends Serializable> extends Serializable {
         R run(Workbench bench, I item, Stopwatch watch) throws IOException;
-    }
-
-    /** Called for each result, one call at a time, in no particular order. */
-    @FunctionalInterface
-    interface Done<R> {
-        void accept(R result) throws IOException;
     }
 }

@@ -18,6 +18,7 @@ import quern.format.Format;
 import quern.format.Formats;
 import quern.model.Model;
 import quern.plan.Plan;
+import quern.run.shard.ShardTasks;
 import quern.store.BlobStore;
 
 /**

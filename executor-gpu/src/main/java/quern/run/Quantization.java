@@ -13,11 +13,21 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
 import quern.method.Statistics;
 import quern.plan.Plan;
+import quern.run.pass.Gathered;
+import quern.run.pass.PassTiles;
+import quern.run.pass.SiteTasks;
+import quern.run.shard.ShardTasks;
+import quern.run.workbench.Pass;
+import quern.run.workbench.RunFolder;
+import quern.run.workbench.SideBySide;
+import quern.run.workbench.SiteManifest;
+import quern.run.workbench.Stopwatch;
+import quern.run.workbench.StoreOpener;
 import quern.store.BlobStore;
 
 /**
  * A plan carried out from its tokens to its last shard: which pass follows which, what a restart may leave out. What the
- * passes do stands in {@link PartsPass}, {@link SiteTasks} and {@link ShardTasks}; who does them is a {@link PlanRunner}.
+ * passes do stands in {@link PassTiles}, {@link SiteTasks} and {@link ShardTasks}; who does them is a {@link PlanRunner}.
  */
 public final class Quantization {
     private final Plan plan; // what gathers
@@ -265,7 +275,7 @@ public final class Quantization {
                 watch,
                 manifest -> {
                     Plan.SitePlan site = Objects.requireNonNull(sites.get(manifest.key()));
-                    if (!manifest.isWaiting()) {
+                    if (!manifest.hasNoPiece()) {
                         done(manifest);
                     } else if (!site.isPool()) {
                         waiting.computeIfAbsent(manifest.plan(), id -> new ArrayList<>())

@@ -10,6 +10,8 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 import quern.plan.Plan;
+import quern.run.workbench.RunFolder;
+import quern.run.workbench.SiteManifest;
 import quern.store.BlobStore;
 
 /**

@@ -27,6 +27,8 @@ import quern.model.Site;
 import quern.model.Tap;
 import quern.model.Weights;
 import quern.plan.Plan;
+import quern.run.workbench.SiteManifest;
+import quern.run.workbench.Workbench;
 import quern.scheme.Recipe;
 import quern.store.LocalStore;
 import quern.tensor.DType;

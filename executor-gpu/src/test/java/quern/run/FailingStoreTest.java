@@ -12,6 +12,8 @@ import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import quern.plan.Plan;
+import quern.run.workbench.StoreOpener;
+import quern.run.workbench.Workbench;
 import quern.store.BlobStore;
 import quern.store.LocalStore;
 

@@ -18,6 +18,8 @@ import quern.model.Linear;
 import quern.model.Model;
 import quern.model.Site;
 import quern.plan.Plan;
+import quern.run.workbench.SiteManifest;
+import quern.run.workbench.Workbench;
 import quern.scheme.RecipeReader;
 import quern.store.Gguf;
 import quern.store.LocalStore;

@@ -19,6 +19,8 @@ import quern.device.Device;
 import quern.device.Devices;
 import quern.device.FakeGpu;
 import quern.plan.Plan;
+import quern.run.workbench.SiteManifest;
+import quern.run.workbench.Workbench;
 import quern.scheme.Recipe;
 import quern.store.Checkpoint;
 import quern.store.LocalStore;

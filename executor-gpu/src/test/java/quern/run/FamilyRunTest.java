@@ -24,6 +24,8 @@ import quern.model.Model;
 import quern.model.References;
 import quern.plan.Plan;
 import quern.plan.Planner;
+import quern.run.pass.CalibrationTokens;
+import quern.run.workbench.Workbench;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
 import quern.scheme.Scheme;

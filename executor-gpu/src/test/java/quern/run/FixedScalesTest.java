@@ -26,6 +26,7 @@ import quern.model.Site;
 import quern.model.Tap;
 import quern.model.Weights;
 import quern.plan.Plan;
+import quern.run.workbench.Workbench;
 import quern.scheme.ColumnOrder;
 import quern.scheme.FixedScales;
 import quern.scheme.Recipe;

@@ -34,6 +34,8 @@ import quern.model.Linear;
 import quern.model.Model;
 import quern.model.Site;
 import quern.plan.Plan;
+import quern.run.workbench.RunFolder;
+import quern.run.workbench.Workbench;
 import quern.scheme.ColumnOrder;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;

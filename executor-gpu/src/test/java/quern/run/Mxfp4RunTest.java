@@ -20,6 +20,7 @@ import quern.model.Model;
 import quern.model.Site;
 import quern.plan.Plan;
 import quern.plan.Planner;
+import quern.run.workbench.SiteManifest;
 import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;

@@ -19,6 +19,8 @@ import quern.evaluate.Score;
 import quern.evaluate.Subject;
 import quern.model.Model;
 import quern.plan.Plan;
+import quern.run.workbench.SiteManifest;
+import quern.run.workbench.Workbench;
 import quern.scheme.Recipe;
 import quern.scheme.RecipeReader;
 import quern.store.Checkpoint;
