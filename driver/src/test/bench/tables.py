@@ -140,6 +140,7 @@ def times(folder):
                     seconds.setdefault(done["row"], ([], []))[1].append(done["seconds"])
     print("| | Quern, s | the tool, s | Quern's / the tool's |\n|---|---|---|---|")
     for row, (ours, theirs) in seconds.items():
+        theirs = theirs or seconds.get(row.partition("+")[0], ([], []))[1]  # by another method, beside the same tool
         ratios = [a / b for a, b in zip(ours, theirs)]
         print(f"| {row} | {spread(ours, 1)} | " + (f"{spread(theirs, 1)} | {spread(ratios, 2)} |" if ratios else "| |"))
 
