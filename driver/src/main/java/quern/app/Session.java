@@ -37,7 +37,8 @@ final class Session implements AutoCloseable {
                 .setIfMissing("spark.ui.showConsoleProgress", "false");
         String master = conf.get("spark.master");
         if (master.equals("local") || master.startsWith("local[")) {
-            // In one process nobody else can be lost: a silence is a machine that slept, and the run goes on when it wakes.
+            // In one process nobody else can be lost: a silence is a machine that slept, and the run goes on when it
+            // wakes.
             conf.setIfMissing("spark.network.timeout", LONG_SLEEP);
         }
         return conf;

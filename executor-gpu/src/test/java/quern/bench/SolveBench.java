@@ -7,6 +7,8 @@ import java.util.Locale;
 import java.util.Random;
 import quern.device.Device;
 import quern.device.Devices;
+import quern.format.Format;
+import quern.format.Formats;
 import quern.method.Gptq;
 import quern.method.Hessian;
 import quern.method.Method;
@@ -16,7 +18,7 @@ import quern.scheme.Scheme;
 import quern.tensor.DType;
 import quern.tensor.Matrix;
 
-/** The CPU time that a linear's solve takes, on one thread, in groups of 64. Arguments: widths. */
+/** The CPU time that a linear's solve takes, on one thread. Arguments: widths, in groups of 64, or names of formats. */
 final class SolveBench {
     private static final int TURNS = 11;
     private static final int WARM = 3;
@@ -32,8 +34,8 @@ final class SolveBench {
             for (int[] shape : SHAPES) {
                 Hessian hessian = SolveSample.hessian(shape[1], random);
                 Matrix weight = SolveSample.normal(shape[0], shape[1], random);
-                for (String bits : args) {
-                    Scheme scheme = new Scheme(Integer.parseInt(bits), 64, true, false, ColumnOrder.STATIC, DType.F16);
+                for (String codes : args) {
+                    Scheme scheme = scheme(codes);
                     double[] times = new double[TURNS];
                     for (int turn = 0; turn < TURNS; turn++) {
                         long begin = CLOCK.getCurrentThreadCpuTime();
@@ -47,15 +49,23 @@ final class SolveBench {
                     int n = sorted.length;
                     System.out.printf(
                             Locale.ROOT,
-                            "%4d x %4d, %s bits: %.0f (%.0f to %.0f) ms%n",
+                            "%4d x %4d, %s: %.0f (%.0f to %.0f) ms%n",
                             shape[0],
                             shape[1],
-                            bits,
+                            codes,
                             sorted[n / 2],
                             sorted[n / 4],
                             sorted[3 * n / 4]);
                 }
             }
         }
+    }
+
+    private static Scheme scheme(String codes) {
+        if (Character.isDigit(codes.charAt(0))) {
+            return new Scheme(Integer.parseInt(codes), 64, true, false, ColumnOrder.STATIC, DType.F16);
+        }
+        Format format = Formats.named(codes);
+        return format.scheme(format.settled(Recipe.OPEN), DType.BF16);
     }
 }

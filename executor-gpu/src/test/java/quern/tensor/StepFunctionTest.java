@@ -2,6 +2,7 @@ package quern.tensor;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.Arrays;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -30,6 +31,24 @@ class StepFunctionTest {
         assertPlaces(new float[] {-1, -Float.MIN_VALUE, Float.MIN_VALUE, 3}, Seeds.random());
     }
 
+    /** With few values all steps are passed, and the bits of a zero are kept. */
+    @Test
+    void few_values_are_rounded_to_by_their_bits() {
+        Random random = Seeds.random();
+        for (int t = 0; t < 300; t++) {
+            float[] thresholds = new float[1 + random.nextInt(15)];
+            for (int i = 0; i < thresholds.length; i++) {
+                thresholds[i] = (float) (random.nextGaussian() * Math.exp(2 * random.nextGaussian()));
+            }
+            Arrays.sort(thresholds);
+            assertPlaces(thresholds, random);
+        }
+        StepFunction zeros = new StepFunction(new float[] {-1, -0f, 0f, 1}, new float[] {-0.5f, -0.1f, 0.5f});
+        float[] x = {-3, -0.4f, -0.1f, 0, 0.4f, 0.6f};
+        zeros.round(x, x.length);
+        assertThat(x).containsExactly(-1, -0f, -0f, 0f, 0f, 1);
+    }
+
     private static void assertPlaces(float[] thresholds, Random random) {
         float[] values = new float[thresholds.length + 1];
         for (int i = 0; i < values.length; i++) {
@@ -48,6 +67,8 @@ class StepFunctionTest {
         System.arraycopy(corners, 0, x, 5 * thresholds.length, corners.length);
         byte[] places = new byte[x.length + 3];
         steps.places(x, places, 3);
+        float[] rounded = x.clone();
+        steps.round(rounded, x.length);
         for (int i = 0; i < x.length; i++) {
             int below = 0;
             for (float threshold : thresholds) {
@@ -55,6 +76,7 @@ class StepFunctionTest {
             }
             assertThat(steps.place(x[i])).as("place of %s", x[i]).isEqualTo(below);
             assertThat(places[i + 3] & 0xff).as("place of %s", x[i]).isEqualTo(below);
+            assertThat(rounded[i]).as("value of %s", x[i]).isEqualTo(values[below]);
         }
     }
 }
