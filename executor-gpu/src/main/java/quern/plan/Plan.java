@@ -228,7 +228,7 @@ public record Plan(
         private static final int POOLS = 1 << 13;
 
         /** The index of what a cache keeps, behind all pools. */
-        private static final int CACHE = (1 << 14) - 1;
+        private static final int CACHE = 2 * POOLS - 1;
 
         /**
          * Keys and values of a layer, as two inputs that no linear has; the statistics have the largest of either.
@@ -249,7 +249,7 @@ public record Plan(
         }
 
         public static long key(int layer, int index) {
-            return (long) layer << 14 | index;
+            return (long) layer * 2 * POOLS + index;
         }
 
         public static Map<Long, SitePlan> byKey(List<SitePlan> sites) {

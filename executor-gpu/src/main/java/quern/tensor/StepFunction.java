@@ -5,12 +5,6 @@ import org.jspecify.annotations.Nullable;
 
 /** Rounds to the nearest of some values, whatever nearest means halfway. */
 public final class StepFunction {
-    /** Up to so many values it is faster to pass all of them, since the loops along {@code x} are vector code. */
-    private static final int FEW = 16;
-
-    /** Times this, the distance from a threshold to the next float is far beyond all values. */
-    private static final float FAR = 0x1p126f;
-
     /** Bits of a float that are left away in the largest and in the smallest table of buckets. */
     private static final int COARSEST = 23;
 
@@ -19,7 +13,6 @@ public final class StepFunction {
     private final float[] values;
     private final float[] thresholds;
     private final @Nullable Buckets buckets;
-    private final float @Nullable [] above; // the first float above each threshold, where it is rounded by passing all
 
     /**
      * @param values in rising order
@@ -29,24 +22,6 @@ public final class StepFunction {
         this.values = values;
         this.thresholds = thresholds;
         buckets = values.length <= 256 ? Buckets.of(thresholds) : null;
-        above = values.length <= FEW ? above(values, thresholds) : null;
-    }
-
-    /** Null where a step is so near to zero that {@link #FAR} does not lead beyond the values. */
-    private static float @Nullable [] above(float[] values, float[] thresholds) {
-        float[] above = new float[thresholds.length];
-        for (int i = 0; i < above.length; i++) {
-            above[i] = Math.nextUp(thresholds[i]);
-            if (reached(values[i + 1], thresholds[i], above[i]) > values[0]) {
-                return null;
-            }
-        }
-        return above;
-    }
-
-    /** The value from {@code above} on, and something below all values before. A choice would do, but the compiler makes no vector code of it. */
-    private static float reached(float value, float x, float above) {
-        return value + Math.min(-0f, (x - above) * FAR);
     }
 
     /** In rising order; not to be written to. */
@@ -81,22 +56,9 @@ public final class StepFunction {
 
     /** Rounds the first {@code count} of x. */
     public void round(float[] x, int count) {
-        if (above == null) {
-            for (int i = 0; i < count; i++) {
-                x[i] = values[place(x[i])];
-            }
-            return;
+        for (int i = 0; i < count; i++) {
+            x[i] = values[place(x[i])];
         }
-        float[] rounded = new float[count];
-        Arrays.fill(rounded, values[0]);
-        for (int step = 0; step < above.length; step++) {
-            float from = above[step];
-            float value = values[step + 1];
-            for (int i = 0; i < count; i++) {
-                rounded[i] = Math.max(rounded[i], reached(value, x[i], from));
-            }
-        }
-        System.arraycopy(rounded, 0, x, 0, count);
     }
 
     /**

@@ -31,7 +31,7 @@ class StepFunctionTest {
         assertPlaces(new float[] {-1, -Float.MIN_VALUE, Float.MIN_VALUE, 3}, Seeds.random());
     }
 
-    /** With few values all steps are passed, and the bits of a zero are kept. */
+    /** As few as 4-bit floats have, whose two zeros are told apart. */
     @Test
     void few_values_are_rounded_to_by_their_bits() {
         Random random = Seeds.random();
