@@ -67,7 +67,16 @@ gguf-q3_k_m|main||format: gguf-q3_k_m
 gguf-q2_k|main|alone|format: gguf-q2_k
 rtn-4+searched|||bits: 4, group-size: $group, method: rtn, scales: saliency
 rtn-3+searched|||bits: 3, group-size: $group, method: rtn, scales: saliency
+hqq-4+gptq|||bits: 4, group-size: 64, format: hqq, method: gptq
+hqq-3+gptq|||bits: 3, group-size: 64, format: hqq, method: gptq
+hqq-2+gptq|||bits: 2, group-size: 64, format: hqq, method: gptq
 bnb-nf4+gptq|||format: bitsandbytes-nf4, method: gptq
+bnb-nf4-nested+gptq|||format: bitsandbytes-nf4-nested, method: gptq
+bnb-fp4+gptq|||format: bitsandbytes-fp4, method: gptq
+bnb-int8+gptq|||format: bitsandbytes-int8, method: gptq
+ct-fp8+gptq|||format: compressed-tensors-fp8, method: gptq
+torchao-fp8+gptq|||format: torchao-fp8, method: gptq
+quanto-fp8+gptq|||format: quanto-fp8, method: gptq
 ct-int8+rtn|||format: compressed-tensors-int8, method: rtn, scales: max
 ct-nvfp4+rtn|||format: compressed-tensors-nvfp4, method: rtn, scales: max
 ct-mxfp4+rtn|||format: compressed-tensors-mxfp4, method: rtn, scales: max

@@ -43,7 +43,7 @@ public abstract class ByteFormat implements Format {
     public Recipe settled(Recipe recipe) {
         return matrix.integers() && matrix.shape() != ByteMatrix.Shape.ONE
                 ? recipe.orElse("gptq", 8, -1, ScaleRule.SALIENCY)
-                : recipe.orElse("rtn", 8, -1, ScaleRule.MAX);
+                : recipe.orOwn("rtn", 8, -1);
     }
 
     @Override

@@ -129,6 +129,9 @@ record ScaleSearch(Scheme scheme, ScaleRule rule, float divisor) {
         if (scheme.scaleType() == DType.F8_E8M0 && rule != ScaleRule.MAX) {
             return new float[] {1, 2, 0.5f};
         }
+        if (scheme.grid() == LevelGrid.E4M3 && rule != ScaleRule.MAX) {
+            return octave();
+        }
         if (scheme.grid() instanceof LevelGrid grid && rule != ScaleRule.MAX) {
             // E2M1 gains where the largest weight meets 4 instead of 6: its steps are wide up there.
             float top = grid == LevelGrid.E2M1 ? 1.55f : 1.1f;
@@ -151,6 +154,18 @@ record ScaleSearch(Scheme scheme, ScaleRule rule, float divisor) {
                 yield turns() ? bothSigns(steps(top, bottom, STEPS / 2)) : steps(top, bottom);
             }
         };
+    }
+
+    /**
+     * Floats have steps of a width that goes with their magnitude, so twice the scale has all values but the smallest again, and
+     * none in between clips: what a scale decides is where weights lie between two powers of two.
+     */
+    private static float[] octave() {
+        float[] tried = new float[STEPS];
+        for (int i = 0; i < STEPS; i++) {
+            tried[i] = (float) Math.pow(2, (double) i / STEPS);
+        }
+        return tried;
     }
 
     private static float[] steps(float from, float to) {

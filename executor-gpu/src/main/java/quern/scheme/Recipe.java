@@ -178,6 +178,15 @@ public record Recipe(
                 transform);
     }
 
+    /**
+     * Likewise where the format's own tools take scales from the largest weights: so does their method, and round-to-nearest, with
+     * the bytes that they write; another one searches scales.
+     */
+    public Recipe orOwn(String own, int bits, int groupSize) {
+        boolean plain = method.isEmpty() || method.equals(own) || method.equals("rtn");
+        return orElse(own, bits, groupSize, plain ? ScaleRule.MAX : ScaleRule.SALIENCY);
+    }
+
     private Recipe changed(
             String method,
             int bits,

@@ -82,6 +82,39 @@ class FormatContractTest {
         return schemes;
     }
 
+    /** Without being asked for another method a format is what its own tools write; a solve with text searches scales. */
+    @Test
+    void a_method_that_is_asked_for_searches_scales() {
+        for (Format format : Formats.all()) {
+            ScaleRule own = format.settled(Recipe.OPEN).scales();
+            boolean solved = format.settled(Recipe.OPEN).method().equals("gptq");
+            assertThat(own).as(format.name()).isEqualTo(solved || isGguf(format) ? ScaleRule.SALIENCY : ScaleRule.MAX);
+            assertThat(format.settled(by("gptq", format)).scales())
+                    .as(format.name())
+                    .isEqualTo(ScaleRule.SALIENCY);
+        }
+    }
+
+    private static boolean isGguf(Format format) {
+        return format.name().startsWith("gguf");
+    }
+
+    private static Recipe by(String method, Format format) {
+        Recipe open = Recipe.OPEN;
+        return new Recipe(
+                method,
+                format.name(),
+                open.bits(),
+                open.groupSize(),
+                open.symmetric(),
+                false,
+                open.actOrder(),
+                ScaleRule.OPEN,
+                0.05,
+                false,
+                List.of());
+    }
+
     @ParameterizedTest
     @MethodSource("every_format_and_scheme")
     void what_is_packed_is_unpacked_again(String name, Scheme scheme) throws Exception {

@@ -9,6 +9,7 @@ import quern.Seeds;
 import quern.device.GridSearchLoops;
 import quern.scheme.ColumnOrder;
 import quern.scheme.IntegerGrid;
+import quern.scheme.LevelGrid;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
@@ -101,6 +102,48 @@ class ScaleSearchTest {
             float found = choose(w, ScaleRule.MSE, true, DType.F32).scales()[0];
             assertThat(powerError(w, found)).isCloseTo(best, within(1e-4 * best));
         }
+    }
+
+    /** A float's steps go with its magnitude: twice a scale has the same values, so nothing needs to be clipped for the best one. */
+    @Test
+    void scales_of_floats_are_sought_in_the_octave_above_the_one_that_reaches_the_largest_weight() {
+        Random random = Seeds.random();
+        Scheme scheme = new Scheme(LevelGrid.E4M3, -1, 1, ColumnOrder.OFF, DType.F32);
+        double plain = 0;
+        double searched = 0;
+        for (int t = 0; t < 50; t++) {
+            float[] w = new float[256];
+            for (int i = 0; i < w.length; i++) {
+                w[i] = (float) random.nextGaussian();
+            }
+            Matrix row = new Matrix(1, w.length, w);
+            float spanning =
+                    RoundToNearest.quantize(row, scheme, ScaleRule.MAX, 1).scales()[0];
+            float scale =
+                    RoundToNearest.quantize(row, scheme, ScaleRule.SALIENCY, 1).scales()[0];
+            double best = Double.POSITIVE_INFINITY;
+            for (int i = 0; i < 48; i++) {
+                best = Math.min(best, squares(w, spanning * Math.pow(2, i / 48.0)));
+            }
+            assertThat(scale).isBetween(spanning, 2 * spanning);
+            assertThat(squares(w, scale)).isCloseTo(best, within(1e-3 * best));
+            plain += squares(w, spanning);
+            searched += best;
+        }
+        assertThat(searched).isLessThan(0.9 * plain);
+    }
+
+    /** What is lost where each weight goes to the nearest of all E4M3 values. */
+    private static double squares(float[] w, double scale) {
+        double sum = 0;
+        for (float x : w) {
+            double nearest = Double.POSITIVE_INFINITY;
+            for (float level : LevelGrid.E4M3.levels()) {
+                nearest = Math.min(nearest, Math.abs(x - scale * level));
+            }
+            sum += nearest * nearest;
+        }
+        return sum;
     }
 
     @Test

@@ -21,7 +21,6 @@ import quern.scheme.ColumnOrder;
 import quern.scheme.LevelGrid;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
-import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
 import quern.scheme.Schemes;
 import quern.tensor.DType;
@@ -97,12 +96,7 @@ public final class BlockFormat implements Format {
 
     @Override
     public Recipe settled(Recipe recipe) {
-        // Without calibration the bytes are those of its own tools.
-        return recipe.orElse(
-                "rtn",
-                4,
-                BLOCK,
-                recipe.method().isEmpty() || recipe.method().equals("rtn") ? ScaleRule.MAX : ScaleRule.SALIENCY);
+        return recipe.orOwn("rtn", 4, BLOCK);
     }
 
     @Override

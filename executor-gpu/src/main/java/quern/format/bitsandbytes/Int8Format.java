@@ -13,7 +13,6 @@ import quern.scheme.ColumnOrder;
 import quern.scheme.LevelGrid;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
-import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
 import quern.scheme.Schemes;
 import quern.tensor.DType;
@@ -48,12 +47,7 @@ public final class Int8Format implements Format {
 
     @Override
     public Recipe settled(Recipe recipe) {
-        // Without calibration the bytes are those of its own tools.
-        return recipe.orElse(
-                "rtn",
-                8,
-                -1,
-                recipe.method().isEmpty() || recipe.method().equals("rtn") ? ScaleRule.MAX : ScaleRule.SALIENCY);
+        return recipe.orOwn("rtn", 8, -1);
     }
 
     @Override

@@ -18,7 +18,6 @@ import quern.scheme.ColumnOrder;
 import quern.scheme.LevelGrid;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
-import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
 import quern.scheme.Schemes;
 import quern.tensor.DType;
@@ -47,7 +46,7 @@ public final class BlockFp8 implements Format {
 
     @Override
     public Recipe settled(Recipe recipe) {
-        return recipe.orElse("rtn", 8, BLOCK, ScaleRule.MAX);
+        return recipe.orOwn("rtn", 8, BLOCK);
     }
 
     @Override

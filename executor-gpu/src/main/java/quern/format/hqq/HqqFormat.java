@@ -18,7 +18,6 @@ import quern.scheme.ColumnOrder;
 import quern.scheme.IntegerGrid;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
-import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
 import quern.scheme.Schemes;
 import quern.tensor.DType;
@@ -48,7 +47,7 @@ public final class HqqFormat implements Format {
 
     @Override
     public Recipe settled(Recipe recipe) {
-        return recipe.orElse("hqq", 4, GROUP, ScaleRule.MAX).asymmetric();
+        return recipe.orOwn("hqq", 4, GROUP).asymmetric();
     }
 
     @Override
