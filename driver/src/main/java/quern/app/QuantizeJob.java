@@ -161,8 +161,9 @@ final class QuantizeJob {
             }
         });
         Output output = settings.outputs().get(0);
+        Recipe mixed = output.recipe().edit().bits(usual).overrides(overrides).recipe();
         Plan plan = QuantizePlans.open(spark, stores, settings)
-                .of(new Output(output.folder(), output.recipe().with(usual, overrides)))
+                .of(new Output(output.folder(), mixed))
                 .from(widths.get(0).model());
         Report report = publish(plan, runner, model, quantization.write(plan, choice.sites()), choice);
         Workbench.release(plan);

@@ -119,7 +119,8 @@ record QuantizePlans(QuantizeSettings settings, Model model, Planner.Machine mac
         }
         List<Plan> plans = new ArrayList<>();
         for (int bits : WIDTHS) {
-            Recipe recipe = output.recipe().with(bits, List.of());
+            Recipe recipe =
+                    output.recipe().edit().bits(bits).overrides(List.of()).recipe();
             plans.add(of(new Output(output.folder(), recipe)));
         }
         return plans;

@@ -178,20 +178,18 @@ final class RecipeOptions {
         ColumnOrder order =
                 plain && (!said || base.actOrder() == ColumnOrder.STATIC) ? ColumnOrder.OFF : base.actOrder();
         ScaleRule scales = plain && (!said || base.scales() == ScaleRule.OPEN) ? ScaleRule.MAX : base.scales();
-        return new Recipe(
-                chosen,
-                format == null ? base.format() : format(format),
-                trits ? 2 : bits == null ? base.bits() : bits,
-                groupSize == null ? base.groupSize() : groupSize,
-                sym || trits || (!asym && base.symmetric()),
-                trits || base.ternary(),
-                actOrder == null ? order : order(actOrder),
-                mse ? ScaleRule.MSE : scales,
-                percdamp == null ? base.percdamp() : percdamp,
-                trueSequential || base.trueSequential(),
-                base.skip(),
-                base.overrides(),
-                new FixedScales(
+        return base.edit()
+                .method(chosen)
+                .format(format == null ? base.format() : format(format))
+                .bits(trits ? 2 : bits == null ? base.bits() : bits)
+                .groupSize(groupSize == null ? base.groupSize() : groupSize)
+                .symmetric(sym || trits || (!asym && base.symmetric()))
+                .ternary(trits || base.ternary())
+                .actOrder(actOrder == null ? order : order(actOrder))
+                .scales(mse ? ScaleRule.MSE : scales)
+                .percdamp(percdamp == null ? base.percdamp() : percdamp)
+                .trueSequential(trueSequential || base.trueSequential())
+                .fixed(new FixedScales(
                         activations == null
                                 ? base.fixed().inputs()
                                 : known("--activations", activations, List.of("dynamic", "static"))
@@ -199,8 +197,9 @@ final class RecipeOptions {
                         kvCache == null
                                 ? base.fixed().cache()
                                 : known("--kv-cache", kvCache, List.of("none", "fp8"))
-                                        .equals("fp8")),
-                first);
+                                        .equals("fp8")))
+                .transform(first)
+                .recipe();
     }
 
     /** The name of a format that there is. */

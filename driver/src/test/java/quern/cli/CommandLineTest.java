@@ -69,18 +69,18 @@ class CommandLineTest {
                         Optional.of("s3a://b/x"),
                         Map.of(
                                 "",
-                                new Recipe(
-                                        "gptq",
-                                        "compressed-tensors",
-                                        3,
-                                        -1,
-                                        false,
-                                        false,
-                                        ColumnOrder.FULL,
-                                        ScaleRule.MSE,
-                                        0.05,
-                                        true,
-                                        List.of())),
+                                Recipe.OPEN
+                                        .edit()
+                                        .method("gptq")
+                                        .format("compressed-tensors")
+                                        .bits(3)
+                                        .groupSize(-1)
+                                        .symmetric(false)
+                                        .actOrder(ColumnOrder.FULL)
+                                        .scales(ScaleRule.MSE)
+                                        .percdamp(0.05)
+                                        .trueSequential(true)
+                                        .recipe()),
                         OptionalDouble.empty(),
                         new CalibrationRequest("hdfs://n:8020/t.parquet:story", 7, 99, -5, true),
                         2L << 30,

@@ -105,8 +105,16 @@ class FamilyInteropTest {
         quantize(
                 source,
                 checkpoint,
-                new Recipe(
-                        "rtn", format, 4, group, true, false, ColumnOrder.OFF, ScaleRule.MAX, 0.01, false, List.of()));
+                Recipe.OPEN
+                        .edit()
+                        .method("rtn")
+                        .format(format)
+                        .bits(4)
+                        .groupSize(group)
+                        .actOrder(ColumnOrder.OFF)
+                        .scales(ScaleRule.MAX)
+                        .percdamp(0.01)
+                        .recipe());
     }
 
     static void quantize(Path source, Path checkpoint, Recipe recipe) throws IOException {

@@ -157,18 +157,14 @@ class GgufInteropTest {
     }
 
     private static Recipe recipe(String format) {
-        return new Recipe(
-                "rtn",
-                format,
-                Recipe.UNSAID,
-                Recipe.UNSAID,
-                true,
-                false,
-                ColumnOrder.OFF,
-                ScaleRule.MAX,
-                0.01,
-                false,
-                List.of());
+        return Recipe.OPEN
+                .edit()
+                .method("rtn")
+                .format(format)
+                .actOrder(ColumnOrder.OFF)
+                .scales(ScaleRule.MAX)
+                .percdamp(0.01)
+                .recipe();
     }
 
     /** Rows of the values of the first layer change places, with those that they are fused with. */

@@ -268,18 +268,18 @@ class InteropTest {
 
     /** @param words format, bits, group size, sym or asym, order, and kept for one in which some linears are */
     private static Recipe recipe(List<String> words) {
-        return new Recipe(
-                "rtn",
-                words.get(0),
-                Integer.parseInt(words.get(1)),
-                Integer.parseInt(words.get(2)),
-                words.get(3).equals("sym"),
-                false,
-                ColumnOrder.valueOf(words.get(4).toUpperCase(Locale.ROOT)),
-                ScaleRule.MAX,
-                0.01,
-                false,
-                words.contains("kept") ? List.of("model\\.layers\\.1\\.self_attn\\.(o|v)_proj") : List.of());
+        return Recipe.OPEN
+                .edit()
+                .method("rtn")
+                .format(words.get(0))
+                .bits(Integer.parseInt(words.get(1)))
+                .groupSize(Integer.parseInt(words.get(2)))
+                .symmetric(words.get(3).equals("sym"))
+                .actOrder(ColumnOrder.valueOf(words.get(4).toUpperCase(Locale.ROOT)))
+                .scales(ScaleRule.MAX)
+                .percdamp(0.01)
+                .skip(words.contains("kept") ? List.of("model\\.layers\\.1\\.self_attn\\.(o|v)_proj") : List.of())
+                .recipe();
     }
 
     /** The checkpoint in each loader, and a broken copy of it in the first. */

@@ -11,7 +11,6 @@ import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
 import quern.scheme.RecipeReader;
 
@@ -71,18 +70,8 @@ class ReportTest {
 
     @Test
     void a_program_that_cannot_read_the_checkpoint_is_named_with_the_reason() {
-        Recipe asymmetric = new Recipe(
-                "gptq",
-                "gptq",
-                4,
-                128,
-                false,
-                false,
-                ColumnOrder.STATIC,
-                Recipe.DEFAULT.scales(),
-                0.01,
-                false,
-                java.util.List.of());
+        Recipe asymmetric =
+                Recipe.DEFAULT.edit().symmetric(false).percdamp(0.01).recipe();
 
         var programs = LoadGuide.of(asymmetric, "llama", "/out/m", java.util.List.of());
 

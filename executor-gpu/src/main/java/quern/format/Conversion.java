@@ -81,8 +81,17 @@ public record Conversion(Format from, Format to) {
     }
 
     private Recipe recipe(int bits, int group, boolean symmetric, ColumnOrder order) {
-        return new Recipe(
-                "converted", to.name(), bits, group, symmetric, false, order, ScaleRule.MAX, 0.01, false, List.of());
+        return Recipe.OPEN
+                .edit()
+                .method("converted")
+                .format(to.name())
+                .bits(bits)
+                .groupSize(group)
+                .symmetric(symmetric)
+                .actOrder(order)
+                .scales(ScaleRule.MAX)
+                .percdamp(0.01)
+                .recipe();
     }
 
     private static boolean holds(Scheme target, Scheme source) {

@@ -142,18 +142,17 @@ public final class ConversionPlanner {
     }
 
     private Recipe recipe(Scheme scheme) {
-        return new Recipe(
-                "converted",
-                conversion.to().name(),
-                scheme.bits(),
-                scheme.groupSize(),
-                scheme.symmetric(),
-                false,
-                scheme.order(),
-                ScaleRule.MAX,
-                0.01,
-                false,
-                List.of());
+        return Recipe.OPEN
+                .edit()
+                .method("converted")
+                .format(conversion.to().name())
+                .bits(scheme.bits())
+                .groupSize(scheme.groupSize())
+                .symmetric(scheme.symmetric())
+                .actOrder(scheme.order())
+                .scales(ScaleRule.MAX)
+                .percdamp(0.01)
+                .recipe();
     }
 
     /** A linear at a time: its codes before and after, and both as numbers when they are compared. */

@@ -46,7 +46,9 @@ public final class Planner {
         this.request = request;
         this.format = Formats.named(request.recipe().format());
         Recipe settled = format.settled(request.recipe());
-        this.recipe = Methods.named(settled.method()).needsDrift() ? settled.siteBySite() : settled;
+        this.recipe = Methods.named(settled.method()).needsDrift()
+                ? settled.edit().trueSequential(true).recipe()
+                : settled;
     }
 
     /**

@@ -63,71 +63,27 @@ public record Recipe(
             FixedScales.NONE,
             UNCHANGED);
 
-    /** The same with a zero point for each group. */
-    public Recipe asymmetric() {
-        return changed(method, bits, groupSize, false, scales, overrides, fixed, transform);
-    }
-
-    /** With nothing to say of single linears. */
-    public Recipe(
-            String method,
-            String format,
-            int bits,
-            int groupSize,
-            boolean symmetric,
-            boolean ternary,
-            ColumnOrder actOrder,
-            ScaleRule scales,
-            double percdamp,
-            boolean trueSequential,
-            List<String> skip) {
-        this(
-                method,
-                format,
-                bits,
-                groupSize,
-                symmetric,
-                ternary,
-                actOrder,
-                scales,
-                percdamp,
-                trueSequential,
-                skip,
-                List.of(),
-                FixedScales.NONE,
-                UNCHANGED);
-    }
-
-    /** The same with these scales of activations fixed. */
-    public Recipe with(FixedScales fixed) {
-        return changed(method, bits, groupSize, symmetric, scales, overrides, fixed, transform);
-    }
-
-    /** The same of a model to which this is done first. */
-    public Recipe with(String transform) {
-        return changed(method, bits, groupSize, symmetric, scales, overrides, fixed, transform);
-    }
-
-    /** The same with scales by another rule. */
-    public Recipe with(ScaleRule scales) {
-        return changed(method, bits, groupSize, symmetric, scales, overrides, fixed, transform);
-    }
-
-    /** The same with the sites of a layer one after the other. */
-    public Recipe siteBySite() {
-        return new Recipe(
-                method, format, bits, groupSize, symmetric, ternary, actOrder, scales, percdamp, true, skip, overrides,
-                fixed, transform);
-    }
+    /** A recipe that says nothing but the most usual format. */
+    public static final Recipe OPEN = DEFAULT.edit()
+            .method("")
+            .bits(UNSAID)
+            .groupSize(UNSAID)
+            .scales(ScaleRule.OPEN)
+            .recipe();
 
     /** Whether something is done to the model first. */
     public boolean transforms() {
         return !transform.equals(UNCHANGED);
     }
 
-    /** With other widths. */
-    public Recipe with(int bits, List<LinearOverride> overrides) {
-        return changed(method, bits, groupSize, symmetric, scales, overrides, fixed, transform);
+    /** What makes another recipe of this one. */
+    public Edit edit() {
+        return new Edit(this);
+    }
+
+    /** The same with these scales of activations fixed. */
+    public Recipe with(FixedScales fixed) {
+        return edit().fixed(fixed).recipe();
     }
 
     /** What it says of one linear. */
@@ -135,7 +91,10 @@ public record Recipe(
         for (LinearOverride override : overrides) {
             if (Pattern.compile(override.match()).matcher(linear).find()) {
                 LinearOverride whole = override.orElse(bits, groupSize);
-                return changed(method, whole.bits(), whole.groupSize(), symmetric, scales, List.of(), fixed, transform);
+                return edit().bits(whole.bits())
+                        .groupSize(whole.groupSize())
+                        .overrides(List.of())
+                        .recipe();
             }
         }
         return this;
@@ -167,15 +126,14 @@ public record Recipe(
     public Recipe orElse(String method, int bits, int groupSize, ScaleRule scales) {
         int allBits = this.bits == UNSAID ? bits : this.bits;
         int allGroups = this.groupSize == UNSAID ? groupSize : this.groupSize;
-        return changed(
-                this.method.isEmpty() ? method : this.method,
-                allBits,
-                allGroups,
-                symmetric,
-                this.scales == ScaleRule.OPEN ? scales : this.scales,
-                overrides.stream().map(o -> o.orElse(allBits, allGroups)).toList(),
-                fixed,
-                transform);
+        return edit().method(this.method.isEmpty() ? method : this.method)
+                .bits(allBits)
+                .groupSize(allGroups)
+                .scales(this.scales == ScaleRule.OPEN ? scales : this.scales)
+                .overrides(overrides.stream()
+                        .map(o -> o.orElse(allBits, allGroups))
+                        .toList())
+                .recipe();
     }
 
     /**
@@ -186,49 +144,6 @@ public record Recipe(
         boolean plain = method.isEmpty() || method.equals(own) || method.equals("rtn");
         return orElse(own, bits, groupSize, plain ? ScaleRule.MAX : ScaleRule.SALIENCY);
     }
-
-    private Recipe changed(
-            String method,
-            int bits,
-            int groupSize,
-            boolean symmetric,
-            ScaleRule scales,
-            List<LinearOverride> overrides,
-            FixedScales fixed,
-            String transform) {
-        return new Recipe(
-                method,
-                format,
-                bits,
-                groupSize,
-                symmetric,
-                ternary,
-                actOrder,
-                scales,
-                percdamp,
-                trueSequential,
-                skip,
-                overrides,
-                fixed,
-                transform);
-    }
-
-    /** A recipe that says nothing but the most usual format. */
-    public static final Recipe OPEN = new Recipe(
-            "",
-            "gptq",
-            UNSAID,
-            UNSAID,
-            true,
-            false,
-            ColumnOrder.STATIC,
-            ScaleRule.OPEN,
-            0.05,
-            false,
-            List.of(),
-            List.of(),
-            FixedScales.NONE,
-            UNCHANGED);
 
     public Recipe {
         skip = List.copyOf(skip);
@@ -251,6 +166,135 @@ public record Recipe(
                     "Cannot " + what + " " + pattern + ": it is not a regular expression, " + e.getDescription()
                             + " (write for example '.*down_proj')",
                     e);
+        }
+    }
+
+    /**
+     * A recipe in the making: what is not said stays as in the one that it began from.
+     *
+     * <pre>{@code
+     * Recipe.OPEN.edit().format("awq").groupSize(32).recipe()
+     * }</pre>
+     */
+    public static final class Edit {
+        private String method;
+        private String format;
+        private int bits;
+        private int groupSize;
+        private boolean symmetric;
+        private boolean ternary;
+        private ColumnOrder actOrder;
+        private ScaleRule scales;
+        private double percdamp;
+        private boolean trueSequential;
+        private List<String> skip;
+        private List<LinearOverride> overrides;
+        private FixedScales fixed;
+        private String transform;
+
+        private Edit(Recipe recipe) {
+            method = recipe.method;
+            format = recipe.format;
+            bits = recipe.bits;
+            groupSize = recipe.groupSize;
+            symmetric = recipe.symmetric;
+            ternary = recipe.ternary;
+            actOrder = recipe.actOrder;
+            scales = recipe.scales;
+            percdamp = recipe.percdamp;
+            trueSequential = recipe.trueSequential;
+            skip = recipe.skip;
+            overrides = recipe.overrides;
+            fixed = recipe.fixed;
+            transform = recipe.transform;
+        }
+
+        public Edit method(String method) {
+            this.method = method;
+            return this;
+        }
+
+        public Edit format(String format) {
+            this.format = format;
+            return this;
+        }
+
+        public Edit bits(int bits) {
+            this.bits = bits;
+            return this;
+        }
+
+        public Edit groupSize(int groupSize) {
+            this.groupSize = groupSize;
+            return this;
+        }
+
+        public Edit symmetric(boolean symmetric) {
+            this.symmetric = symmetric;
+            return this;
+        }
+
+        public Edit ternary(boolean ternary) {
+            this.ternary = ternary;
+            return this;
+        }
+
+        public Edit actOrder(ColumnOrder actOrder) {
+            this.actOrder = actOrder;
+            return this;
+        }
+
+        public Edit scales(ScaleRule scales) {
+            this.scales = scales;
+            return this;
+        }
+
+        public Edit percdamp(double percdamp) {
+            this.percdamp = percdamp;
+            return this;
+        }
+
+        public Edit trueSequential(boolean trueSequential) {
+            this.trueSequential = trueSequential;
+            return this;
+        }
+
+        public Edit skip(List<String> skip) {
+            this.skip = skip;
+            return this;
+        }
+
+        public Edit overrides(List<LinearOverride> overrides) {
+            this.overrides = overrides;
+            return this;
+        }
+
+        public Edit fixed(FixedScales fixed) {
+            this.fixed = fixed;
+            return this;
+        }
+
+        public Edit transform(String transform) {
+            this.transform = transform;
+            return this;
+        }
+
+        public Recipe recipe() {
+            return new Recipe(
+                    method,
+                    format,
+                    bits,
+                    groupSize,
+                    symmetric,
+                    ternary,
+                    actOrder,
+                    scales,
+                    percdamp,
+                    trueSequential,
+                    skip,
+                    overrides,
+                    fixed,
+                    transform);
         }
     }
 }

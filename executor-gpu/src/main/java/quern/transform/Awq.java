@@ -36,7 +36,8 @@ final class Awq implements Transform {
     /** Rows of a linear that take part in the search. */
     private static final int ROWS = 512;
 
-    private static final Recipe PLAIN = Recipe.DEFAULT.with(ScaleRule.MAX);
+    private static final Recipe PLAIN =
+            Recipe.DEFAULT.edit().scales(ScaleRule.MAX).recipe();
 
     private static final float LEAST = 1e-4f;
 

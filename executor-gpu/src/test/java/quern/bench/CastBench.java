@@ -6,7 +6,6 @@ import java.lang.management.ThreadMXBean;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.security.MessageDigest;
-import java.util.List;
 import java.util.Locale;
 import java.util.Random;
 import quern.device.Device;
@@ -55,18 +54,13 @@ final class CastBench {
                 if (args.length > 0 && !String.join(" ", args).contains(format.name())) {
                     continue;
                 }
-                Recipe open = new Recipe(
-                        format.name().equals("hqq") ? "hqq" : "rtn",
-                        format.name(),
-                        Recipe.OPEN.bits(),
-                        Recipe.OPEN.groupSize(),
-                        Recipe.OPEN.symmetric(),
-                        false,
-                        Recipe.OPEN.actOrder(),
-                        ScaleRule.MAX,
-                        0.01,
-                        false,
-                        List.of());
+                Recipe open = Recipe.OPEN
+                        .edit()
+                        .method(format.name().equals("hqq") ? "hqq" : "rtn")
+                        .format(format.name())
+                        .scales(ScaleRule.MAX)
+                        .percdamp(0.01)
+                        .recipe();
                 Recipe recipe = format.settled(open);
                 Scheme scheme = format.scheme(recipe, DType.BF16);
                 Method.Solver solver = Methods.named(recipe.method()).solver(recipe, null, device);

@@ -11,7 +11,6 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -19,7 +18,6 @@ import quern.device.Device;
 import quern.device.Devices;
 import quern.method.Method;
 import quern.method.Methods;
-import quern.scheme.ColumnOrder;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
@@ -101,18 +99,15 @@ class CastGoldenTest {
     }
 
     private static Recipe recipe(String checkpoint) {
-        return new Recipe(
-                checkpoint.startsWith("hqq") ? "hqq" : "rtn",
-                "",
-                checkpoint.startsWith("hqq") ? checkpoint.charAt(4) - '0' : Recipe.UNSAID,
-                checkpoint.equals("ao-intx4") ? 32 : Recipe.UNSAID,
-                true,
-                false,
-                ColumnOrder.STATIC,
-                ScaleRule.MAX,
-                0.01,
-                false,
-                List.of());
+        return Recipe.OPEN
+                .edit()
+                .method(checkpoint.startsWith("hqq") ? "hqq" : "rtn")
+                .format("")
+                .bits(checkpoint.startsWith("hqq") ? checkpoint.charAt(4) - '0' : Recipe.UNSAID)
+                .groupSize(checkpoint.equals("ao-intx4") ? 32 : Recipe.UNSAID)
+                .scales(ScaleRule.MAX)
+                .percdamp(0.01)
+                .recipe();
     }
 
     private static final float TOLERANCE = 1e-4f;

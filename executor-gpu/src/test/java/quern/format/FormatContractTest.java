@@ -50,18 +50,17 @@ class FormatContractTest {
             for (int group : new int[] {-1, 16, 32, 64, 128}) {
                 for (boolean symmetric : new boolean[] {true, false}) {
                     for (ColumnOrder order : ColumnOrder.values()) {
-                        Recipe recipe = new Recipe(
-                                "rtn",
-                                format.name(),
-                                bits,
-                                group,
-                                symmetric,
-                                false,
-                                order,
-                                ScaleRule.MAX,
-                                0.01,
-                                false,
-                                List.of());
+                        Recipe recipe = Recipe.OPEN
+                                .edit()
+                                .method("rtn")
+                                .format(format.name())
+                                .bits(bits)
+                                .groupSize(group)
+                                .symmetric(symmetric)
+                                .actOrder(order)
+                                .scales(ScaleRule.MAX)
+                                .percdamp(0.01)
+                                .recipe();
                         try {
                             Scheme scheme = format.scheme(format.settled(recipe), DType.BF16);
                             if (!symmetric) {
@@ -100,19 +99,7 @@ class FormatContractTest {
     }
 
     private static Recipe by(String method, Format format) {
-        Recipe open = Recipe.OPEN;
-        return new Recipe(
-                method,
-                format.name(),
-                open.bits(),
-                open.groupSize(),
-                open.symmetric(),
-                false,
-                open.actOrder(),
-                ScaleRule.OPEN,
-                0.05,
-                false,
-                List.of());
+        return Recipe.OPEN.edit().method(method).format(format.name()).recipe();
     }
 
     @ParameterizedTest

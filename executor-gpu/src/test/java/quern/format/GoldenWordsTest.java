@@ -168,8 +168,16 @@ class GoldenWordsTest {
         System.arraycopy(example, 0, weights, 0, 16);
         weights[20] = 3;
         Format format = Formats.named("compressed-tensors-nvfp4");
-        Recipe recipe = format.settled(
-                new Recipe("rtn", "", 4, 16, true, false, ColumnOrder.OFF, ScaleRule.MAX, 0.01, false, List.of()));
+        Recipe recipe = format.settled(Recipe.OPEN
+                .edit()
+                .method("rtn")
+                .format("")
+                .bits(4)
+                .groupSize(16)
+                .actOrder(ColumnOrder.OFF)
+                .scales(ScaleRule.MAX)
+                .percdamp(0.01)
+                .recipe());
         QuantizedLinear q;
         try (Device device = Devices.open("java");
                 Method.Solver solver = Methods.named("rtn").solver(recipe, null, device)) {

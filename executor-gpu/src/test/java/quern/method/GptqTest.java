@@ -317,19 +317,8 @@ class GptqTest {
 
     private static Method.Outcome quantize(Scheme scheme, Hessian h, Matrix weight) {
         // Little damping, so that it has to be raised where a test wants that.
-        var recipe = Samples.recipe(scheme, ScaleRule.MAX);
-        var little = new quern.scheme.Recipe(
-                recipe.method(),
-                recipe.format(),
-                recipe.bits(),
-                recipe.groupSize(),
-                recipe.symmetric(),
-                recipe.ternary(),
-                recipe.actOrder(),
-                recipe.scales(),
-                0.001,
-                false,
-                recipe.skip());
+        var little =
+                Samples.recipe(scheme, ScaleRule.MAX).edit().percdamp(0.001).recipe();
         try (Method.Solver solver = new Gptq().solver(little, h, JAVA)) {
             return solver.quantize("model.layers.0.mlp.up_proj", weight, scheme);
         }

@@ -58,18 +58,16 @@ final class Samples {
     }
 
     static Recipe recipe(Scheme scheme, ScaleRule rule) {
-        return new Recipe(
-                "gptq",
-                "gptq",
-                scheme.bits(),
-                scheme.groupSize(),
-                scheme.symmetric(),
-                scheme.grid() instanceof IntegerGrid grid && grid.ternary(),
-                scheme.order(),
-                rule,
-                0.01,
-                false,
-                java.util.List.of());
+        return Recipe.DEFAULT
+                .edit()
+                .bits(scheme.bits())
+                .groupSize(scheme.groupSize())
+                .symmetric(scheme.symmetric())
+                .ternary(scheme.grid() instanceof IntegerGrid grid && grid.ternary())
+                .actOrder(scheme.order())
+                .scales(rule)
+                .percdamp(0.01)
+                .recipe();
     }
 
     /** tr(E H ET) / tokens in double precision. */

@@ -298,7 +298,8 @@ class ExpertRunTest {
     @ParameterizedTest
     @ValueSource(strings = {"gptq", "gptaq"})
     void true_sequential_takes_all_experts_of_a_step_together(String method) throws IOException {
-        Plan plan = plan("seq", ToyRun.recipe(method).siteBySite(), 1);
+        Recipe recipe = ToyRun.recipe(method).edit().trueSequential(true).recipe();
+        Plan plan = plan("seq", recipe, 1);
         assertThat(plan.ranks(1)).containsExactly(0, 1, 2, 3);
         assertThat(plan.sites(1, 2).stream().collect(Collectors.groupingBy(Plan.SitePlan::rank, Collectors.counting())))
                 .containsExactlyInAnyOrderEntriesOf(Map.of(0, 1L, 1, 1L, 2, 8L, 3, 8L));

@@ -158,20 +158,9 @@ class FamilyRunTest {
     }
 
     private Plan plan(Path source, String name, String format) throws IOException {
-        Recipe r = Recipe.DEFAULT;
         int group = format.equals("gptq") ? 32 : 8;
-        Recipe recipe = new Recipe(
-                r.method(),
-                format,
-                8,
-                group,
-                r.symmetric(),
-                r.ternary(),
-                r.actOrder(),
-                r.scales(),
-                r.percdamp(),
-                r.trueSequential(),
-                r.skip());
+        Recipe recipe =
+                Recipe.DEFAULT.edit().format(format).bits(8).groupSize(group).recipe();
         try (Device device = Devices.open("java")) {
             return Planner.plan(
                     Model.open(new LocalStore(source)),

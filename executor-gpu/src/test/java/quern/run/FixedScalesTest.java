@@ -27,7 +27,6 @@ import quern.model.Tap;
 import quern.model.Weights;
 import quern.plan.Plan;
 import quern.run.workbench.Workbench;
-import quern.scheme.ColumnOrder;
 import quern.scheme.FixedScales;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
@@ -44,19 +43,17 @@ class FixedScalesTest {
     Path folder;
 
     private static Recipe recipe(String method, String format, boolean trueSequential) {
-        return new Recipe(
-                        method,
-                        format,
-                        8,
-                        -1,
-                        true,
-                        false,
-                        ColumnOrder.STATIC,
-                        ScaleRule.MAX,
-                        0.01,
-                        trueSequential,
-                        List.of())
-                .with(new FixedScales(true, true));
+        return Recipe.OPEN
+                .edit()
+                .method(method)
+                .format(format)
+                .bits(8)
+                .groupSize(-1)
+                .scales(ScaleRule.MAX)
+                .percdamp(0.01)
+                .trueSequential(trueSequential)
+                .fixed(new FixedScales(true, true))
+                .recipe();
     }
 
     @ParameterizedTest

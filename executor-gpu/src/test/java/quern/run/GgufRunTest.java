@@ -36,7 +36,6 @@ import quern.model.Site;
 import quern.plan.Plan;
 import quern.run.workbench.RunFolder;
 import quern.run.workbench.Workbench;
-import quern.scheme.ColumnOrder;
 import quern.scheme.QuantizedLinear;
 import quern.scheme.Recipe;
 import quern.scheme.RecipeReader;
@@ -73,18 +72,14 @@ class GgufRunTest {
     }
 
     private static Recipe recipe(String method) {
-        return new Recipe(
-                method,
-                "gguf-q4_0",
-                Recipe.UNSAID,
-                Recipe.UNSAID,
-                true,
-                false,
-                ColumnOrder.STATIC,
-                ScaleRule.SALIENCY,
-                0.01,
-                false,
-                List.of("layers\\.1\\.mlp\\.up_proj"));
+        return Recipe.OPEN
+                .edit()
+                .method(method)
+                .format("gguf-q4_0")
+                .scales(ScaleRule.SALIENCY)
+                .percdamp(0.01)
+                .skip(List.of("layers\\.1\\.mlp\\.up_proj"))
+                .recipe();
     }
 
     /** Experts are one tensor for all there, and tensors of their own here. */

@@ -21,7 +21,6 @@ import quern.model.Site;
 import quern.plan.Plan;
 import quern.plan.Planner;
 import quern.run.workbench.SiteManifest;
-import quern.scheme.ColumnOrder;
 import quern.scheme.Recipe;
 import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
@@ -48,18 +47,14 @@ class Mxfp4RunTest {
     }
 
     private static Recipe recipe(String method, String... skip) {
-        return new Recipe(
-                method,
-                "mxfp4",
-                Recipe.UNSAID,
-                Recipe.UNSAID,
-                true,
-                false,
-                ColumnOrder.STATIC,
-                method.equals("rtn") ? ScaleRule.MAX : ScaleRule.SALIENCY,
-                0.01,
-                false,
-                List.of(skip));
+        return Recipe.OPEN
+                .edit()
+                .method(method)
+                .format("mxfp4")
+                .scales(method.equals("rtn") ? ScaleRule.MAX : ScaleRule.SALIENCY)
+                .percdamp(0.01)
+                .skip(List.of(skip))
+                .recipe();
     }
 
     @ParameterizedTest

@@ -157,7 +157,7 @@ class QuantizationTest {
                         read("{bits: 4, group-size: 32, skip: 0.mlp}"),
                         read("{bits: 3, group-size: 16, symmetric: false, act-order: full, skip: v_proj}"),
                         read("{method: rtn, bits: 8, group-size: 32, scales: max}"))
-                .map(recipe -> recipe.with(transform))
+                .map(recipe -> recipe.edit().transform(transform).recipe())
                 .toList();
         List<Plan> together = new ArrayList<>();
         for (Recipe recipe : recipes) {
@@ -228,18 +228,16 @@ class QuantizationTest {
     @Test
     void linearsOfASiteShareTheDivisorOfTheirScales() throws IOException {
         Recipe recipe = Formats.named("compressed-tensors-nvfp4")
-                .settled(new Recipe(
-                        "rtn",
-                        "compressed-tensors-nvfp4",
-                        4,
-                        16,
-                        true,
-                        false,
-                        ColumnOrder.OFF,
-                        ScaleRule.MAX,
-                        0.01,
-                        false,
-                        List.of()));
+                .settled(Recipe.OPEN
+                        .edit()
+                        .method("rtn")
+                        .format("compressed-tensors-nvfp4")
+                        .bits(4)
+                        .groupSize(16)
+                        .actOrder(ColumnOrder.OFF)
+                        .scales(ScaleRule.MAX)
+                        .percdamp(0.01)
+                        .recipe());
         ToyRun.run(plan("nv", recipe, 1), new LocalRunner(ToyRun.STORES, 2), Quantization.Listener.SILENT);
         Checkpoint nv = Checkpoint.open(new LocalStore(folder.resolve("nv")));
         String q = "model.layers.0.self_attn.q_proj.weight_global_scale";

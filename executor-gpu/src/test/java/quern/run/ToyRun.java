@@ -27,41 +27,17 @@ public final class ToyRun {
 
     /** The default recipe with groups that fit the toy. */
     public static Recipe recipe() {
-        Recipe r = Recipe.DEFAULT;
-        return new Recipe(
-                r.method(),
-                r.format(),
-                r.bits(),
-                32,
-                r.symmetric(),
-                r.ternary(),
-                r.actOrder(),
-                r.scales(),
-                r.percdamp(),
-                r.trueSequential(),
-                r.skip());
+        return Recipe.DEFAULT.edit().groupSize(32).recipe();
     }
 
     /** The same, the sites of a layer one after the other. */
     static Recipe trueSequential() {
-        return recipe().siteBySite();
+        return recipe().edit().trueSequential(true).recipe();
     }
 
     /** The same by another method. */
     public static Recipe recipe(String method) {
-        Recipe r = recipe();
-        return new Recipe(
-                method,
-                r.format(),
-                r.bits(),
-                r.groupSize(),
-                r.symmetric(),
-                r.ternary(),
-                r.actOrder(),
-                r.scales(),
-                r.percdamp(),
-                r.trueSequential(),
-                r.skip());
+        return recipe().edit().method(method).recipe();
     }
 
     /** A plan for the model in {@code source}; small parts, so that there are several. */

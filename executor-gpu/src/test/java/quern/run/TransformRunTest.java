@@ -42,6 +42,10 @@ class TransformRunTest {
         return source;
     }
 
+    private static Recipe recipe(String transform) {
+        return ToyRun.recipe().edit().transform(transform).recipe();
+    }
+
     private Plan plan(String output, Recipe recipe, int stages) throws IOException {
         return ToyRun.plan(source(), folder.resolve(output), recipe, stages);
     }
@@ -53,7 +57,7 @@ class TransformRunTest {
     @ParameterizedTest
     @CsvSource({"awq, 4", "smoothquant, 1", "hadamard, 1", "hadamard, 2"})
     void threadsDoNotChangeTheBytesAndTheCheckpointHolds(String transform, int stages) throws IOException {
-        Recipe recipe = ToyRun.recipe().with(transform);
+        Recipe recipe = recipe(transform);
         Plan plan = plan("two", recipe, stages);
         run(plan("one", recipe, stages), 1, Quantization.Listener.SILENT);
         run(plan, 2, Quantization.Listener.SILENT);
@@ -97,7 +101,7 @@ class TransformRunTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 4})
     void aRestartFindsWhatWasFitted(int stages) throws IOException {
-        Recipe recipe = ToyRun.recipe().with("awq");
+        Recipe recipe = recipe("awq");
         run(plan("whole", recipe, stages), 2, Quantization.Listener.SILENT);
         for (int survived : new int[] {1, 3, 9}) {
             Plan plan = plan("cut" + survived, recipe, stages);
@@ -167,14 +171,14 @@ class TransformRunTest {
     @Test
     void theIdOfAPlanDependsOnTheTransform() throws IOException {
         String none = plan("x", ToyRun.recipe(), 1).id();
-        String awq = plan("x", ToyRun.recipe().with("awq"), 1).id();
+        String awq = plan("x", recipe("awq"), 1).id();
         assertThat(awq).isNotEqualTo(none);
-        assertThat(plan("x", ToyRun.recipe().with("hadamard"), 1).id()).isNotIn(none, awq);
+        assertThat(plan("x", recipe("hadamard"), 1).id()).isNotIn(none, awq);
     }
 
     @Test
     void anUnknownTransformIsRefused() {
-        assertThatThrownBy(() -> plan("x", ToyRun.recipe().with("quip"), 1))
+        assertThatThrownBy(() -> plan("x", recipe("quip"), 1))
                 .isInstanceOf(QuernException.class)
                 .hasMessageStartingWith(
                         "Cannot use transform quip: it is unknown (use one of none, awq, smoothquant, hadamard");

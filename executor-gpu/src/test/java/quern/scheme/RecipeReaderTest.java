@@ -65,23 +65,25 @@ class RecipeReaderTest {
                 transform: hadamard
                 """;
         assertThat(RecipeReader.read(yaml, "x"))
-                .isEqualTo(new Recipe(
-                        "rtn",
-                        "compressed-tensors",
-                        2,
-                        -1,
-                        true,
-                        true,
-                        ColumnOrder.OFF,
-                        ScaleRule.MSE,
-                        0.05,
-                        true,
-                        List.of(".*down_proj", "model.layers.0.*"),
-                        List.of(
+                .isEqualTo(Recipe.OPEN
+                        .edit()
+                        .method("rtn")
+                        .format("compressed-tensors")
+                        .bits(2)
+                        .groupSize(-1)
+                        .symmetric(true)
+                        .ternary(true)
+                        .actOrder(ColumnOrder.OFF)
+                        .scales(ScaleRule.MSE)
+                        .percdamp(0.05)
+                        .trueSequential(true)
+                        .skip(List.of(".*down_proj", "model.layers.0.*"))
+                        .overrides(List.of(
                                 new Recipe.LinearOverride("v_proj", 8, Recipe.UNSAID),
-                                new Recipe.LinearOverride("\\.0\\.", Recipe.UNSAID, 64)),
-                        new FixedScales(true, true),
-                        "hadamard"));
+                                new Recipe.LinearOverride("\\.0\\.", Recipe.UNSAID, 64)))
+                        .fixed(new FixedScales(true, true))
+                        .transform("hadamard")
+                        .recipe());
     }
 
     @Test

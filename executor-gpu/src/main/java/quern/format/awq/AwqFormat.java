@@ -45,7 +45,7 @@ public final class AwqFormat implements Format {
     /** It has zero points, so they are used. */
     @Override
     public Recipe settled(Recipe recipe) {
-        return Format.super.settled(recipe).asymmetric();
+        return Format.super.settled(recipe).edit().symmetric(false).recipe();
     }
 
     @Override

@@ -47,7 +47,7 @@ public final class HqqFormat implements Format {
 
     @Override
     public Recipe settled(Recipe recipe) {
-        return recipe.orOwn("hqq", 4, GROUP).asymmetric();
+        return recipe.orOwn("hqq", 4, GROUP).edit().symmetric(false).recipe();
     }
 
     @Override

@@ -75,7 +75,10 @@ public final class QuantoBits implements Format {
 
     @Override
     public Recipe settled(Recipe recipe) {
-        return recipe.orElse("gptq", bits, GROUP, ScaleRule.SALIENCY).asymmetric();
+        return recipe.orElse("gptq", bits, GROUP, ScaleRule.SALIENCY)
+                .edit()
+                .symmetric(false)
+                .recipe();
     }
 
     @Override

@@ -25,6 +25,7 @@ import quern.run.workbench.Pass;
 import quern.run.workbench.SiteManifest;
 import quern.run.workbench.Stopwatch;
 import quern.run.workbench.Workbench;
+import quern.scheme.Recipe;
 import quern.store.LocalStore;
 import quern.tensor.Matrix;
 
@@ -131,7 +132,8 @@ class GptaqRunTest {
         Map<String, Double> errors = new HashMap<>();
         for (String method : List.of("gptq", "gptaq")) {
             Path output = folder.resolve(method);
-            Plan plan = ToyRun.plan(source, output, ToyRun.recipe(method).siteBySite(), 1);
+            Recipe recipe = ToyRun.recipe(method).edit().trueSequential(true).recipe();
+            Plan plan = ToyRun.plan(source, output, recipe, 1);
             Pass pass = new Pass(0, 1, 0, DOWN, List.of(), firstLayer(plan));
             Workbench bench = Workbench.of(plan, ToyRun.STORES);
             double error = 0;

@@ -71,18 +71,14 @@ class CastingTest {
     }
 
     private static Recipe recipe(String format) {
-        Recipe open = new Recipe(
-                format.equals("hqq") ? "hqq" : "rtn",
-                format,
-                Recipe.OPEN.bits(),
-                Recipe.OPEN.groupSize(),
-                true,
-                false,
-                ColumnOrder.OFF,
-                ScaleRule.MAX,
-                0.01,
-                false,
-                List.of());
+        Recipe open = Recipe.OPEN
+                .edit()
+                .method(format.equals("hqq") ? "hqq" : "rtn")
+                .format(format)
+                .actOrder(ColumnOrder.OFF)
+                .scales(ScaleRule.MAX)
+                .percdamp(0.01)
+                .recipe();
         return Formats.named(format).settled(open);
     }
 
@@ -201,18 +197,17 @@ class CastingTest {
                     Scheme scheme;
                     try {
                         scheme = format.scheme(
-                                format.settled(new Recipe(
-                                        "rtn",
-                                        name,
-                                        bits,
-                                        group,
-                                        symmetric,
-                                        false,
-                                        ColumnOrder.OFF,
-                                        ScaleRule.MAX,
-                                        0.01,
-                                        false,
-                                        List.of())),
+                                format.settled(Recipe.OPEN
+                                        .edit()
+                                        .method("rtn")
+                                        .format(name)
+                                        .bits(bits)
+                                        .groupSize(group)
+                                        .symmetric(symmetric)
+                                        .actOrder(ColumnOrder.OFF)
+                                        .scales(ScaleRule.MAX)
+                                        .percdamp(0.01)
+                                        .recipe()),
                                 DType.BF16);
                     } catch (quern.QuernException e) {
                         continue; // the format has no such codes
