@@ -18,7 +18,7 @@ import java.util.stream.Collectors;
 import quern.QuernException;
 
 /**
- * Recipes from YAML. A key that is left away has the value of {@link Recipe#DEFAULT}; an unknown key or a value of another
+ * Recipes from YAML. A key that is left away has the value of {@link Recipe#OPEN}; an unknown key or a value of another
  * type is refused.
  */
 public final class RecipeReader {
