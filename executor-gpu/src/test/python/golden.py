@@ -4,7 +4,8 @@
 
 Writes FOLDER/name/model.safetensors: what the tool made of a linear under the names that it has there, and `linear.weight` in the type
 that the tool was given; in FOLDER/name/source where the tool has something of that name. CastGoldenTest makes it again. Those in
-src/test/resources/golden were made with hqq 0.2.8.post1, nvidia-modelopt 0.47.0, amd-quark 0.13 and torch 2.15.0 on a CPU; what
+src/test/resources/golden were made with hqq 0.2.8.post1, nvidia-modelopt 0.47.0, amd-quark 0.13, optimum-quanto 0.2.7, torchao 0.18.0,
+fbgemm-gpu-genai 1.9.0 and torch 2.15.0 on a CPU; what
 ../shared/interop/known-good has is not made again here.
 """
 
@@ -49,6 +50,46 @@ def quanto(bits, inputs):
     return w, stored | {"weight._size": size, "dequantized": dequantized(stored, bits, w.shape)}
 
 
+def quanto_bytes(name):
+    import optimum.quanto
+    from optimum.quanto.nn import QLinear
+
+    w = weight(48, 256, torch.bfloat16)
+    linear = torch.nn.Linear(256, 48, bias=False, dtype=torch.bfloat16)
+    linear.weight.data = w.clone()
+    quantized = QLinear.from_module(linear, weights=getattr(optimum.quanto, name))
+    quantized.freeze()
+    stored = quantized.state_dict()
+    return w, stored | {"dequantized": scaled(stored["weight._data"], stored["weight._scale"])}
+
+
+def torchao_fp8():
+    from torchao.prototype.safetensors.safetensors_support import flatten_tensor_state_dict
+    from torchao.quantization import Float8WeightOnlyConfig, quantize_
+
+    w = weight(48, 256, torch.bfloat16)
+    linear = torch.nn.Linear(256, 48, bias=False, dtype=torch.bfloat16)
+    linear.weight.data = w.clone()
+    quantize_(linear, Float8WeightOnlyConfig())
+    flat, _ = flatten_tensor_state_dict({"linear.weight": linear.weight})
+    stored = {name.removeprefix("linear."): tensor for name, tensor in flat.items()}
+    return w, stored | {"dequantized": scaled(stored["_weight_qdata"], stored["_weight_scale"])}
+
+
+def fbgemm_fp8():
+    """By what the library does where it finds no GPU; that its kernels do not load is no matter."""
+    from fbgemm_gpu.experimental.gemm.triton_gemm.fp8_gemm import quantize_fp8_row
+
+    w = weight(48, 256, torch.bfloat16)
+    codes, scales = quantize_fp8_row(w)
+    return w, {"weight": codes, "weight_scale": scales[:, None], "dequantized": scaled(codes, scales[:, None])}
+
+
+def scaled(codes, scales):
+    """In float32, whatever the library computes in."""
+    return codes.float() * scales.float()
+
+
 def dequantized(stored, bits, shape):
     """In float32, where the library would round to bfloat16 on the way."""
     codes = torch.ops.quanto.unpack(stored["weight._data._data"], bits)[: len(stored["weight._scale"])]
@@ -70,14 +111,16 @@ def eetq():
 
 
 def mxfp4():
-    """Two slices of stacked experts, and what transformers 5.22.0 dequantizes them to; the weight is that of the second, outputs x inputs."""
+    """Two experts by the library whose layout gpt-oss has (triton_kernels of mid 2025, its path without a GPU), and what transformers 5.22.0
+    dequantizes them to; the weight is that of the second, outputs x inputs."""
     from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+    from triton_kernels.numerics_details.mxfp import downcast_to_mxfp_torch
 
-    generator = torch.Generator().manual_seed(20261128)
-    blocks = torch.randint(0, 256, (2, 48, 2, 16), generator=generator, dtype=torch.uint8)
-    scales = torch.randint(115, 130, (2, 48, 2), generator=generator, dtype=torch.uint8)
-    weight = convert_moe_packed_tensors(blocks, scales, dtype=torch.float32)
-    return weight[1].T.contiguous(), {"experts_blocks": blocks, "experts_scales": scales, "experts": weight}
+    experts = weight(2 * 48, 64, torch.float32).reshape(2, 48, 64)
+    packed, scales = downcast_to_mxfp_torch(experts, torch.uint8, axis=-1)
+    blocks = packed.reshape(2, 48, 2, 16)
+    stored = convert_moe_packed_tensors(blocks, scales, dtype=torch.float32)
+    return stored[1].T.contiguous(), {"experts_blocks": blocks, "experts_scales": scales, "experts": stored}
 
 
 def modelopt(name):
@@ -137,6 +180,10 @@ MAKERS = {
     "quanto-int4-96": lambda: quanto(4, 192),
     "quanto-int4-rows": lambda: quanto(4, 128),
     "quanto-int2": lambda: quanto(2, 256),
+    "quanto-int8": lambda: quanto_bytes("qint8"),
+    "quanto-fp8": lambda: quanto_bytes("qfloat8"),
+    "torchao-fp8": torchao_fp8,
+    "fbgemm-fp8": fbgemm_fp8,
     "hqq-1bit": lambda: hqq(1),
     "hqq-2bit": lambda: hqq(2),
     "hqq-8bit": lambda: hqq(8),

@@ -9,7 +9,6 @@ import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Objects;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import quern.QuernException;
@@ -31,6 +30,10 @@ class PackGoldenTest {
         "quanto-int4-96, quanto-int4, 4",
         "quanto-int4-rows, quanto-int4, 4",
         "quanto-int2, quanto-int2, 2",
+        "quanto-int8, quanto-int8, 8",
+        "quanto-fp8, quanto-fp8, 8",
+        "torchao-fp8, torchao-fp8, 8",
+        "fbgemm-fp8, fbgemm-fp8, 8",
         "eetq, eetq, 8",
     })
     void what_a_tool_stored_is_read_and_packed_alike(String golden, String name, int bits) throws Exception {
@@ -51,11 +54,14 @@ class PackGoldenTest {
     }
 
     /** Of which each is a slice: what transformers makes of it. */
-    @Test
-    void an_expert_is_read_as_transformers_reads_it_and_packed_alike() throws Exception {
-        Checkpoint stored = golden("mxfp4");
-        Format format = Formats.named("mxfp4");
+    @ParameterizedTest
+    @CsvSource("mxfp4, mxfp4, 4")
+    void an_expert_is_read_as_transformers_reads_it_and_packed_alike(String golden, String name, int bits)
+            throws Exception {
+        Checkpoint stored = golden(golden);
+        Format format = Formats.named(name);
         Scheme scheme = format.scheme(format.settled(Recipe.OPEN), DType.BF16);
+        assertThat(scheme.bits()).isEqualTo(bits);
         String expert = "linear.experts.1";
 
         QuantizedLinear q = format.unpack(expert, stored, scheme);
