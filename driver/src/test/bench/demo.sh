@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Bits a weight and KL of the demo model by every recipe of conf/recommend.yaml and by those of README's tables: what stands there.
+# Bits a weight and KL of the demo model by every recipe of conf/recommend.yaml and by those of the README's tables: what stands there.
 #
 #   demo.sh [-o OUT]
 #
