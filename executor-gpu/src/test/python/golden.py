@@ -111,8 +111,8 @@ def eetq():
 
 
 def mxfp4():
-    """Two experts by the library whose layout gpt-oss has (triton_kernels of mid 2025, its path without a GPU), and what transformers 5.22.0
-    dequantizes them to; the weight is that of the second, outputs x inputs."""
+    """Two experts by the library whose layout gpt-oss has, and what transformers 5.22.0 dequantizes them to; the weight is that of the
+    second, outputs x inputs. triton_kernels is in no index: here the text of this one function, of mid 2025, was run by itself."""
     from transformers.integrations.mxfp4 import convert_moe_packed_tensors
     from triton_kernels.numerics_details.mxfp import downcast_to_mxfp_torch
 

@@ -80,7 +80,8 @@ public record Conversion(Format from, Format to) {
         return groups;
     }
 
-    private Recipe recipe(int bits, int group, boolean symmetric, ColumnOrder order) {
+    /** What asks the target for such codes. */
+    public Recipe recipe(int bits, int group, boolean symmetric, ColumnOrder order) {
         return Recipe.OPEN
                 .edit()
                 .method("converted")

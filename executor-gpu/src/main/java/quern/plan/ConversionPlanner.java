@@ -14,7 +14,6 @@ import quern.model.Linear;
 import quern.model.Model;
 import quern.model.Site;
 import quern.scheme.Recipe;
-import quern.scheme.ScaleRule;
 import quern.scheme.Scheme;
 import quern.source.PackedLinears;
 
@@ -82,7 +81,8 @@ public final class ConversionPlanner {
                     "Cannot convert %s to %s: its linears have several schemes, and that format's config has one for all (use --format gptq or compressed-tensors)"
                             .formatted(source, conversion.to().name()));
         }
-        Recipe recipe = recipe(sites.get(0).linears().get(0).scheme());
+        Scheme first = sites.get(0).linears().get(0).scheme();
+        Recipe recipe = conversion.recipe(first.bits(), first.groupSize(), first.symmetric(), first.order());
         List<Plan.Stage> stages = List.of(new Plan.Stage(0, model.layers()));
         Planner.Request request = new Planner.Request(source, output, recipe, 1, maxShardBytes, null, machine);
         List<Plan.Shard> shards = ShardLayout.of(model, conversion.to(), sites, maxShardBytes);
@@ -139,20 +139,6 @@ public final class ConversionPlanner {
         Scheme before = packed.scheme(linear.name(), linear.outputs(), linear.inputs());
         Scheme after = conversion.scheme(before, linear.name(), linear.outputs(), linear.inputs());
         return new Plan.LinearPlan(linear.name(), linear.outputs(), linear.inputs(), after);
-    }
-
-    private Recipe recipe(Scheme scheme) {
-        return Recipe.OPEN
-                .edit()
-                .method("converted")
-                .format(conversion.to().name())
-                .bits(scheme.bits())
-                .groupSize(scheme.groupSize())
-                .symmetric(scheme.symmetric())
-                .actOrder(scheme.order())
-                .scales(ScaleRule.MAX)
-                .percdamp(0.01)
-                .recipe();
     }
 
     /** A linear at a time: its codes before and after, and both as numbers when they are compared. */
