@@ -140,8 +140,8 @@ class RareExpertsTest {
             try (DecoderLayer layer = DecoderLayer.load(model, l, Weights.stored(model), device)) {
                 for (int i = 0; i < hidden.size(); i++) {
                     try (DeviceMatrix x = device.upload(hidden.get(i), DType.F32);
-                            DeviceMatrix y =
-                                    layer.forward(x, LENGTH, (site, in) -> keep(rows, site, device.download(in)))) {
+                            DeviceMatrix y = layer.forward(
+                                    x, LENGTH, (site, in, stream) -> keep(rows, site, device.download(in)))) {
                         hidden.set(i, device.download(y));
                     }
                 }

@@ -7,9 +7,10 @@ import quern.scheme.Recipe;
 import quern.scheme.Scheme;
 
 /**
- * GPTAQ (Li et al., 2025), GPTQ with an asymmetric calibration: the inputs of a linear have drifted, since the linears before it in its
- * layer are quantized already, and its codes make up for that too. So a linear is held to what it gives in the layer in full precision,
- * and not to what it would give itself on the inputs that it gets. See {@link LayerTarget}.
+ * GPTAQ (Li et al., 2025), GPTQ with an asymmetric calibration: the inputs of a linear have drifted from those in full precision, since what
+ * comes before it is quantized already, and its codes make up for that too. For all that the linears before it in its layer are answerable
+ * for, and for half of what the layers before are: over many layers drifts add up to more than calibration text tells well. See {@link
+ * LayerTarget}.
  */
 public final class Gptaq implements Method {
     private final Gptq gptq = new Gptq();

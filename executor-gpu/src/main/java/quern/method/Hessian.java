@@ -8,17 +8,17 @@ import quern.tensor.DType;
 import quern.tensor.Matrix;
 
 /**
- * The sum of x xT over calibration tokens, and their number. Divided once, at the end. It lies where it was summed. Beside it may lie
- * the sum of f xT, where f is what x is in the layer in full precision: how far inputs have <em>drifted</em>.
+ * The sum of x xT over calibration tokens, and their number. Divided once, at the end. It lies where it was summed. Beside it may stand
+ * how far inputs have <em>drifted</em>.
  */
 public final class Hessian {
     private final Placed sum; // n x n, symmetric
-    private final @Nullable Placed cross; // n x n
+    private final @Nullable Drift drift;
     private final long tokens;
 
-    private Hessian(Placed sum, @Nullable Placed cross, long tokens) {
+    private Hessian(Placed sum, @Nullable Drift drift, long tokens) {
         this.sum = sum;
-        this.cross = cross;
+        this.drift = drift;
         this.tokens = tokens;
     }
 
@@ -32,20 +32,20 @@ public final class Hessian {
 
     /**
      * @param sum n x n, symmetric
-     * @param cross n x n, or none
+     * @param drift null where nothing drifts, or no one asked for it
      * @param tokens how many x were summed
      */
-    public Hessian(Matrix sum, @Nullable Matrix cross, long tokens) {
-        this(Placed.of(sum), cross == null ? null : Placed.of(cross), tokens);
+    public Hessian(Matrix sum, @Nullable Drift drift, long tokens) {
+        this(Placed.of(sum), drift, tokens);
     }
 
     /**
      * @param sum n x n, F32, symmetric; stays its maker's to close
-     * @param cross n x n, F32, or none; likewise
+     * @param drift null where nothing drifts, or no one asked for it
      * @param tokens how many x were summed
      */
-    public Hessian(DeviceMatrix sum, @Nullable DeviceMatrix cross, Device device, long tokens) {
-        this(Placed.of(sum, device), cross == null ? null : Placed.of(cross, device), tokens);
+    public Hessian(DeviceMatrix sum, @Nullable Drift drift, Device device, long tokens) {
+        this(Placed.of(sum, device), drift, tokens);
     }
 
     /** How many x were summed. */
@@ -63,10 +63,10 @@ public final class Hessian {
         return sum.matrix();
     }
 
-    /** The sum of f xT, n x n; null where no one asked for it. */
+    /** Null where nothing drifts, or no one asked for it. */
     @Nullable
-    Placed cross() {
-        return cross;
+    Drift drift() {
+        return drift;
     }
 
     /** n, the diagonal of the sum. */

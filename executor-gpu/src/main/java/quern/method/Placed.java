@@ -9,7 +9,7 @@ import quern.tensor.DType;
 import quern.tensor.Matrix;
 
 /**
- * A square matrix where it was summed: on the host, where parts came together from several processes, or still on the device, where it
+ * A matrix where it was summed: on the host, where parts came together from several processes, or still on the device, where it
  * stays its maker's to close.
  */
 record Placed(
@@ -20,22 +20,21 @@ record Placed(
         return new Placed(matrix, null, null);
     }
 
-    /** @param matrix n x n, F32 */
+    /** @param matrix F32 */
     static Placed of(DeviceMatrix matrix, Device device) {
         return new Placed(null, matrix, device);
     }
 
-    /** n. */
     int rows() {
         return onHost != null ? onHost.rows() : Objects.requireNonNull(onDevice).rows();
     }
 
-    /** n x n; a copy where it lies on a device. */
+    /** A copy where it lies on a device. */
     Matrix matrix() {
         return onHost != null ? onHost : Objects.requireNonNull(device).download(Objects.requireNonNull(onDevice));
     }
 
-    /** n. */
+    /** Of a square one. */
     float[] diagonal() {
         if (onHost == null) {
             return Objects.requireNonNull(device).solve().diagonal(Objects.requireNonNull(onDevice));
@@ -47,7 +46,7 @@ record Placed(
         return diagonal;
     }
 
-    /** What comes of it on a device, n x n, F32, which is lent for that. */
+    /** What comes of it on a device, F32, which is lent for that. */
     <R> R on(Device onIt, Function<DeviceMatrix, R> use) {
         if (onDevice != null) {
             return use.apply(onDevice);

@@ -18,9 +18,9 @@ public record Statistics(long tokens, @Nullable Hessian hessian, float @Nullable
         return of(tokens, sum, null, largest);
     }
 
-    /** @param cross n x n, of {@link Hessian}; null where no one asked for it */
-    public static Statistics of(long tokens, @Nullable Matrix sum, @Nullable Matrix cross, float @Nullable [] largest) {
-        return new Statistics(tokens, sum == null ? null : new Hessian(sum, cross, tokens), largest);
+    /** @param drift null where nothing drifts, or no one asked for it */
+    public static Statistics of(long tokens, @Nullable Matrix sum, @Nullable Drift drift, float @Nullable [] largest) {
+        return new Statistics(tokens, sum == null ? null : new Hessian(sum, drift, tokens), largest);
     }
 
     /** The sum of x xT on the host; null where no one asked for it. */
@@ -28,10 +28,9 @@ public record Statistics(long tokens, @Nullable Hessian hessian, float @Nullable
         return hessian == null ? null : hessian.sum();
     }
 
-    /** The sum of f xT on the host; null where no one asked for it. */
-    public @Nullable Matrix cross() {
-        Placed cross = hessian == null ? null : hessian.cross();
-        return cross == null ? null : cross.matrix();
+    /** Null where nothing drifts, or no one asked for it. */
+    public @Nullable Drift drift() {
+        return hessian == null ? null : hessian.drift();
     }
 
     /** The largest |x| of all inputs. */
@@ -46,7 +45,7 @@ public record Statistics(long tokens, @Nullable Hessian hessian, float @Nullable
         return magnitude;
     }
 
-    /** Those of the tokens of both, without that of f xT. */
+    /** Those of the tokens of both, without drift. */
     public Statistics plus(Statistics other) {
         Matrix both = sum();
         Matrix others = other.sum();

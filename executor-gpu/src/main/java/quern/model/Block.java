@@ -29,6 +29,8 @@ final class Block implements AutoCloseable {
     private final DType[] types;
     /** By the number of the step's result: the site that begins there. */
     private final Map<Integer, Site> sites;
+    /** By the same number: the value that the output of the site's only linear is added to. */
+    private final Map<Integer, Integer> streams;
     /** By {@link Step#key}, ready for use. */
     private final Map<String, DeviceMatrix> weights = new HashMap<>();
 
@@ -49,6 +51,7 @@ final class Block implements AutoCloseable {
         }
         types[program.result()] = result;
         this.sites = section.sitesByResult();
+        this.streams = section.streamsByResult();
     }
 
     /**
@@ -227,7 +230,8 @@ final class Block implements AutoCloseable {
             Step step = program.steps().get(index);
             Site site = sites.get(step.result());
             if (tap != null && site != null) {
-                tap.input(site, of(step.operand(0)));
+                Integer stream = streams.get(step.result());
+                tap.input(site, of(step.operand(0)), stream == null ? null : of(stream));
             }
             if (tap != null && step.operation().attends()) {
                 tap.cached(section.layer(), of(step.operand(1)), of(step.operand(2)));

@@ -67,21 +67,14 @@ public final class DecoderLayer implements AutoCloseable {
     }
 
     /**
-     * The input of a site.
+     * As far as the sites of a rank, and no further.
      *
      * @param x (sequences * length) x hidden, F32; not closed
      * @param length tokens of a sequence
-     * @return tokens x inputs, as a tap sees it; the caller closes it
+     * @param tap sees the inputs of the sites up to there
      */
-    public DeviceMatrix input(DeviceMatrix x, int length, Site wanted) throws IOException {
-        List<DeviceMatrix> seen = new ArrayList<>();
-        Tap tap = (site, input) -> {
-            if (site.rank() == wanted.rank()) {
-                seen.add(block.device().forward().scale(input, 1, input.dtype()));
-            }
-        };
-        run(List.of(new LayerRun.Lane(new ArrayList<>(List.of(x)), tap)), batch -> length, false, wanted.rank());
-        return seen.get(0);
+    public void upTo(int rank, DeviceMatrix x, int length, Tap tap) throws IOException {
+        run(List.of(new LayerRun.Lane(new ArrayList<>(List.of(x)), tap)), batch -> length, false, rank);
     }
 
     private void run(List<LayerRun.Lane> lanes, ToIntFunction<DeviceMatrix> length, boolean owned, int rank)

@@ -164,6 +164,12 @@ record Program(String file, List<Step> steps, int result) {
         return steps.stream().filter(step -> step.result() == value).findFirst().orElse(null);
     }
 
+    /** Whether a value is there when a step begins. */
+    boolean isBefore(int value, Step step) {
+        Step maker = maker(value);
+        return maker == null || steps.indexOf(maker) < steps.indexOf(step);
+    }
+
     /** The steps that use this module; several if it is fused. */
     List<Step> of(String module) {
         return steps.stream().filter(step -> step.module().equals(module)).toList();

@@ -94,6 +94,24 @@ final class Section {
         return sites;
     }
 
+    /** Of sites with one linear, by the same number: the value that its output is added to, which is there before. */
+    Map<Integer, Integer> streamsByResult() {
+        Map<Integer, Integer> streams = new HashMap<>();
+        for (List<Step> site : program.sites()) {
+            Step linear = site.get(0);
+            List<Step> readers = program.readers(linear.result());
+            if (site.size() > 1 || rows(linear) != null || readers.size() != 1) {
+                continue;
+            }
+            Step reader = readers.get(0);
+            int other = reader.operand(0) == linear.result() ? 1 : 0;
+            if (reader.operation() == Operation.ADD && program.isBefore(reader.operand(other), linear)) {
+                streams.put(linear.result(), reader.operand(other));
+            }
+        }
+        return streams;
+    }
+
     /** Of a layer, the step before which all sites up to a rank have been seen; experts, whose ranks are the last, are seen in theirs. */
     int lastTapped(int rank) {
         List<Step> steps = program.steps();

@@ -1,5 +1,6 @@
 package quern.model;
 
+import org.jspecify.annotations.Nullable;
 import quern.device.DeviceMatrix;
 import quern.tensor.Matrix;
 
@@ -10,8 +11,10 @@ public interface Tap {
      * several runs one after the other, and not at all where there are none.
      *
      * @param x tokens x inputs, of the device's compute type or F32; the layer's own, only valid during the call
+     * @param stream what the output of the site's only linear is added to as it is, tokens x outputs, F32, likewise; null where there are
+     *     several linears, or something else becomes of it
      */
-    void input(Site site, DeviceMatrix x);
+    void input(Site site, DeviceMatrix x, @Nullable DeviceMatrix stream);
 
     /**
      * Called once per batch and attention, with what a cache would keep.

@@ -112,7 +112,7 @@ final class Cost {
 
     /**
      * One forward where the pass with taps feeds the next layer too; else two, and a third for the boundaries. Of a layer whose sites are
-     * taken one after the other, each pass goes about half way on average, and as far in full precision where drifts are gathered.
+     * taken one after the other, each pass goes about half way on average. Where drifts are gathered, as much goes in full precision beside it.
      */
     private double forwards() {
         if (stages == model.layers() && stages > 1) {
@@ -125,9 +125,9 @@ final class Cost {
                     .map(Plan.SitePlan::rank)
                     .distinct()
                     .count();
-            ways = ranks / 2.0 * (drifts() ? 2 : 1);
+            ways = ranks / 2.0;
         }
-        return (stages == 1 ? 1 : 2) + ways;
+        return (stages == 1 ? 0 : 1) + (drifts() ? 2 : 1) * (1 + ways);
     }
 
     private boolean drifts() {
@@ -146,8 +146,8 @@ final class Cost {
             hessians += reaching * n * n; // half of 2 n^2: the lower triangle
             solves += n * n * n / 3;
             if (drifts() && site.drifts()) {
-                hessians += 2 * reaching * n * n;
-                solves += 2 * n * n * n;
+                hessians += 2 * reaching * n * (n + site.added());
+                solves += n * n * (2 * n + site.added());
             }
             for (Plan.LinearPlan linear : site.linears()) {
                 forward += 2 * reaching * n * linear.outputs();
@@ -205,8 +205,10 @@ final class Cost {
                 .max()
                 .orElse(0);
         // Of an expert, and of its pool; or of a site and its drift.
-        long grams = most(
-                site -> (site.ofExpert() || (drifts() && site.drifts()) ? 2 : 1) * 4L * site.inputs() * site.inputs());
+        long grams = most(site -> 4L
+                * site.inputs()
+                * ((site.ofExpert() || (drifts() && site.drifts()) ? 2 : 1) * site.inputs()
+                        + (drifts() && site.drifts() ? site.added() : 0)));
         long pools = sites.stream()
                 .filter(Plan.SitePlan::ofExpert)
                 .mapToLong(site -> 4L * site.inputs() * site.inputs())
@@ -230,14 +232,18 @@ final class Cost {
                             : new Plan.Term("weights of a layer", layerWeights));
             terms.add(new Plan.Term(
                     together == 1 ? "hidden states of a part" : "hidden states of " + together + " parts",
-                    together * partTokens * model.hiddenSize() * DType.F32.bytes()));
+                    (drifts() ? 2 : 1) * together * partTokens * model.hiddenSize() * DType.F32.bytes()));
             terms.add(new Plan.Term(
-                    "activations of a batch", batchTokens * 4 * ((drifts() ? 6 : 3) * widest + 2 * tallest)));
+                    "activations of a batch",
+                    batchTokens
+                            * 4
+                            * (drifts() ? 2 * (3 * widest + 2 * tallest) + 4 * widest : 3 * widest + 2 * tallest)));
             int open = Integer.numberOfTrailingZeros(together) + 2; // the tree of parts, and a sum that is being formed
             terms.add(new Plan.Term("Hessians of a layer", open * grams + (together - 1) * pools));
         }
         long halves = gpu ? 3 * 2 * 2048 * (Math.min(tallest, 16_384) + widest) : 0; // of a product's operands
-        long solve = (drifts() ? 5 : 3) * 4 * widest * widest + (gpu ? 4 : 3) * largestWeight + halves;
+        long solve = (drifts() ? 6 : 3) * 4 * widest * widest + (gpu ? 4 : 3) * largestWeight + halves;
+        solve += drifts() ? largestWeight : 0;
         long experts = sites.stream()
                 .filter(Plan.SitePlan::ofExpert)
                 .filter(site -> site.linears().stream().allMatch(l -> method.batches(l.scheme())))

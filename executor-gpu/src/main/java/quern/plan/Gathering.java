@@ -12,9 +12,9 @@ import quern.transform.Transforms;
  *
  * @param hessians sums of products
  * @param magnitudes the largest |x| of each input
- * @param crosses sums of products with what inputs are in the layer in full precision, see {@link quern.method.Hessian}
+ * @param drifts how far what flows is from full precision, see {@link quern.method.Drift}
  */
-public record Gathering(boolean hessians, boolean magnitudes, boolean crosses) implements Serializable {
+public record Gathering(boolean hessians, boolean magnitudes, boolean drifts) implements Serializable {
     /** The largest |x| alone. */
     static final Gathering MAGNITUDES = new Gathering(false, true, false);
 
@@ -34,11 +34,11 @@ public record Gathering(boolean hessians, boolean magnitudes, boolean crosses) i
 
     /** What either needs. */
     Gathering and(Gathering other) {
-        return new Gathering(hessians || other.hessians, magnitudes || other.magnitudes, crosses || other.crosses);
+        return new Gathering(hessians || other.hessians, magnitudes || other.magnitudes, drifts || other.drifts);
     }
 
-    /** The same of inputs that cannot drift. */
-    Gathering withoutCrosses() {
+    /** The same where nothing can drift. */
+    Gathering withoutDrifts() {
         return new Gathering(hessians, magnitudes, false);
     }
 

@@ -137,7 +137,8 @@ public record Plan(
         if (site.isCache()) {
             return Gathering.MAGNITUDES;
         }
-        return site.drifts() ? gathering : gathering.withoutCrosses();
+        boolean first = site.rank() == 0 && stages.stream().anyMatch(stage -> stage.begin() == site.layer());
+        return site.drifts() && !first ? gathering : gathering.withoutDrifts();
     }
 
     /** What the output's tensors are put in. */
@@ -266,11 +267,16 @@ public record Plan(
         }
 
         /**
-         * Whether its inputs depend on other linears of the layer. An expert's are left as they come: which tokens it is sent depends on
-         * them too.
+         * Whether its inputs are compared with those in full precision, where other linears come before it. An expert's are left as they come:
+         * which tokens it is sent depends on these too.
          */
         boolean drifts() {
-            return rank > 0 && !ofExpert() && !isPool() && !isCache();
+            return !ofExpert() && !isPool() && !isCache();
+        }
+
+        /** Outputs that may be added to what drifts, too: those of an only linear. */
+        public int added() {
+            return linears.size() == 1 ? linears.get(0).outputs() : 0;
         }
 
         private SitePlan pool() {

@@ -78,8 +78,7 @@ final class Schedule {
                     "Cannot take the sites of a layer one after the other with every layer its own stage: "
                             + "all Hessians come from one pass (use fewer than %d stages, or %s)"
                                     .formatted(
-                                            layers,
-                                            gathering.crosses() ? "method gptq" : "leave true-sequential away"));
+                                            layers, gathering.drifts() ? "method gptq" : "leave true-sequential away"));
         }
         if (count > layers) {
             throw new QuernException(

@@ -4,8 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import quern.Seeds;
@@ -28,26 +30,43 @@ class LayerTargetTest {
     private final Random random = Seeds.random();
     private final double[][] full = new double[TOKENS][INPUTS]; // f
     private final double[][] drifted = new double[TOKENS][INPUTS]; // x
+    private final double[][] stream = new double[TOKENS][OUTPUTS]; // s - r
     private final Matrix weight = Samples.weight(OUTPUTS, INPUTS, random);
     private final Matrix sum; // of x xT
-    private final Matrix cross; // of f xT
+    private final Matrix inputs; // of (f - x) xT
+    private final Matrix streams; // of (s - r) xT
+    private final float[] squares = new float[2];
 
     LayerTargetTest() {
-        double[][] mixing = new double[INPUTS][INPUTS];
-        for (double[] row : mixing) {
-            Arrays.setAll(row, i -> 0.1 * random.nextGaussian() / Math.sqrt(INPUTS));
-        }
+        double[][] mixing = mixing(INPUTS);
+        double[][] leaving = mixing(OUTPUTS);
+        double[][] far = new double[TOKENS][INPUTS]; // f - x
         for (int t = 0; t < TOKENS; t++) {
             double common = random.nextGaussian();
             for (int i = 0; i < INPUTS; i++) {
                 full[t][i] = common + random.nextGaussian();
             }
             for (int i = 0; i < INPUTS; i++) { // part of the drift is a map of f, as of a linear that was quantized
-                drifted[t][i] = full[t][i] + dot(mixing[i], full[t]) + 0.05 * random.nextGaussian();
+                far[t][i] = -dot(mixing[i], full[t]) - 0.05 * random.nextGaussian();
+                drifted[t][i] = full[t][i] - far[t][i];
+                squares[0] += far[t][i] * far[t][i];
+            }
+            for (int i = 0; i < OUTPUTS; i++) {
+                stream[t][i] = dot(leaving[i], full[t]) + 0.05 * random.nextGaussian();
+                squares[1] += stream[t][i] * stream[t][i];
             }
         }
         sum = products(drifted, drifted);
-        cross = products(full, drifted);
+        inputs = products(far, drifted);
+        streams = products(stream, drifted);
+    }
+
+    private double[][] mixing(int rows) {
+        double[][] mixing = new double[rows][INPUTS];
+        for (double[] row : mixing) {
+            Arrays.setAll(row, i -> 0.1 * random.nextGaussian() / Math.sqrt(INPUTS));
+        }
+        return mixing;
     }
 
     @AfterAll
@@ -65,10 +84,10 @@ class LayerTargetTest {
     }
 
     private static Matrix products(double[][] a, double[][] b) {
-        double[][] products = new double[INPUTS][INPUTS];
+        double[][] products = new double[a[0].length][b[0].length];
         for (int t = 0; t < TOKENS; t++) {
-            for (int i = 0; i < INPUTS; i++) {
-                for (int j = 0; j < INPUTS; j++) {
+            for (int i = 0; i < a[0].length; i++) {
+                for (int j = 0; j < b[0].length; j++) {
                     products[i][j] += a[t][i] * b[t][j];
                 }
             }
@@ -76,12 +95,16 @@ class LayerTargetTest {
         return Samples.matrix(products);
     }
 
-    /** |W F - Q X|^2 / tokens, token by token. */
-    private double loss(Matrix quantized) {
+    private Hessian hessian(boolean added) {
+        return new Hessian(sum, Drift.of(inputs, added ? streams : null, squares), TOKENS);
+    }
+
+    /** |S - R + W F - Q X|^2 / tokens, token by token. */
+    private double loss(Matrix quantized, boolean added) {
         double loss = 0;
         for (int t = 0; t < TOKENS; t++) {
             for (int r = 0; r < OUTPUTS; r++) {
-                double error = 0;
+                double error = added ? stream[t][r] : 0;
                 for (int i = 0; i < INPUTS; i++) {
                     error += weight.at(r, i) * full[t][i] - quantized.at(r, i) * drifted[t][i];
                 }
@@ -91,34 +114,101 @@ class LayerTargetTest {
         return loss / TOKENS;
     }
 
-    /** Equation (2) as the normal equations of least squares with lambda: (W* - W) H = W D, checked by a product. */
+    /** The part of |p|^2 that (3) keeps, where p is what least squares explain of a drift, token by token. */
+    private double share(double[][] drift, double[][] map) {
+        double explained = 0;
+        double rest = 0;
+        for (int t = 0; t < TOKENS; t++) {
+            for (int r = 0; r < map.length; r++) {
+                double told = dot(map[r], drifted[t]);
+                explained += told * told;
+                rest += Math.pow(drift[t][r] - told, 2);
+            }
+        }
+        double ratio = (double) INPUTS / TOKENS;
+        return 1 - 2 * ratio * rest / (1 - ratio) / explained;
+    }
+
+    /** Rows of (products / tokens) inv(H) by Gauss and Jordan, H with lambda of 0.01 of the mean of its diagonal. */
+    private double[][] divided(Matrix products) {
+        double[][] left = new double[INPUTS][INPUTS + products.rows()];
+        double mean = 0;
+        for (int i = 0; i < INPUTS; i++) {
+            mean += sum.at(i, i) / INPUTS;
+        }
+        for (int i = 0; i < INPUTS; i++) {
+            for (int j = 0; j < INPUTS; j++) {
+                left[i][j] = sum.at(i, j) + (i == j ? 0.01 * mean : 0);
+            }
+            for (int r = 0; r < products.rows(); r++) {
+                left[i][INPUTS + r] = products.at(r, i);
+            }
+        }
+        for (int p = 0; p < INPUTS; p++) {
+            double pivot = left[p][p];
+            for (int j = 0; j < left[p].length; j++) {
+                left[p][j] /= pivot;
+            }
+            for (int i = 0; i < INPUTS; i++) {
+                double factor = i == p ? 0 : left[i][p];
+                for (int j = 0; factor != 0 && j < left[i].length; j++) {
+                    left[i][j] -= factor * left[p][j];
+                }
+            }
+        }
+        double[][] map = new double[products.rows()][INPUTS];
+        for (int r = 0; r < map.length; r++) {
+            for (int i = 0; i < INPUTS; i++) {
+                map[r][i] = left[i][INPUTS + r];
+            }
+        }
+        return map;
+    }
+
+    /** Equations (2) and (3), naively. */
     @ParameterizedTest
     @EnumSource(ColumnOrder.class)
-    void the_target_solves_the_normal_equations(ColumnOrder order) {
+    void the_target_is_what_the_equations_say(ColumnOrder order) {
+        double[][] shift = divided(inputs);
+        double[][] constant = divided(streams);
+        double[][] far = new double[TOKENS][INPUTS];
+        for (int t = 0; t < TOKENS; t++) {
+            for (int i = 0; i < INPUTS; i++) {
+                far[t][i] = full[t][i] - drifted[t][i];
+            }
+        }
+        double a = share(far, shift);
+        double b = share(stream, constant);
+        assertThat(List.of(a, b)).allSatisfy(share -> assertThat(share).isBetween(0.5, 0.99));
         Scheme scheme = Samples.scheme(3, 16, true, order);
-        Hessian hessian = new Hessian(sum, cross, TOKENS);
-        for (Device device : new Device[] {JAVA, CPU}) {
-            GptqSolver solver = new GptqSolver(Samples.recipe(scheme, ScaleRule.SALIENCY), hessian, device, 0);
-            try (Inputs inputs = solver.factor(scheme).inputs();
-                    LayerTarget target = LayerTarget.of(hessian, inputs, device)) {
-                Matrix wanted = target.of(weight);
-                double lambda = 0;
-                for (int i = 0; i < INPUTS; i++) {
-                    lambda += 0.01 * sum.at(i, i) / TOKENS / INPUTS;
-                }
-                for (int r = 0; r < OUTPUTS; r++) {
-                    for (int j = 0; j < INPUTS; j++) {
-                        double left = lambda * (wanted.at(r, j) - weight.at(r, j));
-                        double right = 0;
-                        for (int i = 0; i < INPUTS; i++) {
-                            left += ((double) wanted.at(r, i) - weight.at(r, i)) * sum.at(i, j) / TOKENS;
-                            right += (double) weight.at(r, i) * (cross.at(i, j) - sum.at(i, j)) / TOKENS;
+        for (boolean added : new boolean[] {false, true}) {
+            for (Device device : new Device[] {JAVA, CPU}) {
+                Hessian hessian = hessian(added);
+                GptqSolver solver = new GptqSolver(Samples.recipe(scheme, ScaleRule.SALIENCY), hessian, device, 0);
+                try (Inputs factored = solver.factor(scheme).inputs();
+                        LayerTarget target = LayerTarget.of(hessian, factored, device)) {
+                    Matrix wanted = target.of(weight);
+                    for (int r = 0; r < OUTPUTS; r++) {
+                        for (int j = 0; j < INPUTS; j++) {
+                            double expected = weight.at(r, j) + (added ? b * constant[r][j] : 0);
+                            for (int i = 0; i < INPUTS; i++) {
+                                expected += a * weight.at(r, i) * shift[i][j];
+                            }
+                            assertThat((double) wanted.at(r, j)).isCloseTo(expected, within(2e-4));
                         }
-                        assertThat(left).isCloseTo(right, within(2e-6));
                     }
                 }
             }
         }
+    }
+
+    @Test
+    void what_tokens_cannot_tell_is_left() {
+        assertThat(LayerTarget.share(0.5, 1, 0.1)).isCloseTo(1 - 0.2 * 0.5 / 0.9 / 0.5, within(1e-12));
+        assertThat(LayerTarget.share(1, 1, 0.5)).isEqualTo(1); // all is explained
+        assertThat(LayerTarget.share(0.1, 1, 0.1)).isZero(); // as much as of noise
+        assertThat(LayerTarget.share(1, 1, 1)).isZero(); // no more tokens than inputs
+        assertThat(LayerTarget.share(0, 0, 0.1)).isZero(); // nothing has drifted
     }
 
     @ParameterizedTest
@@ -126,9 +216,11 @@ class LayerTargetTest {
     void codes_make_up_for_the_drift(ColumnOrder order) {
         Scheme scheme = Samples.scheme(3, 16, true, order);
         for (Device device : new Device[] {JAVA, CPU}) {
-            double own = loss(quantized(scheme, new Hessian(sum, TOKENS), device));
-            double made = loss(quantized(scheme, new Hessian(sum, cross, TOKENS), device));
-            assertThat(made).isLessThan(0.8 * own);
+            Matrix own = quantized(scheme, new Hessian(sum, TOKENS), device);
+            Matrix made = quantized(scheme, hessian(false), device);
+            Matrix both = quantized(scheme, hessian(true), device);
+            assertThat(loss(made, false)).isLessThan(0.8 * loss(own, false));
+            assertThat(loss(both, true)).isLessThan(0.9 * loss(made, true));
         }
     }
 

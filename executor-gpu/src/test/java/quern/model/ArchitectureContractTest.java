@@ -202,7 +202,7 @@ class ArchitectureContractTest {
             List<Matrix> routed = new ArrayList<>();
             Tap tap = new Tap() {
                 @Override
-                public void input(Site site, DeviceMatrix x) {
+                public void input(Site site, DeviceMatrix x, @Nullable DeviceMatrix stream) {
                     inputs.put(site.linears().get(0).name(), device.download(x));
                 }
 

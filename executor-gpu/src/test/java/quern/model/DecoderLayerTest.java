@@ -2,11 +2,14 @@ package quern.model;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -61,6 +64,41 @@ class DecoderLayerTest {
     }
 
     @Test
+    void a_tap_sees_what_outputs_are_added_to() throws Exception {
+        Model model = Model.open(Models.tiny());
+        Matrix rows = Embedding.open(model).rows(TOKENS);
+        Map<String, Matrix> streams = new HashMap<>();
+        List<Matrix> outputs = new ArrayList<>(); // of the last linear
+        try (Device device = Devices.open("java");
+                DecoderLayer layer = DecoderLayer.load(model, 0, Weights.stored(model), device);
+                DeviceMatrix x = device.upload(rows, DType.F32);
+                DeviceMatrix y = layer.forward(x, 4, (site, in, stream) -> {
+                    if (stream != null) {
+                        streams.put(site.name(), device.download(stream));
+                        outputs.add(applied(model, site.linears().get(0), device, in));
+                    }
+                })) {
+            assertThat(streams).containsOnlyKeys("self_attn.o_proj", "mlp.down_proj");
+            assertThat(streams.get("self_attn.o_proj").values()).isEqualTo(rows.values());
+            float[] left = device.download(y).values();
+            float[] before = streams.get("mlp.down_proj").values();
+            for (int i = 0; i < left.length; i++) {
+                assertThat(before[i] + outputs.get(1).values()[i]).isCloseTo(left[i], within(1e-6f));
+            }
+        }
+    }
+
+    private static Matrix applied(Model model, Linear linear, Device device, DeviceMatrix x) {
+        try (DeviceMatrix stored = Weights.stored(model).weight(linear, device);
+                DeviceMatrix weight = device.forward().prepare(stored);
+                DeviceMatrix y = device.forward().linear(x, weight, null, DType.F32)) {
+            return device.download(y);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    @Test
     void threads_share_a_layer() throws Exception {
         Model model = Model.open(Models.tiny());
         Matrix rows = Embedding.open(model).rows(TOKENS);
@@ -109,7 +147,7 @@ class DecoderLayerTest {
             layer.forward(x, 4, null).close();
             int before = device.open();
             AtomicInteger seen = new AtomicInteger();
-            assertThatThrownBy(() -> layer.forward(x, 4, (site, in) -> {
+            assertThatThrownBy(() -> layer.forward(x, 4, (site, in, stream) -> {
                         if (seen.incrementAndGet() == 3) {
                             throw new IllegalStateException("stop");
                         }

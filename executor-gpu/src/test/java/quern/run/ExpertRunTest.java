@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -74,7 +75,7 @@ class ExpertRunTest {
                     int last = l;
                     Tap tap = new Tap() {
                         @Override
-                        public void input(Site site, DeviceMatrix x) {}
+                        public void input(Site site, DeviceMatrix x, @Nullable DeviceMatrix stream) {}
 
                         @Override
                         public void routed(int routed, Matrix weights) {

@@ -10,6 +10,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -120,7 +121,7 @@ class FixedScalesTest {
                 try (DecoderLayer decoder = DecoderLayer.load(model, layer, Weights.stored(model), device);
                         var run = decoder.start(hidden, 32, new Tap() {
                             @Override
-                            public void input(Site site, DeviceMatrix x) {
+                            public void input(Site site, DeviceMatrix x, @Nullable DeviceMatrix stream) {
                                 for (Linear linear : site.linears()) {
                                     largest.put(
                                             linear.name() + ".input_scale",

@@ -1,8 +1,11 @@
 package quern.run.pass;
 
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
+import quern.device.ForwardKernels;
+import quern.method.Drift;
 import quern.method.Hessian;
 import quern.method.Statistics;
 import quern.plan.Gathering;
@@ -13,7 +16,10 @@ import quern.tensor.Matrix;
 final class GrowingStatistics implements AutoCloseable {
     private final Device device;
     private @Nullable DeviceMatrix gram; // inputs x inputs, F32
-    private @Nullable DeviceMatrix cross; // inputs x inputs, F32
+    private @Nullable DeviceMatrix drift; // of inputs: inputs x inputs, F32
+    private @Nullable DeviceMatrix
+            streamDrift; // of what outputs are added to: outputs x inputs, F32; none before the first
+    private final float[] squares = new float[2]; // of either
     private final @Nullable DeviceMatrix largest; // 1 x inputs, F32
     private long tokens;
 
@@ -26,25 +32,14 @@ final class GrowingStatistics implements AutoCloseable {
     GrowingStatistics(Device device, int inputs, Gathering gathering) {
         this.device = device;
         gram = gathering.hessians() ? device.zeros(inputs, inputs, DType.F32) : null;
-        cross = gathering.crosses() ? device.zeros(inputs, inputs, DType.F32) : null;
+        drift = gathering.drifts() ? device.zeros(inputs, inputs, DType.F32) : null;
         largest = gathering.magnitudes() ? device.zeros(1, inputs, DType.F32) : null;
     }
 
     /** @param x tokens x inputs */
     void add(DeviceMatrix x) {
-        add(x, null);
-    }
-
-    /**
-     * @param x tokens x inputs
-     * @param full tokens x inputs: what they are in the layer in full precision; none where that is not asked for
-     */
-    void add(DeviceMatrix x, @Nullable DeviceMatrix full) {
         if (gram != null) {
             device.forward().addGram(x, gram);
-        }
-        if (cross != null && full != null) {
-            device.forward().addProducts(full, x, cross);
         }
         if (largest != null) {
             device.forward().raiseLargest(x, largest);
@@ -52,9 +47,48 @@ final class GrowingStatistics implements AutoCloseable {
         tokens += x.rows();
     }
 
+    /**
+     * How far x of the same batch is from full precision.
+     *
+     * @param x tokens x inputs
+     * @param full what they would be
+     */
+    void addDrift(DeviceMatrix x, DeviceMatrix full) {
+        squares[0] += addDrift(x, full, x, Objects.requireNonNull(drift));
+    }
+
+    /**
+     * How far what the outputs are added to is from full precision.
+     *
+     * @param stream tokens x outputs
+     * @param full what it would be
+     * @param x tokens x inputs
+     */
+    void addDrift(DeviceMatrix stream, DeviceMatrix full, DeviceMatrix x) {
+        if (streamDrift == null) {
+            streamDrift = device.zeros(stream.cols(), x.cols(), DType.F32);
+        }
+        squares[1] += addDrift(stream, full, x, streamDrift);
+    }
+
+    /** The sum of the squares of the drift, whose products with x are added to a sum. */
+    private float addDrift(DeviceMatrix own, DeviceMatrix full, DeviceMatrix x, DeviceMatrix sum) {
+        ForwardKernels kernels = device.forward();
+        try (DeviceMatrix minus = kernels.scale(own, -1, DType.F32);
+                DeviceMatrix would = kernels.scale(full, 1, DType.F32);
+                DeviceMatrix far = kernels.add(would, minus);
+                DeviceMatrix operand = kernels.scale(far, 1, x.dtype())) {
+            kernels.addProducts(operand, x, sum);
+            return (float) device.solve().loss(far, far, 0)[0];
+        }
+    }
+
     void add(GrowingStatistics other) {
         gram = sum(gram, other.gram);
-        cross = sum(cross, other.cross);
+        drift = sum(drift, other.drift);
+        streamDrift = sum(streamDrift, other.streamDrift);
+        squares[0] += other.squares[0];
+        squares[1] += other.squares[1];
         if (largest != null && other.largest != null) {
             device.forward().raiseLargest(other.largest, largest);
         }
@@ -88,8 +122,12 @@ final class GrowingStatistics implements AutoCloseable {
         }
         return new Statistics(
                 tokens,
-                gram == null ? null : new Hessian(gram, cross, device, tokens),
+                gram == null ? null : new Hessian(gram, ofDevice(), device, tokens),
                 largest == null ? null : device.download(largest).values());
+    }
+
+    private @Nullable Drift ofDevice() {
+        return drift == null ? null : Drift.of(drift, streamDrift, squares, device);
     }
 
     /** A copy. Of the sum, the lower triangle. */
@@ -97,7 +135,12 @@ final class GrowingStatistics implements AutoCloseable {
         return Statistics.of(
                 tokens,
                 gram == null ? null : device.download(gram),
-                cross == null ? null : device.download(cross),
+                drift == null
+                        ? null
+                        : Drift.of(
+                                device.download(drift),
+                                streamDrift == null ? null : device.download(streamDrift),
+                                squares),
                 largest == null ? null : device.download(largest).values());
     }
 
@@ -106,8 +149,11 @@ final class GrowingStatistics implements AutoCloseable {
         if (gram != null) {
             gram.close();
         }
-        if (cross != null) {
-            cross.close();
+        if (drift != null) {
+            drift.close();
+        }
+        if (streamDrift != null) {
+            streamDrift.close();
         }
         if (largest != null) {
             largest.close();

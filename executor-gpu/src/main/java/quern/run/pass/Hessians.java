@@ -3,6 +3,7 @@ package quern.run.pass;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import quern.method.Drift;
 import quern.method.Statistics;
 import quern.plan.Gathering;
 import quern.plan.Plan;
@@ -11,8 +12,8 @@ import quern.tensor.Matrix;
 
 /**
  * Statistics on their way from parts to sites. Hessians are cut into tiles of the lower triangle, so that no message is large, and added
- * up as {@link TreeSum} says, so that the sum has the same bits wherever it is formed. The sum of products with inputs in full precision
- * stands below the Hessian, all of it; the largest magnitudes of the inputs are a tile above the diagonal, where none of a Hessian is.
+ * up as {@link TreeSum} says, so that the sum has the same bits wherever it is formed. Below the Hessian stand the sums of the {@link Drift};
+ * the largest magnitudes of the inputs are a tile above the diagonal, where none of a Hessian is.
  */
 public final class Hessians {
     /** Rows and columns of a tile: 1 MiB of floats. */
@@ -43,14 +44,22 @@ public final class Hessians {
         }
     }
 
-    /** The tiles of statistics: of the Hessian row by row of the lower triangle, the other sum below it, then the magnitudes. */
+    /** The tiles of statistics: of the Hessian row by row of the lower triangle, the drift below it, then the magnitudes. */
     static List<Tile> tiles(Statistics part) {
         List<Tile> tiles = new ArrayList<>();
         if (part.sum() != null) {
             cut(part.sum(), true, 0, part.tokens(), tiles);
         }
-        if (part.cross() != null) {
-            cut(part.cross(), false, below(part.cross().rows()), 0, tiles);
+        Drift drift = part.drift();
+        if (drift != null) {
+            Matrix inputs = drift.inputsOnHost();
+            Matrix stream = drift.streamOnHost();
+            int below = whole(inputs.rows());
+            cut(inputs, false, below, 0, tiles);
+            cut(new Matrix(1, 2, drift.squares()), false, 2 * below, 0, tiles);
+            if (stream != null) {
+                cut(stream, false, 2 * below + TILE, 0, tiles);
+            }
         }
         if (part.largest() != null) {
             tiles.add(new Tile(tiles.isEmpty() ? part.tokens() : 0, 0, TILE, part.largest().length, part.largest()));
@@ -58,15 +67,15 @@ public final class Hessians {
         return tiles;
     }
 
-    /** The row below a Hessian where a tile begins. */
-    private static int below(int n) {
-        return (n + TILE - 1) / TILE * TILE;
+    /** So many rows in whole tiles. */
+    private static int whole(int rows) {
+        return (rows + TILE - 1) / TILE * TILE;
     }
 
     private static void cut(Matrix matrix, boolean lower, int below, long tokens, List<Tile> tiles) {
-        int n = matrix.rows();
-        for (int row = 0; row < n; row += TILE) {
-            int rows = Math.min(TILE, n - row);
+        int n = matrix.cols();
+        for (int row = 0; row < matrix.rows(); row += TILE) {
+            int rows = Math.min(TILE, matrix.rows() - row);
             for (int col = 0; col < (lower ? row + 1 : n); col += TILE) {
                 int cols = Math.min(TILE, n - col);
                 float[] values = new float[rows * cols];
@@ -81,24 +90,29 @@ public final class Hessians {
     /** Of what a pass gathers for a site. */
     public static Sum sum(Plan plan, Pass pass, Plan.SitePlan site) {
         Gathering gathering = pass.gathering(plan, site);
-        return new Sum(site.inputs(), gathering);
+        return new Sum(site.inputs(), site.added(), gathering);
     }
 
     /** Adds up tiles in the order of their {@link PassTiles.PartTile#key keys}. */
     public static final class Sum {
         private final int n;
+        private final int outputs;
         private final float @Nullable [] sum;
-        private final float @Nullable [] cross;
+        private final float @Nullable [] drift; // of inputs, n x n
+        private final float[] squares = new float[2];
+        private float @Nullable [] stream; // outputs x n, where there is one
         private final float @Nullable [] largest;
         private long tokens;
         private final TreeSum<Tile> place = ofPlace(); // of a place of the matrix
         private int row = -1;
         private int col = -1;
 
-        Sum(int n, Gathering gathering) {
+        /** @param outputs of the only linear; 0 where there are several */
+        Sum(int n, int outputs, Gathering gathering) {
             this.n = n;
+            this.outputs = outputs;
             this.sum = gathering.hessians() ? new float[Math.multiplyExact(n, n)] : null;
-            this.cross = gathering.crosses() ? new float[Math.multiplyExact(n, n)] : null;
+            this.drift = gathering.drifts() ? new float[Math.multiplyExact(n, n)] : null;
             this.largest = gathering.magnitudes() ? new float[n] : null;
         }
 
@@ -137,10 +151,23 @@ public final class Hessians {
             if (all == null) {
                 return;
             }
-            float[] of = all.row < n ? sum : cross;
-            int first = all.row < n ? all.row : all.row - below(n);
-            for (int r = 0; of != null && r < all.values.length / all.cols; r++) {
-                System.arraycopy(all.values, r * all.cols, of, (first + r) * n + all.col, all.cols);
+            int below = whole(n);
+            if (all.row < below) {
+                place(all, 0, sum, n);
+            } else if (all.row < 2 * below) {
+                place(all, below, drift, n);
+            } else if (all.row < 2 * below + TILE) {
+                place(all, 2 * below, squares, 2);
+            } else {
+                stream = stream == null ? new float[Math.multiplyExact(outputs, n)] : stream;
+                place(all, 2 * below + TILE, stream, n);
+            }
+        }
+
+        private static void place(Tile tile, int begin, float @Nullable [] matrix, int cols) {
+            for (int r = 0; matrix != null && r < tile.values.length / tile.cols; r++) {
+                System.arraycopy(
+                        tile.values, r * tile.cols, matrix, (tile.row - begin + r) * cols + tile.col, tile.cols);
             }
         }
 
@@ -151,7 +178,11 @@ public final class Hessians {
             if (whole != null) {
                 whole.mirrorLower();
             }
-            return Statistics.of(tokens, whole, cross == null ? null : new Matrix(n, n, cross), largest);
+            return Statistics.of(tokens, whole, drift == null ? null : ofSums(drift), largest);
+        }
+
+        private Drift ofSums(float[] inputs) {
+            return Drift.of(new Matrix(n, n, inputs), stream == null ? null : new Matrix(outputs, n, stream), squares);
         }
     }
 }

@@ -14,6 +14,7 @@ import java.util.NoSuchElementException;
 import java.util.Objects;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
+import java.util.function.BiConsumer;
 import org.jspecify.annotations.Nullable;
 import quern.calibrate.RowFile;
 import quern.device.DeviceMatrix;
@@ -53,8 +54,11 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
     private final Pass pass;
     private final Parts parts;
     private final Stopwatch watch;
+    private final boolean compares; // inputs with what they would be in full precision
     private final List<List<DeviceMatrix>> hidden =
             new ArrayList<>(); // of each part, each (batch sequences * length) x hidden size, F32
+    private final List<List<DeviceMatrix>> full =
+            new ArrayList<>(); // what these would be in full precision, where that is asked for
     private int layer;
     private boolean admitted;
     private @Nullable Running running;
@@ -65,7 +69,11 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
         this.parts = parts;
         this.watch = watch;
         this.layer = pass.from();
-        parts.parts().forEach(part -> hidden.add(List.of()));
+        compares = pass.compares(bench.plan());
+        for (int lane = 0; lane < parts.parts().size(); lane++) {
+            hidden.add(List.of());
+            full.add(List.of());
+        }
     }
 
     @Override
@@ -105,6 +113,7 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
             return now.taps.expertsDone();
         }
         List<OfSite> rest = now.taps.layerDone();
+        now.goOnInFull();
         now.close();
         running = null;
         layer++;
@@ -115,7 +124,7 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
     private final class Running implements AutoCloseable {
         private final Taps taps = new Taps();
         private final Layers.Lent lent;
-        private final Layers.@Nullable Lent full; // in full precision, where inputs drift from what they are in it
+        private final Layers.@Nullable Lent inFull; // the layer in full precision, where inputs are compared with it
         private final LayerRun run;
         private long loading;
 
@@ -123,7 +132,7 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
             Weights weights = bench.layers().weights(pass);
             lent = watch.time(Phase.LOAD, () -> bench.layers().take(pass, layer));
             try {
-                full = taps.drift()
+                inFull = compares && (pass.goesOn(layer) || taps.drift())
                         ? watch.time(Phase.LOAD, () -> bench.layers().take(pass.inFullPrecision(), layer))
                         : null;
             } catch (IOException | RuntimeException e) { // no memory for both, for example
@@ -132,15 +141,15 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
             }
             List<LayerRun.Lane> lanes = new ArrayList<>();
             for (int lane = 0; lane < hidden.size(); lane++) {
-                Tap tap = taps.of(parts.first() + lane, hidden.get(lane), full == null ? null : full.layer());
+                Tap tap = taps.of(parts.first() + lane, full.get(lane), inFull == null ? null : inFull.layer());
                 lanes.add(new LayerRun.Lane(hidden.get(lane), tap));
             }
-            run = lent.layer()
-                    .start(
-                            lanes,
-                            bench.plan().calibration().length(),
-                            (linear, device) -> timed(weights, linear),
-                            pass.goesOn(layer) ? LayerRun.WHOLE : taps.last());
+            run = start(lent.layer(), lanes, weights, pass.goesOn(layer) ? LayerRun.WHOLE : taps.last());
+        }
+
+        private LayerRun start(DecoderLayer layer, List<LayerRun.Lane> lanes, Weights experts, int rank) {
+            return layer.start(
+                    lanes, bench.plan().calibration().length(), (linear, device) -> timed(experts, linear), rank);
         }
 
         private DeviceMatrix timed(Weights weights, Linear linear) throws IOException {
@@ -163,12 +172,32 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
             return more;
         }
 
+        /** Takes what would enter the layer in full precision through it. */
+        void goOnInFull() throws IOException {
+            if (inFull == null || !pass.goesOn(layer)) {
+                return;
+            }
+            loading = 0;
+            long start = System.nanoTime();
+            List<LayerRun.Lane> lanes = full.stream()
+                    .map(batches -> new LayerRun.Lane(batches, null))
+                    .toList();
+            Weights weights = bench.layers().weights(pass.inFullPrecision());
+            try (LayerRun beside = start(inFull.layer(), lanes, weights, LayerRun.WHOLE)) {
+                while (beside.advance()) {
+                    // all of it
+                }
+            }
+            watch.add(Phase.LOAD, loading);
+            watch.add(Phase.CALIBRATE, System.nanoTime() - start - loading);
+        }
+
         @Override
         public void close() {
             run.close();
             lent.close();
-            if (full != null) {
-                full.close();
+            if (inFull != null) {
+                inFull.close();
             }
             taps.close();
         }
@@ -207,45 +236,44 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
                     : bench.plan().ranks(layer).stream().max(Integer::compare).orElse(0);
         }
 
-        /** Whether inputs are to be compared with those of the layer in full precision. */
+        /** Whether inputs are to be compared with those in full precision. */
         boolean drift() {
             return sites.values().stream().anyMatch(this::drifts);
         }
 
         private boolean drifts(Plan.SitePlan site) {
-            return pass.gathering(bench.plan(), site).crosses();
+            return pass.gathering(bench.plan(), site).drifts();
         }
 
         /**
          * What sees the inputs of a part.
          *
-         * @param batches what enters the layer
-         * @param full the layer in full precision, if inputs drift
+         * @param full what would enter the layer in full precision, if inputs are compared with that
+         * @param layer in full precision, likewise
          */
-        Tap of(int part, List<DeviceMatrix> batches, @Nullable DecoderLayer full) {
+        Tap of(int part, List<DeviceMatrix> full, @Nullable DecoderLayer layer) {
             return new Tap() {
                 private final Map<Plan.SitePlan, Integer> seen = new HashMap<>(); // batches
 
                 @Override
-                public void input(Site site, DeviceMatrix x) {
+                public void input(Site site, DeviceMatrix x, @Nullable DeviceMatrix stream) {
                     Plan.SitePlan tapped = sites.get(site.name());
                     if (tapped == null) {
                         return;
                     }
+                    GrowingStatistics statistics =
+                            growing.computeIfAbsent(tapped, s -> begun(s)).of(part);
+                    long start = System.nanoTime();
+                    statistics.add(x);
+                    nanos += System.nanoTime() - start;
                     int batch = seen.merge(tapped, 1, Integer::sum) - 1;
-                    try (DeviceMatrix wanted =
-                            full == null || !drifts(tapped) ? null : inFull(full, site, batches.get(batch))) {
-                        long start = System.nanoTime();
-                        growing.computeIfAbsent(tapped, s -> begun(s)).add(part, x, wanted);
-                        nanos += System.nanoTime() - start;
-                    }
-                }
-
-                private DeviceMatrix inFull(DecoderLayer layer, Site site, DeviceMatrix batch) {
-                    try {
-                        return layer.input(batch, bench.plan().calibration().length(), site);
-                    } catch (IOException e) {
-                        throw new UncheckedIOException(e);
+                    if (layer != null && drifts(tapped)) {
+                        upTo(site, layer, full.get(batch), (would, streamWould) -> {
+                            statistics.addDrift(x, would);
+                            if (stream != null && streamWould != null) {
+                                statistics.addDrift(stream, streamWould, x);
+                            }
+                        });
                     }
                 }
 
@@ -260,6 +288,25 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
                     }
                 }
             };
+        }
+
+        /** What a batch that enters a layer becomes at a site: its input, and what its output is added to. */
+        private void upTo(
+                Site wanted,
+                DecoderLayer layer,
+                DeviceMatrix batch,
+                BiConsumer<DeviceMatrix, @Nullable DeviceMatrix> seen) {
+            try {
+                layer.upTo(wanted.rank(), batch, bench.plan().calibration().length(), (site, x, stream) -> {
+                    if (site.name().equals(wanted.name())) {
+                        long start = System.nanoTime();
+                        seen.accept(x, stream);
+                        nanos += System.nanoTime() - start;
+                    }
+                });
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
         }
 
         private PartsStatistics begun(Plan.SitePlan site) {
@@ -331,8 +378,22 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
     }
 
     private boolean load() throws IOException {
-        each((part, lane) -> hidden.set(lane, layer == 0 ? embed(part) : stored(part)));
+        each((part, lane) -> {
+            List<DeviceMatrix> entering = layer == 0 ? embed(part) : stored(part);
+            int batches =
+                    -Math.floorDiv(-part.count(), bench.plan().calibration().batch());
+            hidden.set(lane, new ArrayList<>(entering.subList(0, batches)));
+            List<DeviceMatrix> rest = new ArrayList<>(entering.subList(batches, entering.size()));
+            full.set(lane, compares && rest.isEmpty() ? copies(hidden.get(lane)) : rest);
+        });
         return true;
+    }
+
+    /** Where a stage begins both are the same. */
+    private List<DeviceMatrix> copies(List<DeviceMatrix> batches) {
+        List<DeviceMatrix> copies = new ArrayList<>();
+        batches.forEach(batch -> copies.add(bench.device().forward().scale(batch, 1, DType.F32)));
+        return copies;
     }
 
     private void admit() throws IOException {
@@ -373,7 +434,7 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
 
     /** Goes on with what was stored, rounding included: a restart reads the same numbers. */
     private boolean store() throws IOException {
-        each((part, lane) -> store(part, hidden.get(lane)));
+        each((part, lane) -> store(part, List.of(hidden.get(lane), full.get(lane))));
         return true;
     }
 
@@ -399,17 +460,19 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
         SideBySide.run(Math.min(FILES, calls.size()), calls);
     }
 
-    private void store(Plan.Part part, List<DeviceMatrix> ofPart) throws IOException {
+    private void store(Plan.Part part, List<List<DeviceMatrix>> streams) throws IOException {
         DType dtype = bench.plan().computeType();
-        int width = ofPart.get(0).cols();
+        int width = streams.get(0).get(0).cols();
         List<ByteBuffer> batches = new ArrayList<>();
-        for (int b = 0; b < ofPart.size(); b++) {
-            DeviceMatrix batch = ofPart.get(b);
-            ByteBuffer rows =
-                    HalfFloats.fromFloats(bench.device().download(batch).values(), dtype);
-            ofPart.set(b, bench.device().upload(rows, dtype, batch.rows(), width, DType.F32));
-            batch.close();
-            batches.add(rows);
+        for (List<DeviceMatrix> stream : streams) {
+            for (int b = 0; b < stream.size(); b++) {
+                DeviceMatrix batch = stream.get(b);
+                ByteBuffer rows =
+                        HalfFloats.fromFloats(bench.device().download(batch).values(), dtype);
+                stream.set(b, bench.device().upload(rows, dtype, batch.rows(), width, DType.F32));
+                batch.close();
+                batches.add(rows);
+            }
         }
         bench.output()
                 .write(
@@ -423,8 +486,10 @@ final class PartsPass implements Iterator<List<PartsPass.OfSite>>, AutoCloseable
             running.close();
             running = null;
         }
-        hidden.forEach(ofPart -> ofPart.forEach(DeviceMatrix::close));
-        hidden.clear();
+        for (List<List<DeviceMatrix>> streams : List.of(hidden, full)) {
+            streams.forEach(ofPart -> ofPart.forEach(DeviceMatrix::close));
+            streams.clear();
+        }
         if (admitted) {
             admitted = false;
             bench.passes().release();

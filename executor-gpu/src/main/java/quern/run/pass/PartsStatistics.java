@@ -2,7 +2,6 @@ package quern.run.pass;
 
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
-import quern.device.DeviceMatrix;
 
 /**
  * The statistics of a site over several parts, on the device: those of a part grow batch by batch, and the parts' are added up as
@@ -30,18 +29,18 @@ final class PartsStatistics implements AutoCloseable {
     }
 
     /**
+     * A part's own, which go on growing.
+     *
      * @param number of the part, no smaller than any before
-     * @param x tokens x inputs
-     * @param full see {@link GrowingStatistics#add(DeviceMatrix, DeviceMatrix)}
      */
-    void add(int number, DeviceMatrix x, @Nullable DeviceMatrix full) {
+    GrowingStatistics of(int number) {
         if (number != part) {
             completed();
             part = number;
         }
         GrowingStatistics own = growing == null ? fresh.get() : growing;
         growing = own;
-        own.add(x, full);
+        return own;
     }
 
     /** A part's as a whole. */

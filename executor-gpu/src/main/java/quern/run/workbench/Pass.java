@@ -91,6 +91,14 @@ public record Pass(
         return fits ? Gathering.fitting(plan.recipe()) : plan.gathering(site);
     }
 
+    /** Whether what flows through the quantized layers is compared with what would flow in full precision. */
+    public boolean compares(Plan plan) {
+        return round == 0
+                && !fits
+                && tapFrom < plan.layers()
+                && plan.gathering().drifts();
+    }
+
     /** The same in full precision. */
     public Pass inFullPrecision() {
         return new Pass(from, to, tapFrom, tapRank, stored, List.of(), round, some, fits);

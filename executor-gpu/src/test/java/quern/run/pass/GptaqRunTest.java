@@ -11,10 +11,12 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import quern.device.DeviceMatrix;
+import quern.method.Drift;
 import quern.plan.Plan;
 import quern.run.LocalRunner;
 import quern.run.Quantization;
@@ -27,9 +29,10 @@ import quern.run.workbench.Stopwatch;
 import quern.run.workbench.Workbench;
 import quern.scheme.Recipe;
 import quern.store.LocalStore;
+import quern.tensor.DType;
 import quern.tensor.Matrix;
 
-/** Linears that are held to what they give in the layer in full precision. */
+/** Linears that are held to what they give in full precision. */
 class GptaqRunTest {
     private static final int DOWN = 3; // the rank of the last site of a layer
 
@@ -48,98 +51,156 @@ class GptaqRunTest {
         return ToyModel.tokens(24, 32, 1);
     }
 
-    /** What became of the sites of the first layer; their pieces stay. */
-    private static List<SiteManifest> firstLayer(Plan plan) throws IOException {
+    /** What became of the sites of layers [0, end); their pieces stay. */
+    private static List<SiteManifest> solved(Plan plan, int end) throws IOException {
         CalibrationTokens.write(ToyRun.STORES.open(plan.output()), plan, tokens());
         Quantization run = new Quantization(
                 List.of(plan), new LocalRunner(ToyRun.STORES, 2), ToyRun.STORES, Quantization.Listener.SILENT);
         run.solve();
-        return run.sites(plan).stream().filter(site -> site.layer() == 0).toList();
+        return run.sites(plan).stream().filter(site -> site.layer() < end).toList();
     }
 
     @Test
-    void inputs_are_compared_with_those_of_the_layer_in_full_precision() throws IOException {
+    void inputs_are_compared_with_those_of_the_model_in_full_precision() throws IOException {
         Plan plan = ToyRun.plan(source, folder.resolve("out"), ToyRun.recipe("gptaq"), 1);
-        List<SiteManifest> before =
-                firstLayer(plan).stream().filter(site -> site.site() < DOWN).toList();
+        List<SiteManifest> all = solved(plan, 2);
         Workbench bench = Workbench.of(plan, ToyRun.STORES);
-        Pass pass = new Pass(0, 1, 0, DOWN, List.of(), before);
 
-        Matrix cross = cross(bench, pass);
-        int n = cross.rows();
-        double[][] expected = new double[n][n];
+        isCompared(bench, 0, DOWN, all); // linears of the layer come before it
+        isCompared(bench, 1, 0, all); // the layer before does
+        isCompared(bench, 1, DOWN, all); // both
+    }
+
+    /** A site of a layer, with what comes before it quantized. */
+    private static void isCompared(Workbench bench, int layer, int rank, List<SiteManifest> all) throws IOException {
+        List<SiteManifest> before = all.stream()
+                .filter(site -> site.layer() < layer || (site.layer() == layer && site.site() < rank))
+                .toList();
+        Pass pass = new Pass(0, layer + 1, layer, rank, List.of(), before);
+
+        Drift drift = drift(bench, pass);
+        int n = drift.inputsOnHost().rows();
+        int outputs =
+                rank == DOWN ? Objects.requireNonNull(drift.streamOnHost()).rows() : 0;
+        double[][] inputs = new double[n][n];
+        double[][] stream = new double[outputs][n];
+        double[] squares = new double[2];
         for (int[] sequence : tokens()) {
-            Matrix full = input(bench, pass.inFullPrecision(), sequence);
-            Matrix own = input(bench, pass, sequence);
-            assertThat(distance(full, own)).isPositive();
-            for (int t = 0; t < sequence.length; t++) {
-                for (int i = 0; i < n; i++) {
-                    for (int j = 0; j < n; j++) {
-                        expected[i][j] += full.at(t, i) * own.at(t, j);
-                    }
+            Seen own = seen(bench, pass, forward(bench, pass, sequence, layer), layer, rank);
+            Seen full = seen(
+                    bench,
+                    pass.inFullPrecision(),
+                    forward(bench, pass.inFullPrecision(), sequence, layer),
+                    layer,
+                    rank);
+            squares[0] += add(full.input(), own.input(), own.input(), inputs);
+            if (outputs > 0) {
+                squares[1] += add(full.stream(), own.stream(), own.input(), stream);
+            }
+        }
+        isClose(drift.inputsOnHost(), inputs);
+        assertThat((double) drift.squares()[0]).isPositive().isCloseTo(squares[0], within(1e-3 * squares[0]));
+        if (outputs > 0) {
+            isClose(Objects.requireNonNull(drift.streamOnHost()), stream);
+            assertThat((double) drift.squares()[1]).isPositive().isCloseTo(squares[1], within(1e-3 * squares[1]));
+        } else {
+            assertThat(drift.streamOnHost()).isNull();
+        }
+    }
+
+    /** Adds (full - own) xT, and gives |full - own|^2. */
+    private static double add(@Nullable Matrix full, @Nullable Matrix own, Matrix x, double[][] sum) {
+        double squares = 0;
+        for (int t = 0; t < x.rows(); t++) {
+            for (int i = 0; i < sum.length; i++) {
+                double far = Objects.requireNonNull(full).at(t, i)
+                        - Objects.requireNonNull(own).at(t, i);
+                squares += far * far;
+                for (int j = 0; j < x.cols(); j++) {
+                    sum[i][j] += far * x.at(t, j);
                 }
             }
         }
+        return squares;
+    }
+
+    /** Differences of two forwards, which round on their own. */
+    private static void isClose(Matrix sum, double[][] expected) {
         double largest = Arrays.stream(expected)
                 .flatMapToDouble(Arrays::stream)
                 .map(Math::abs)
                 .max()
                 .orElse(0);
-        for (int i = 0; i < n; i++) {
-            for (int j = 0; j < n; j++) {
-                assertThat((double) cross.at(i, j)).isCloseTo(expected[i][j], within(1e-4 * largest));
+        for (int i = 0; i < expected.length; i++) {
+            for (int j = 0; j < sum.cols(); j++) {
+                assertThat((double) sum.at(i, j)).isCloseTo(expected[i][j], within(1e-3 * largest));
             }
         }
     }
 
-    private static Matrix cross(Workbench bench, Pass pass) {
-        Matrix cross = null;
+    private static Drift drift(Workbench bench, Pass pass) {
+        Drift drift = null;
         Parts all = new Parts(0, pass.parts(bench.plan()));
         try (PartsPass parts = new PartsPass(bench, pass, all, new Stopwatch())) {
             while (parts.hasNext()) {
                 for (PartsPass.OfSite site : parts.next()) {
                     try (GrowingStatistics statistics = site.statistics()) {
-                        cross = statistics.onHost().cross();
+                        drift = statistics.onHost().drift();
                     }
                 }
             }
         }
-        return Objects.requireNonNull(cross);
+        return Objects.requireNonNull(drift);
     }
 
-    /** What a whole forward of the first layer gives its last site. */
-    private static Matrix input(Workbench bench, Pass pass, int[] sequence) throws IOException {
-        List<Matrix> seen = new ArrayList<>();
-        forward(bench, pass, sequence, seen);
+    /** At a site: its input, and what its output is added to. */
+    private record Seen(Matrix input, @Nullable Matrix stream) {}
+
+    /** In a whole forward of a layer. */
+    private static Seen seen(Workbench bench, Pass pass, Matrix entering, int layer, int rank) throws IOException {
+        List<Seen> seen = new ArrayList<>();
+        try (Layers.Lent lent = bench.layers().take(pass, layer);
+                DeviceMatrix x = bench.device().upload(entering, DType.F32)) {
+            lent.layer()
+                    .forward(x, entering.rows(), (site, input, stream) -> {
+                        if (site.rank() == rank) {
+                            seen.add(new Seen(
+                                    bench.device().download(input),
+                                    stream == null ? null : bench.device().download(stream)));
+                        }
+                    })
+                    .close();
+        }
         return seen.get(0);
     }
 
-    /** Of the first layer. */
-    private static Matrix forward(Workbench bench, Pass pass, int[] sequence, List<Matrix> seen) throws IOException {
-        try (Layers.Lent layer = bench.layers().take(pass, 0);
-                DeviceMatrix x = bench.entry().forward(sequence, sequence.length);
-                DeviceMatrix y = layer.layer().forward(x, sequence.length, (site, input) -> {
-                    if (site.rank() == DOWN) {
-                        seen.add(bench.device().download(input));
-                    }
-                })) {
-            return bench.device().download(y);
+    /** What enters a layer, or leaves the last one. */
+    private static Matrix forward(Workbench bench, Pass pass, int[] sequence, int layers) throws IOException {
+        DeviceMatrix x = bench.entry().forward(sequence, sequence.length);
+        for (int layer = 0; layer < layers; layer++) {
+            try (Layers.Lent lent = bench.layers().take(pass, layer);
+                    DeviceMatrix entering = x) {
+                x = lent.layer().forward(entering, sequence.length, null);
+            }
+        }
+        try (DeviceMatrix left = x) {
+            return bench.device().download(left);
         }
     }
 
     @Test
-    void what_leaves_the_layer_is_nearer_to_full_precision() throws IOException {
+    void what_leaves_the_last_layer_is_nearer_to_full_precision() throws IOException {
         Map<String, Double> errors = new HashMap<>();
         for (String method : List.of("gptq", "gptaq")) {
             Path output = folder.resolve(method);
             Recipe recipe = ToyRun.recipe(method).edit().trueSequential(true).recipe();
             Plan plan = ToyRun.plan(source, output, recipe, 1);
-            Pass pass = new Pass(0, 1, 0, DOWN, List.of(), firstLayer(plan));
+            Pass pass = new Pass(0, 2, 0, DOWN, List.of(), solved(plan, 2));
             Workbench bench = Workbench.of(plan, ToyRun.STORES);
             double error = 0;
             for (int[] sequence : tokens()) {
-                Matrix full = forward(bench, pass.inFullPrecision(), sequence, new ArrayList<>());
-                error += distance(forward(bench, pass, sequence, new ArrayList<>()), full);
+                Matrix full = forward(bench, pass.inFullPrecision(), sequence, 2);
+                error += distance(forward(bench, pass, sequence, 2), full);
             }
             errors.put(method, error);
         }

@@ -8,10 +8,12 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.Objects;
 import java.util.Random;
+import java.util.function.Function;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import quern.Seeds;
+import quern.method.Drift;
 import quern.method.Statistics;
 import quern.plan.Gathering;
 import quern.store.LocalStore;
@@ -20,14 +22,15 @@ import quern.tensor.Matrix;
 /** Of several parts, by way of tiles under keys, as on their way through a shuffle; and by way of a file. */
 class StatisticsTest {
     private static final int N = 700; // more than a tile
+    private static final int OUTPUTS = 530; // likewise
 
     @TempDir
     Path folder;
 
     @ParameterizedTest
     @CsvSource({"true, true, true", "true, false, false", "true, false, true", "false, true, false"})
-    void parts_are_added_up(boolean hessians, boolean magnitudes, boolean crosses) {
-        List<Statistics> parts = parts(hessians, magnitudes, crosses);
+    void parts_are_added_up(boolean hessians, boolean magnitudes, boolean drifts) {
+        List<Statistics> parts = parts(hessians, magnitudes, drifts);
         List<PassTiles.PartTile> tiles = new ArrayList<>();
         for (int part = parts.size() - 1; part >= 0; part--) {
             for (Hessians.Tile tile : Hessians.tiles(parts.get(part))) {
@@ -35,7 +38,7 @@ class StatisticsTest {
             }
         }
         tiles.sort(Comparator.comparingLong(PassTiles.PartTile::key));
-        Hessians.Sum sum = new Hessians.Sum(N, new Gathering(hessians, magnitudes, crosses));
+        Hessians.Sum sum = new Hessians.Sum(N, OUTPUTS, new Gathering(hessians, magnitudes, drifts));
         tiles.forEach(t -> sum.add(t.part(), t.tile()));
 
         Statistics all = sum.statistics();
@@ -56,17 +59,13 @@ class StatisticsTest {
                 }
             }
         }
-        Matrix cross = all.cross();
-        if (cross == null) {
-            assertThat(crosses).isFalse();
+        Drift drift = all.drift();
+        if (drift == null) {
+            assertThat(drifts).isFalse();
         } else {
-            for (int i = 0; i < N * N; i++) {
-                float[] of = new float[parts.size()];
-                for (int part = 0; part < of.length; part++) {
-                    of[part] = Objects.requireNonNull(parts.get(part).cross()).values()[i];
-                }
-                assertThat(cross.values()[i]).isEqualTo((of[0] + of[1]) + (of[2] + of[3]));
-            }
+            isSum(drift, parts, d -> d.inputsOnHost().values(), N * N);
+            isSum(drift, parts, d -> Objects.requireNonNull(d.streamOnHost()).values(), OUTPUTS * N);
+            isSum(drift, parts, Drift::squares, 2);
         }
         float[] largest = all.largest();
         if (largest == null) {
@@ -79,6 +78,18 @@ class StatisticsTest {
                 }
                 assertThat(largest[i]).isEqualTo(expected);
             }
+        }
+    }
+
+    private static void isSum(Drift drift, List<Statistics> parts, Function<Drift, float[]> of, int size) {
+        float[] sum = of.apply(drift);
+        assertThat(sum).hasSize(size);
+        for (int i = 0; i < size; i++) {
+            float[] each = new float[parts.size()];
+            for (int part = 0; part < each.length; part++) {
+                each[part] = of.apply(Objects.requireNonNull(parts.get(part).drift()))[i];
+            }
+            assertThat(sum[i]).isEqualTo((each[0] + each[1]) + (each[2] + each[3]));
         }
     }
 
@@ -99,14 +110,19 @@ class StatisticsTest {
         return Objects.requireNonNull(part.sum());
     }
 
-    private static List<Statistics> parts(boolean hessians, boolean magnitudes, boolean crosses) {
+    private static List<Statistics> parts(boolean hessians, boolean magnitudes, boolean drifts) {
         Random random = Seeds.random();
         List<Statistics> parts = new ArrayList<>();
         for (int part = 0; part < 4; part++) {
             parts.add(Statistics.of(
                     10 + part,
                     hessians ? new Matrix(N, N, floats(N * N, random)) : null,
-                    crosses ? new Matrix(N, N, floats(N * N, random)) : null,
+                    drifts
+                            ? Drift.of(
+                                    new Matrix(N, N, floats(N * N, random)),
+                                    new Matrix(OUTPUTS, N, floats(OUTPUTS * N, random)),
+                                    floats(2, random))
+                            : null,
                     magnitudes ? floats(N, random) : null));
         }
         return parts;
