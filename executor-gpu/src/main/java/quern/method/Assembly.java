@@ -85,7 +85,7 @@ final class Assembly {
         try (DeviceMatrix error = solve.error(panel.weights(), swept, panel.grids(), groups)) {
             addLosses(error, gradient, loss, device);
         }
-        try (DeviceMatrix plain = plainError(panel.weights(), groups, device)) {
+        try (DeviceMatrix plain = plainError(panel, groups, device)) {
             addLosses(plain, roundToNearest, device);
         }
         addLosses(panel.weights(), weightNorm, device);
@@ -113,14 +113,19 @@ final class Assembly {
     }
 
     /** The errors of the same rows rounded to nearest on grids by max, in natural groups; (k * rows) x n, in the order of groups. */
-    private DeviceMatrix plainError(DeviceMatrix weights, int[] groups, Device device) {
+    private DeviceMatrix plainError(Panel panel, int[] groups, Device device) {
         SolveKernels solve = device.solve();
-        try (DeviceMatrix natural = solve.columns(weights, inputs.each(c -> Columns.inverse(c.natural())))) {
+        try (DeviceMatrix natural = solve.columns(panel.weights(), inputs.each(c -> Columns.inverse(c.natural())))) {
             if (scheme.blocks() != null) {
                 BlockSearch search = ScaleSearch.blocks(scheme);
                 try (Grids grids = Grids.of(search, natural.rows(), n, device);
                         DeviceMatrix nearest = solve.search(natural, null, search, grids)) {
                     return plainError(natural, nearest, grids, groups, solve);
+                }
+            }
+            if (scheme.sharesRows()) {
+                try (DeviceMatrix nearest = solve.round(natural, panel.grids(), groups)) {
+                    return plainError(natural, nearest, panel.grids(), groups, solve);
                 }
             }
             int count = scheme.groups(n);

@@ -36,6 +36,11 @@ public final class Gptaq implements Method {
     }
 
     @Override
+    public boolean takesSharedRows() {
+        return true;
+    }
+
+    @Override
     public boolean batches(Scheme scheme) {
         return gptq.batches(scheme);
     }

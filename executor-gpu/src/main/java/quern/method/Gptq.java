@@ -30,6 +30,11 @@ public final class Gptq implements Method {
     }
 
     @Override
+    public boolean takesSharedRows() {
+        return true;
+    }
+
+    @Override
     public boolean batches(Scheme scheme) {
         return GptqBatch.stacks(scheme);
     }

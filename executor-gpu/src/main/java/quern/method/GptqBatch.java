@@ -31,7 +31,7 @@ final class GptqBatch implements Method.Batch {
 
     /** Where the sweep of a linear needs nothing that is its own beside its Hessian. */
     static boolean stacks(Scheme scheme) {
-        return scheme.blocks() == null && !scheme.isJoint();
+        return scheme.blocks() == null && !scheme.isJoint() && !scheme.sharesRows();
     }
 
     /**

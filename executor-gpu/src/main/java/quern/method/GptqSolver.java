@@ -95,7 +95,7 @@ final class GptqSolver implements Method.Solver {
     GptqSweep sweep(Inputs factored, Scheme scheme, float divisor) {
         Inputs inputs = factored.inGroups(scheme.groupLength(n));
         int span = classic() ? GptqSweep.BLOCK : inputs.length();
-        boolean live = inputs.columns().get(0).live();
+        boolean live = inputs.columns().get(0).live() && !scheme.sharesRows();
         return new GptqSweep(
                 inputs,
                 live ? new LiveScales(inputs, span, device) : null,
@@ -143,8 +143,13 @@ final class GptqSolver implements Method.Solver {
         }
         Matrix wanted = target == null ? weight : target.of(weight);
         return sweep(h.inputs(), scheme, ScaleSearch.divisor(scheme, wanted, largest))
-                .quantize(List.of(wanted))
+                .quantize(List.of(wanted), scheme.sharesRows() ? shared(weight, scheme) : null)
                 .outcome(0, h.notes());
+    }
+
+    /** Which linears that programs join have in common, so they are the weights' own, whatever is aimed at. */
+    private Scales shared(Matrix weight, Scheme scheme) {
+        return RoundToNearest.shared(weight, scheme, Math.max(largest, weight.largest()));
     }
 
     /** That a linear can be quantized at all. */

@@ -28,6 +28,8 @@ import quern.tensor.Matrix;
  * below the other, each with its own H, order of columns and scales. A row sees its own linear's alone, so codes are what they are
  * for one at a time.
  *
+ * <p>Where rows share scales these are given, by the largest weight: a sweep takes rows by themselves, and none could choose for others.
+ *
  * @param inputs theirs
  * @param live where scales are not chosen before the sweep
  * @param search chooses scales
@@ -37,11 +39,19 @@ record GptqSweep(Inputs inputs, @Nullable LiveScales live, ScaleSearch search, D
 
     /** @param weights k, outputs x n */
     Assembly quantize(List<Matrix> weights) {
+        return quantize(weights, null);
+    }
+
+    /**
+     * @param weights k, outputs x n
+     * @param shared the scales of an only one, where rows share them
+     */
+    Assembly quantize(List<Matrix> weights, @Nullable Scales shared) {
         int outputs = weights.get(0).rows();
         Assembly assembly = new Assembly(search, inputs, outputs);
         for (int row = 0, rows; row < outputs; row += rows) {
             rows = Math.min(device.solve().rowsAtATime(), outputs - row);
-            try (Panel panel = Panel.of(search.scheme(), inputs, weights, row, rows, device);
+            try (Panel panel = Panel.of(search.scheme(), inputs, weights, shared, row, rows, device);
                     DeviceMatrix codes = sweep(panel);
                     DeviceMatrix gradient = gradient(panel, codes)) {
                 new Refinement(inputs, search, device).apply(panel, codes, gradient);
@@ -65,7 +75,7 @@ record GptqSweep(Inputs inputs, @Nullable LiveScales live, ScaleSearch search, D
         int rows = panel.weights().rows(); // of all members
         DeviceMatrix factor = inputs.hessian().factor();
         GridSearch grids = search.search();
-        if (live == null && search.scheme().blocks() == null) {
+        if (live == null && search.scheme().blocks() == null && !search.scheme().sharesRows()) {
             try (DeviceMatrix ofColumns = device.upload(inputs.importance(), DType.F32)) {
                 int[][] groups = inputs.each(
                         columns -> IntStream.range(0, panel.grids().groups()).toArray());

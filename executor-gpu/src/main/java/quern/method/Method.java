@@ -61,6 +61,11 @@ public interface Method {
                 hessians.stream().map(h -> solver(recipe, h, device)).toList());
     }
 
+    /** Whether it chooses codes for scales that rows share. */
+    default boolean takesSharedRows() {
+        return !needsHessian();
+    }
+
     /** Quantizes the linears of several sites. */
     interface Batch extends AutoCloseable {
         /**

@@ -1,6 +1,7 @@
 package quern.method;
 
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 import quern.device.BlockSearch;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
@@ -17,15 +18,21 @@ import quern.tensor.Matrix;
  */
 record Panel(DeviceMatrix weights, Grids grids) implements AutoCloseable {
     /**
-     * Rows [row, row + rows) of each weight. Their grids are to be chosen, but where the scheme has blocks: those of one weight alone are
+     * Rows [row, row + rows) of each weight. Their grids are to be chosen, but where the scheme has blocks, of one weight alone: these are
      * chosen here.
      *
      * @param all k weights
+     * @param shared the scales of an only one, where rows share them
      */
-    static Panel of(Scheme scheme, Inputs inputs, List<Matrix> all, int row, int rows, Device device) {
+    static Panel of(
+            Scheme scheme, Inputs inputs, List<Matrix> all, @Nullable Scales shared, int row, int rows, Device device) {
         DeviceMatrix weights = living(inputs, rows(all, row, rows), device);
         try {
-            return new Panel(weights, grids(scheme, weights, inputs, device));
+            return new Panel(
+                    weights,
+                    shared == null
+                            ? grids(scheme, weights, inputs, device)
+                            : shared.on(ScaleSearch.values(scheme), row, rows, device));
         } catch (RuntimeException e) {
             weights.close();
             throw e;

@@ -80,12 +80,28 @@ public final class RoundToNearest implements Method {
         return new Outcome(chosen, new Losses(errors.squares(), plain, errors.norm()), notes);
     }
 
+    /**
+     * The scales by max of a scheme whose rows share them, for all rows.
+     *
+     * @param largest magnitude of all that have the scale in common where it is that of a whole weight
+     */
+    static Scales shared(Matrix weight, Scheme scheme, float largest) {
+        if (scheme.isWhole()) {
+            Scales scales = Scales.of(weight.rows(), 1);
+            float scale = HalfFloats.round(largest / scheme.grid().reach(), scheme.scaleType());
+            Arrays.fill(scales.scales(), scale > 0 ? scale : 1);
+            Arrays.fill(scales.zeros(), scheme.middle());
+            return scales;
+        }
+        GridSearch search = new ScaleSearch(scheme, ScaleRule.MAX, 1).search();
+        Scales scales = spanning(weight, scheme.groupLength(weight.cols()), search);
+        scales.share(scheme.rowsOfScale());
+        return scales;
+    }
+
     /** With one scale, of the largest magnitude of this weight and of those that share its input. */
     private static QuantizedLinear whole(Matrix weight, Scheme scheme, float largest) {
-        Scales scales = Scales.of(weight.rows(), 1);
-        float scale = HalfFloats.round(largest / scheme.grid().reach(), scheme.scaleType());
-        Arrays.fill(scales.scales(), scale > 0 ? scale : 1);
-        Arrays.fill(scales.zeros(), scheme.middle());
+        Scales scales = shared(weight, scheme, largest);
         int[] groups = new int[weight.cols()];
         return new QuantizedLinear(
                 scheme,

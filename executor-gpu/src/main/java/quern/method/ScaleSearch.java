@@ -43,13 +43,13 @@ record ScaleSearch(Scheme scheme, ScaleRule rule, float divisor) {
     /**
      * What the scales of a weight are divided by: where E4M3 stores them, so that the largest of them is its largest value; else 1.
      *
-     * @param largest magnitude of it and of the weights that it shares the divisor with, or less
+     * @param largest magnitude of the weights that it shares the divisor with, or 0 where it is by itself
      */
     static float divisor(Scheme scheme, Matrix weight, float largest) {
         if (!scheme.dividesScales()) {
             return 1;
         }
-        float reached = Math.max(largest, weight.largest());
+        float reached = largest > 0 ? largest : weight.largest();
         return reached == 0 ? 1 : scheme.largestScale() * scheme.grid().reach() / reached;
     }
 

@@ -1,9 +1,14 @@
 package quern.method;
 
 import java.util.Arrays;
+import quern.device.CodeValues;
+import quern.device.Device;
+import quern.device.Grids;
 import quern.scheme.Blocks;
 import quern.scheme.QuantizedLinear.Units;
 import quern.scheme.Scheme;
+import quern.tensor.DType;
+import quern.tensor.Matrix;
 
 /**
  * The grids of some rows: scale and zero of each group.
@@ -57,6 +62,17 @@ record Scales(int groups, float[] scales, float[] zeros, Units units) {
         for (int column = 0, group = from; column < into.length; column += length, group++) {
             Arrays.fill(into, column, Math.min(into.length, column + length), ofGroups[group]);
         }
+    }
+
+    /** Those of some rows, in a device's memory. */
+    Grids on(CodeValues values, int row, int count, Device device) {
+        float[] scale = Arrays.copyOfRange(scales, row * groups, (row + count) * groups);
+        float[] zero = Arrays.copyOfRange(zeros, row * groups, (row + count) * groups);
+        return new Grids(
+                values,
+                device.upload(new Matrix(count, groups, scale), DType.F32),
+                device.upload(new Matrix(count, groups, zero), DType.F32),
+                null);
     }
 
     int rows() {

@@ -167,10 +167,11 @@ public final class Planner {
     /** @param kept gets what is left as it is */
     private List<Plan.SitePlan> checkedSites(Set<Plan.Kept> kept) {
         if (!format.isPlain()
-                && format.scheme(recipe, model.weightType()).rowsOfScale() != 1
-                && Methods.named(recipe.method()).needsHessian()) {
-            throw new QuernException("Cannot use method %s for format %s: rows share its scales (use --method rtn)"
-                    .formatted(recipe.method(), recipe.format()));
+                && format.scheme(recipe, model.weightType()).sharesRows()
+                && !Methods.named(recipe.method()).takesSharedRows()) {
+            throw new QuernException(
+                    "Cannot use method %s for format %s: rows share its scales (use --method rtn, or gptq)"
+                            .formatted(recipe.method(), recipe.format()));
         }
         if (Methods.named(recipe.method()).fractionalZeros() && !format.holdsFractionalZeros()) {
             throw new QuernException(

@@ -59,6 +59,11 @@ public record Scheme(
         return scaleType == DType.F8_E4M3;
     }
 
+    /** Whether rows share scales. */
+    public boolean sharesRows() {
+        return rowsOfScale != 1;
+    }
+
     /** Whether all rows share a scale. */
     public boolean isWhole() {
         return groupSize == -1 && rowsOfScale == -1;

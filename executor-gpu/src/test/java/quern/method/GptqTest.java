@@ -372,7 +372,7 @@ class GptqTest {
     private static Method.Outcome swept(Scheme scheme, ScaleRule rule, Hessian h, Matrix weight, Device device) {
         try (GptqSolver solver = new GptqSolver(Samples.recipe(scheme, rule), h, device, 0);
                 Inputs inputs = Objects.requireNonNull(solver.factor(scheme).inputs());
-                Panel panel = Panel.of(scheme, inputs, List.of(weight), 0, weight.rows(), device)) {
+                Panel panel = Panel.of(scheme, inputs, List.of(weight), null, 0, weight.rows(), device)) {
             GptqSweep sweep = solver.sweep(inputs, scheme, 1);
             Assembly assembly = new Assembly(sweep.search(), inputs, weight.rows());
             try (DeviceMatrix codes = sweep.sweep(panel);

@@ -51,11 +51,15 @@ public final class BlockFp8 implements Format {
 
     @Override
     public Scheme scheme(Recipe recipe, DType weights) {
-        if (recipe.bits() != 8 || recipe.groupSize() != BLOCK || !recipe.symmetric()) {
-            throw new QuernException("Cannot write format fp8: it is of 8 bits in blocks of 128 x 128, without zero"
-                    + " points (leave --bits, --group-size and --asym away)");
+        if (recipe.bits() != 8
+                || recipe.groupSize() != BLOCK
+                || !recipe.symmetric()
+                || recipe.actOrder() == ColumnOrder.FULL) {
+            throw new QuernException(
+                    "Cannot write format fp8: it is of 8 bits in blocks of 128 x 128, without zero"
+                            + " points, and its columns stay in place (leave --bits, --group-size, --asym and --act-order away)");
         }
-        return new Scheme(LevelGrid.E4M3, BLOCK, BLOCK, ColumnOrder.OFF, DType.F32);
+        return new Scheme(LevelGrid.E4M3, BLOCK, BLOCK, recipe.actOrder(), DType.F32);
     }
 
     @Override
