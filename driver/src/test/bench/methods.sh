@@ -74,6 +74,7 @@ bnb-nf4+gptq|||format: bitsandbytes-nf4, method: gptq
 bnb-nf4-nested+gptq|||format: bitsandbytes-nf4-nested, method: gptq
 bnb-fp4+gptq|||format: bitsandbytes-fp4, method: gptq
 bnb-int8+gptq|||format: bitsandbytes-int8, method: gptq
+fp8+gptq|||format: fp8, method: gptq
 ct-fp8+gptq|||format: compressed-tensors-fp8, method: gptq
 torchao-fp8+gptq|||format: torchao-fp8, method: gptq
 quanto-fp8+gptq|||format: quanto-fp8, method: gptq

@@ -117,7 +117,7 @@ def ratios(*files):
 
 
 def methods(file, rows):
-    """A row of the tool's name has, where it was measured, ours by gptq first, then ours as the tool does it, then the tool's."""
+    """A row of the tool's name has, where it was measured, ours by gptq or with searched scales first, then ours as the tool does it, then the tool's."""
     scores = {"/".join(Path(s["checkpoint"]).parts[-2:]): s for s in lines(file, "PPL ")}
     full = next(s for s in scores.values() if s["kl"] == 0 and s["top1_agree"] == 1.0)
     cell = lambda s: f" {s['ppl']:.2f}, {s['kl']:.4f} |" if s else " |"
@@ -128,7 +128,8 @@ def methods(file, rows):
         ours = {name[len(tool):]: scores[f"ours/{name}"] for name in names if name.split("+")[0] == tool and f"ours/{name}" in scores}
         theirs = scores.get(f"theirs/{tool}")
         # What is ours by default: the solve, or what the tool does, beside which there is then the solve that was asked for.
-        pair = [ours.pop("+gptq"), ours.pop("", None)] if "+gptq" in ours else [ours.pop("", None), ours.pop("+rtn", ours.pop("+imatrix", None))]
+        best = next((way for way in ("+gptq", "+searched") if way in ours), None)
+        pair = [ours.pop(best), ours.pop("", None)] if best else [ours.pop("", None), ours.pop("+rtn", ours.pop("+imatrix", None))]
         ratios = [f"{s['kl'] / theirs['kl']:.3f}" for s in pair if s and theirs]
         print(f"| {tool} |{cell(pair[0])}{cell(pair[1])}{cell(theirs)} {', '.join(ratios)} |")
         for other, s in ours.items():

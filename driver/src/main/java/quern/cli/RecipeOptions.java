@@ -46,8 +46,8 @@ final class RecipeOptions {
             names = "--method",
             paramLabel = "NAME",
             description =
-                    "How codes are chosen: gptq, gptaq (which makes up for the linears before it in the layer too: a smaller loss for half"
-                            + " as much work again), rtn, imatrix (rtn with scales for the inputs that matter, as llama.cpp has it), or hqq"
+                    "How codes are chosen: gptq, gptaq (which makes up for all that was quantized before too: a smaller loss, for more"
+                            + " work, and layers wait for each other), rtn, imatrix (rtn with scales for the inputs that matter, as llama.cpp has it), or hqq"
                             + " (for format hqq). Default: what is usual for the format.")
     @Nullable
     String method;

@@ -8,9 +8,7 @@ import quern.scheme.Scheme;
 
 /**
  * GPTAQ (Li et al., 2025), GPTQ with an asymmetric calibration: the inputs of a linear have drifted from those in full precision, since what
- * comes before it is quantized already, and its codes make up for that too. For all that the linears before it in its layer are answerable
- * for, and for half of what the layers before are: over many layers drifts add up to more than calibration text tells well. See {@link
- * LayerTarget}.
+ * comes before it is quantized already, and its codes make up for that too; for that of the residual stream likewise. See {@link LayerTarget}.
  */
 public final class Gptaq implements Method {
     private final Gptq gptq = new Gptq();
