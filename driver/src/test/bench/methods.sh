@@ -153,7 +153,9 @@ for name in "$@"; do
       recipes+=(--recipe "$at/$row.yaml")
     fi
   done < <(rows)
-  [ ${#recipes[@]} = 0 ] || words quantize "$model" --out "$at/together" "${recipes[@]}" "${text[@]}" >>"$at/commands"
+  together=$at/together
+  [ ${#recipes[@]} != 2 ] || together=$at/ours/$(basename "${recipes[1]}" .yaml) # an only one gets no folder of its name
+  [ ${#recipes[@]} = 0 ] || words quantize "$model" --out "$together" "${recipes[@]}" "${text[@]}" >>"$at/commands"
   quern_lines <"$at/commands" >>"$at/quern.log" 2>&1 || { tail -5 "$at/quern.log" >&2; exit 1; }
   [ ! -e "$at/together" ] || { mv "$at/together"/* "$at/ours/" && rmdir "$at/together"; }
   theirs "$at"

@@ -30,6 +30,7 @@ import quern.run.workbench.Workbench;
 import quern.scheme.Recipe;
 import quern.store.LocalStore;
 import quern.tensor.DType;
+import quern.tensor.HalfFloats;
 import quern.tensor.Matrix;
 
 /** Linears that are held to what they give in full precision. */
@@ -66,17 +67,33 @@ class GptaqRunTest {
         List<SiteManifest> all = solved(plan, 2);
         Workbench bench = Workbench.of(plan, ToyRun.STORES);
 
-        isCompared(bench, 0, DOWN, all); // linears of the layer come before it
-        isCompared(bench, 1, 0, all); // the layer before does
-        isCompared(bench, 1, DOWN, all); // both
+        isCompared(bench, 0, 0, DOWN, all); // linears of the layer come before it
+        isCompared(bench, 0, 1, 0, all); // the layer before does
+        isCompared(bench, 0, 1, DOWN, all); // both
+        store(bench, all);
+        isCompared(bench, 1, 1, DOWN, all); // both streams are what was stored
+    }
+
+    /** What enters layer 1, with layer 0 quantized. */
+    private static void store(Workbench bench, List<SiteManifest> all) throws IOException {
+        List<SiteManifest> before =
+                all.stream().filter(site -> site.layer() == 0).toList();
+        Pass pass = new Pass(0, 1, 1, 0, List.of(1), before);
+        try (PartsPass parts = new PartsPass(bench, pass, new Parts(0, pass.parts(bench.plan())), new Stopwatch())) {
+            while (parts.hasNext()) {
+                assertThat(parts.next()).isEmpty();
+            }
+            parts.finish();
+        }
     }
 
     /** A site of a layer, with what comes before it quantized. */
-    private static void isCompared(Workbench bench, int layer, int rank, List<SiteManifest> all) throws IOException {
+    private static void isCompared(Workbench bench, int from, int layer, int rank, List<SiteManifest> all)
+            throws IOException {
         List<SiteManifest> before = all.stream()
                 .filter(site -> site.layer() < layer || (site.layer() == layer && site.site() < rank))
                 .toList();
-        Pass pass = new Pass(0, layer + 1, layer, rank, List.of(), before);
+        Pass pass = new Pass(from, layer + 1, layer, rank, List.of(), before);
 
         Drift drift = drift(bench, pass);
         int n = drift.inputsOnHost().rows();
@@ -86,13 +103,9 @@ class GptaqRunTest {
         double[][] stream = new double[outputs][n];
         double[] squares = new double[2];
         for (int[] sequence : tokens()) {
-            Seen own = seen(bench, pass, forward(bench, pass, sequence, layer), layer, rank);
-            Seen full = seen(
-                    bench,
-                    pass.inFullPrecision(),
-                    forward(bench, pass.inFullPrecision(), sequence, layer),
-                    layer,
-                    rank);
+            Seen own = seen(bench, pass, entering(bench, pass, sequence, layer), layer, rank);
+            Pass inFull = pass.inFullPrecision();
+            Seen full = seen(bench, inFull, entering(bench, inFull, sequence, layer), layer, rank);
             squares[0] += add(full.input(), own.input(), own.input(), inputs);
             if (outputs > 0) {
                 squares[1] += add(full.stream(), own.stream(), own.input(), stream);
@@ -106,6 +119,16 @@ class GptaqRunTest {
         } else {
             assertThat(drift.streamOnHost()).isNull();
         }
+    }
+
+    /** What enters a layer; rounded where the pass begins there, with what was stored. */
+    private static Matrix entering(Workbench bench, Pass pass, int[] sequence, int layer) throws IOException {
+        Matrix entering = forward(bench, pass, sequence, layer);
+        for (int i = 0; pass.from() > 0 && i < entering.values().length; i++) {
+            entering.values()[i] =
+                    HalfFloats.round(entering.values()[i], bench.plan().computeType());
+        }
+        return entering;
     }
 
     /** Adds (full - own) xT, and gives |full - own|^2. */
