@@ -36,7 +36,7 @@ record Refinement(Inputs inputs, ScaleSearch search, Device device) {
         // A zero that stands for a minimum would have to move with the scale.
         Blocks blocks = search.scheme().blocks();
         boolean whole = length <= WIDEST && (blocks == null || !blocks.minima());
-        StoredScale stored = whole && search.refits() && !search.scheme().sharesRows() ? search.stored() : null;
+        StoredScale stored = whole && search.refits() ? search.stored() : null;
         for (int round = 0; round < rounds(search.scheme().bits()); round++) {
             for (int from = 0, to; from < n; from = to) {
                 to = Math.min(n, whole ? from + length : Math.min(from + BLOCK, (from / length + 1) * length));

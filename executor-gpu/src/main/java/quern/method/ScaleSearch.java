@@ -32,11 +32,14 @@ record ScaleSearch(Scheme scheme, ScaleRule rule, float divisor) {
 
     private static final int STEPS = 48;
 
-    /** Whether scales are fitted to the codes that the sweep chose. What is named by its scales, the largest weight or the classic search, keeps these. */
+    /**
+     * Whether scales are fitted to the codes that the sweep chose. What is named by its scales, the largest weight or the classic search, keeps
+     * these, and so do rows that share them.
+     */
     boolean refits() {
         return switch (rule) {
             case OPEN, MAX, MSE -> false;
-            case DIAGONAL, SALIENCY -> true;
+            case DIAGONAL, SALIENCY -> !scheme.sharesRows();
         };
     }
 

@@ -92,5 +92,10 @@ class SharedScalesTest {
                         .quantized()
                         .scales())
                 .containsOnly(largest / 448);
+        // A target may lie further out than all weights do.
+        Scheme divided = new Scheme(LevelGrid.E2M1, 16, 1, ColumnOrder.STATIC, DType.F8_E4M3);
+        float ofWeights = ScaleSearch.divisor(divided, weight, largest);
+        weight.values()[0] = 2 * largest;
+        assertThat(ScaleSearch.divisor(divided, weight, largest)).isEqualTo(ofWeights);
     }
 }
