@@ -142,9 +142,13 @@ final class GptqSolver implements Method.Solver {
             target = LayerTarget.of(hessian, h.inputs(), device);
         }
         Matrix wanted = target == null ? weight : target.of(weight);
+        List<String> notes = new ArrayList<>(h.notes());
+        if (target != null) {
+            notes.addAll(target.notes());
+        }
         return sweep(h.inputs(), scheme, ScaleSearch.divisor(scheme, wanted, largest))
                 .quantize(List.of(wanted), scheme.sharesRows() ? shared(weight, scheme) : null)
-                .outcome(0, h.notes());
+                .outcome(0, List.copyOf(notes));
     }
 
     /** Which linears that programs join have in common, so they are the weights' own, whatever is aimed at. */

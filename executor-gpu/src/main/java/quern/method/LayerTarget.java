@@ -1,5 +1,6 @@
 package quern.method;
 
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import quern.device.Device;
 import quern.device.DeviceMatrix;
@@ -26,8 +27,10 @@ import quern.tensor.Matrix;
  *
  * @param shift a D inv(H), n x n, F32, natural order of columns
  * @param constant b E inv(H), outputs x n, natural order of columns; null where nothing is added
+ * @param notes what the report must say of it
  */
-record LayerTarget(DeviceMatrix shift, @Nullable Matrix constant, Device device) implements AutoCloseable {
+record LayerTarget(DeviceMatrix shift, @Nullable Matrix constant, List<String> notes, Device device)
+        implements AutoCloseable {
     /** Tokens of a text depend on each other: they tell what half as many would that do not. */
     private static final int DEPENDENT = 2;
 
@@ -44,23 +47,37 @@ record LayerTarget(DeviceMatrix shift, @Nullable Matrix constant, Device device)
         }
         Matrix constant = null;
         if (drift.stream() != null) {
-            try (DeviceMatrix explained = explained(drift.stream(), drift.squares()[1], hessian, inputs, device)) {
-                constant = device.download(explained);
+            try (Explained explained = explained(drift.stream(), drift.squares()[1], hessian, inputs, device)) {
+                constant = device.download(explained.map());
             }
         }
-        return new LayerTarget(
-                explained(drift.inputs(), drift.squares()[0], hessian, inputs, device), constant, device);
+        Explained explained = explained(drift.inputs(), drift.squares()[0], hessian, inputs, device);
+        List<String> notes = explained.share() > 0 || drift.squares()[0] == 0 // or all before it is as it was
+                ? List.of()
+                : List.of(("the drift of its inputs cannot be told from noise with %d tokens; it is left as it is"
+                                + " (calibrate with more text)")
+                        .formatted(hessian.tokens()));
+        return new LayerTarget(explained.map(), constant, notes, device);
     }
 
     /**
      * What X tells of a drift that tokens to come will have, too.
      *
+     * @param map a D inv(H) or b E inv(H), rows x n, F32, natural order of columns
+     * @param share a or b
+     */
+    private record Explained(DeviceMatrix map, double share) implements AutoCloseable {
+        @Override
+        public void close() {
+            map.close();
+        }
+    }
+
+    /**
      * @param products D or E of (2) times tokens, rows x n
      * @param squares of the drift, summed over tokens
-     * @return a D inv(H) or b E inv(H), rows x n, F32, natural order of columns
      */
-    private static DeviceMatrix explained(
-            Placed products, double squares, Hessian hessian, Inputs inputs, Device device) {
+    private static Explained explained(Placed products, double squares, Hessian hessian, Inputs inputs, Device device) {
         int[] order = inputs.columns().get(0).sweepToNatural();
         float mean = 1f / Math.max(1, hessian.tokens());
         try (DeviceMatrix natural = products.on(device, sum -> device.forward().scale(sum, mean, DType.F32));
@@ -70,7 +87,7 @@ record LayerTarget(DeviceMatrix shift, @Nullable Matrix constant, Device device)
                 DeviceMatrix map = device.solve().columns(quotient, Columns.inverse(order))) {
             double explained = device.solve().loss(quotient, ordered, 0)[0]; // tr(D inv(H) DT)
             double share = share(explained, squares * mean, (double) inputs.inputs() / hessian.tokens());
-            return device.forward().scale(map, (float) share, DType.F32);
+            return new Explained(device.forward().scale(map, (float) share, DType.F32), share);
         }
     }
 

@@ -211,6 +211,27 @@ class LayerTargetTest {
         assertThat(LayerTarget.share(0, 0, 0.1)).isZero(); // nothing has drifted
     }
 
+    /** A drift that is none but noise: what was left is told. */
+    @Test
+    void a_drift_that_cannot_be_told_is_a_note() {
+        Scheme scheme = Samples.scheme(3, 16, true, ColumnOrder.STATIC);
+        float[] large = {100 * squares[0], squares[1]};
+        assertThat(notes(scheme, new Hessian(sum, Drift.of(inputs, null, large), TOKENS)))
+                .containsExactly(
+                        "the drift of its inputs cannot be told from noise with 400 tokens; it is left as it is"
+                                + " (calibrate with more text)");
+        assertThat(notes(scheme, hessian(true))).isEmpty();
+        Drift none = Drift.of(Matrix.zeros(INPUTS, INPUTS), null, new float[2]);
+        assertThat(notes(scheme, new Hessian(sum, none, TOKENS))).isEmpty();
+        assertThat(notes(scheme, new Hessian(sum, TOKENS))).isEmpty();
+    }
+
+    private List<String> notes(Scheme scheme, Hessian hessian) {
+        try (Method.Solver solver = new Gptq().solver(Samples.recipe(scheme, ScaleRule.SALIENCY), hessian, JAVA)) {
+            return solver.quantize("linear", weight, scheme).notes();
+        }
+    }
+
     @ParameterizedTest
     @EnumSource(ColumnOrder.class)
     void codes_make_up_for_the_drift(ColumnOrder order) {

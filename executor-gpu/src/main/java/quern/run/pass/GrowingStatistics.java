@@ -17,8 +17,9 @@ final class GrowingStatistics implements AutoCloseable {
     private final Device device;
     private @Nullable DeviceMatrix gram; // inputs x inputs, F32
     private @Nullable DeviceMatrix drift; // of inputs: inputs x inputs, F32
-    private @Nullable DeviceMatrix
-            streamDrift; // of what outputs are added to: outputs x inputs, F32; none before the first
+    /** Of what outputs are added to, outputs x inputs, F32; none before the first batch. */
+    private @Nullable DeviceMatrix streamDrift;
+
     private final float[] squares = new float[2]; // of either
     private final @Nullable DeviceMatrix largest; // 1 x inputs, F32
     private long tokens;
