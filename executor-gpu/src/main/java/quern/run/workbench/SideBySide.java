@@ -1,38 +1,50 @@
 package quern.run.workbench;
 
 import java.io.IOException;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /** Work on threads of its own. */
 public final class SideBySide {
     private SideBySide() {}
 
-    /** Returns when all is done. The first failure, in the order of the list, ends the rest and is thrown as what it was. */
+    /** Returns when all is done. The first failure is thrown as what it was: nothing begins after it, and what runs is interrupted. */
     public static void run(int threads, List<? extends Callable<?>> work) throws IOException {
-        ExecutorService pool = Executors.newFixedThreadPool(threads);
+        ExecutorService pool = new ThreadPoolExecutor(
+                threads,
+                threads,
+                0,
+                TimeUnit.SECONDS,
+                new LinkedBlockingQueue<>(),
+                new ThreadPoolExecutor.DiscardPolicy()); // of what is submitted after a failure
+        AtomicReference<@Nullable Throwable> failure = new AtomicReference<>();
+        for (Callable<?> each : work) {
+            pool.execute(() -> {
+                try {
+                    each.call();
+                } catch (Throwable e) { // thrown below
+                    failure.compareAndSet(null, e);
+                    pool.shutdownNow(); // on this thread, which would else begin the next
+                }
+            });
+        }
+        pool.shutdown();
         try {
-            List<Future<?>> running = new ArrayList<>();
-            for (Callable<?> each : work) {
-                running.add(pool.submit(each));
-            }
-            for (Future<?> each : running) {
-                each.get();
-            }
+            pool.awaitTermination(Long.MAX_VALUE, TimeUnit.NANOSECONDS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IOException("The run was interrupted", e);
-        } catch (ExecutionException e) {
-            throw rethrown(e.getCause());
         } finally {
             end(pool);
+        }
+        if (failure.get() != null) {
+            throw rethrown(failure.get());
         }
     }
 
