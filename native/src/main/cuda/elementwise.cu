@@ -33,6 +33,13 @@ extern "C" __global__ void __launch_bounds__(256) add_f32(const float* a, const 
   map(a, b, y, count, [](float s, float t) { return s + t; });
 }
 
+extern "C" __global__ void __launch_bounds__(256) subtract_f32(const float* a, const float* b, float* y, long long count) {
+  map(a, b, y, count, [](float s, float t) { return s - t; });
+}
+extern "C" __global__ void __launch_bounds__(256) subtract_bf16(const bf16* a, const bf16* b, float* y, long long count) {
+  map(a, b, y, count, [](float s, float t) { return s - t; });
+}
+
 template <class Y>
 DEVICE void add_bias(const float* x, const float* bias, int cols, Y* y) {
   long long at = (long long)blockIdx.x * cols;

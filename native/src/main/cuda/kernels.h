@@ -110,6 +110,10 @@ extern "C" __global__ void clamped_gate_bf16_bf16(const bf16* gate, const bf16* 
 // y = a + b; y may be a or b. FLAT(count).
 extern "C" __global__ void add_f32(const float* a, const float* b, float* y, long long count);
 
+// y = a - b. FLAT(count).
+extern "C" __global__ void subtract_f32(const float* a, const float* b, float* y, long long count);
+extern "C" __global__ void subtract_bf16(const bf16* a, const bf16* b, float* y, long long count);
+
 // y = x * factor; y may be x where the types are one. FLAT(count).
 extern "C" __global__ void scale_f32_f32(const float* x, float factor, float* y, long long count);
 extern "C" __global__ void scale_f32_bf16(const float* x, float factor, bf16* y, long long count);
@@ -306,7 +310,8 @@ extern "C" __global__ void transpose_f32(const float* from, int rows, int cols, 
   X(attention_tensor_64) X(attention_tensor_128) X(attention_tensor_256)                                                       \
   X(activate_f32_f32) X(activate_f32_bf16) X(activate_bf16_f32) X(activate_bf16_bf16)                                          \
   X(clamped_gate_f32_f32) X(clamped_gate_f32_bf16) X(clamped_gate_bf16_f32) X(clamped_gate_bf16_bf16)                          \
-  X(add_f32) X(scale_f32_f32) X(scale_f32_bf16) X(scale_bf16_f32) X(scale_bf16_bf16) X(add_bias_f32_f32) X(add_bias_f32_bf16)  \
+  X(add_f32) X(subtract_f32) X(subtract_bf16) X(scale_f32_f32) X(scale_f32_bf16) X(scale_bf16_f32) X(scale_bf16_bf16)           \
+  X(add_bias_f32_f32) X(add_bias_f32_bf16)                                                                                     \
   X(gather_rows) X(add_rows_f32) X(add_rows_bf16) X(join_f32) X(join_bf16) X(raise_largest_f32) X(raise_largest_bf16)          \
   X(mirror_lower) X(order_hessian) X(reverse_symmetric) X(reverse_lower) X(diagonal) X(column_squares) X(updates)              \
   X(gather_columns_f32) X(gather_columns_u8) X(search_runs) X(row_squares) X(search_blocks) X(sweep_given) X(sweep_live)          \

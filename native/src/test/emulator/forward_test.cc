@@ -483,6 +483,25 @@ TEST(Elementwise, AddsMatrices) {
   }
 }
 
+template <class X>
+void test_subtraction(void (*subtract)(const X*, const X*, float*, long long)) {
+  for (int count : {1, 4, 2049}) {
+    Random random(count);
+    std::vector<X> a = as<X>(random.normals(count)), b = as<X>(random.normals(count));
+    std::vector<float> left = widened(a), right = widened(b), want(count);
+    for (int i = 0; i < count; i++) want[i] = left[i] - right[i];
+    auto got = in_all_orders([&](Launch launch) {
+      auto y = fresh<float>(count);
+      launch(flat(count), 256, 0, [&] { subtract(a.data(), b.data(), y.data(), count); });
+      return y;
+    });
+    EXPECT_SAME_BITS(got, want);
+  }
+}
+
+TEST(Elementwise, SubtractsF32) { test_subtraction<float>(subtract_f32); }
+TEST(Elementwise, SubtractsBf16) { test_subtraction<bf16>(subtract_bf16); }
+
 TEST(Elementwise, AFewBlocksPassOverManyElements) {  // more than the grid has threads for
   const int count = 5000;
   Random random(4);

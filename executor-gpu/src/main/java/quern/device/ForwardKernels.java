@@ -101,6 +101,13 @@ public interface ForwardKernels {
     /** a + b, F32. */
     DeviceMatrix add(DeviceMatrix a, DeviceMatrix b);
 
+    /**
+     * a - b, F32.
+     *
+     * @param b of a's type
+     */
+    DeviceMatrix subtract(DeviceMatrix a, DeviceMatrix b);
+
     /** x times a number. */
     DeviceMatrix scale(DeviceMatrix x, float factor, DType to);
 

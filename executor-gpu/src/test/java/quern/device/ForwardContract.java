@@ -387,6 +387,23 @@ abstract class ForwardContract extends BlockContract {
         }
     }
 
+    @Test
+    void subtract_subtracts_in_fp32() {
+        for (DType type : List.of(DType.F32, compute)) {
+            try (DeviceMatrix a = device.upload(random(5, 19), type);
+                    DeviceMatrix b = device.upload(random(5, 19), type);
+                    DeviceMatrix difference = forward.subtract(a, b)) {
+                Matrix left = device.download(a);
+                Matrix right = device.download(b);
+                for (int i = 0; i < left.values().length; i++) {
+                    left.values()[i] -= right.values()[i];
+                }
+                assertThat(difference.dtype()).isEqualTo(DType.F32);
+                assertThat(device.download(difference).values()).isEqualTo(left.values());
+            }
+        }
+    }
+
     @ParameterizedTest
     @CsvSource({"1, 5", "300, 40", "100, 577", "2100, 33", "64, 1100"})
     void gram_sums_outer_products_below_the_diagonal(int tokens, int inputs) {

@@ -249,6 +249,14 @@ final class JavaForward implements ForwardKernels {
     }
 
     @Override
+    public DeviceMatrix subtract(DeviceMatrix a, DeviceMatrix b) {
+        HeapMatrix result = new HeapMatrix(JavaDevice.own(a).matrix().copy());
+        float[] other = JavaDevice.own(b).values();
+        Products.axpy(-1, other, 0, result.values(), 0, other.length);
+        return result;
+    }
+
+    @Override
     public DeviceMatrix scale(DeviceMatrix x, float factor, DType to) {
         JavaDevice.checked(to);
         HeapMatrix in = JavaDevice.own(x);

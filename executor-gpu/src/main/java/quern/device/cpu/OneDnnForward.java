@@ -10,6 +10,7 @@ import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_SRC_1;
 import static org.bytedeco.dnnl.global.dnnl.DNNL_ARG_WEIGHTS;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_binary_add;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_binary_mul;
+import static org.bytedeco.dnnl.global.dnnl.dnnl_binary_sub;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_eltwise_clip;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_eltwise_gelu_erf;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_eltwise_gelu_tanh;
@@ -290,6 +291,20 @@ final class OneDnnForward implements ForwardKernels {
         NativeMatrix left = CpuDevice.own(a);
         NativeMatrix result = device.allocate(left.rows(), left.cols(), DType.F32);
         binary(dnnl_binary_add, left, CpuDevice.own(b), result);
+        return result;
+    }
+
+    @Override
+    public DeviceMatrix subtract(DeviceMatrix a, DeviceMatrix b) {
+        NativeMatrix result = device.as(CpuDevice.own(a), DType.F32);
+        NativeMatrix right = CpuDevice.own(b);
+        if (right.dtype() == DType.F32) {
+            binary(dnnl_binary_sub, result, right, result);
+        } else { // the library's code for two types is a hundred times as slow
+            try (NativeMatrix wide = device.as(right, DType.F32)) {
+                binary(dnnl_binary_sub, result, wide, result);
+            }
+        }
         return result;
     }
 

@@ -167,6 +167,11 @@ final class CudaForward implements ForwardKernels {
     }
 
     @Override
+    public DeviceMatrix subtract(DeviceMatrix a, DeviceMatrix b) {
+        return device.filled(a.rows(), a.cols(), DType.F32, y -> kernels.subtract(device.own(a), device.own(b), y));
+    }
+
+    @Override
     public DeviceMatrix scale(DeviceMatrix x, float factor, DType to) {
         CudaMatrix in = device.own(x);
         return device.filled(in.rows(), in.cols(), to, y -> kernels.scale(in, factor, y));

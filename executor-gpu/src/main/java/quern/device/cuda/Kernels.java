@@ -179,6 +179,11 @@ final class Kernels {
         launch("add_f32", Geometry.flat(y.elements()), y.elements(), at(a), at(b), at(y), number(y.elements()));
     }
 
+    void subtract(CudaMatrix a, CudaMatrix b, CudaMatrix y) {
+        String kernel = "subtract_" + suffix(a.dtype());
+        launch(kernel, Geometry.flat(y.elements()), y.elements(), at(a), at(b), at(y), number(y.elements()));
+    }
+
     void scale(CudaMatrix x, float factor, CudaMatrix y) {
         launch(
                 name("scale", x, y),

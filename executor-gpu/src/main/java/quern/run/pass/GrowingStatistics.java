@@ -75,11 +75,8 @@ final class GrowingStatistics implements AutoCloseable {
     /** The sum of the squares of the drift, whose products with x are added to a sum. */
     private float addDrift(DeviceMatrix own, DeviceMatrix full, DeviceMatrix x, DeviceMatrix sum) {
         ForwardKernels kernels = device.forward();
-        try (DeviceMatrix minus = kernels.scale(own, -1, DType.F32);
-                DeviceMatrix would = kernels.scale(full, 1, DType.F32);
-                DeviceMatrix far = kernels.add(would, minus);
-                DeviceMatrix operand = kernels.scale(far, 1, x.dtype())) {
-            kernels.addProducts(operand, x, sum);
+        try (DeviceMatrix far = kernels.subtract(full, own)) {
+            kernels.addProducts(far, x, sum);
             return (float) device.solve().loss(far, far, 0)[0];
         }
     }
