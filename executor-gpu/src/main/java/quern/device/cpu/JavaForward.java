@@ -242,17 +242,18 @@ final class JavaForward implements ForwardKernels {
 
     @Override
     public DeviceMatrix add(DeviceMatrix a, DeviceMatrix b) {
-        HeapMatrix result = new HeapMatrix(JavaDevice.own(a).matrix().copy());
-        float[] other = JavaDevice.own(b).values();
-        Products.axpy(1, other, 0, result.values(), 0, other.length);
-        return result;
+        return sum(a, 1, b);
     }
 
     @Override
     public DeviceMatrix subtract(DeviceMatrix a, DeviceMatrix b) {
+        return sum(a, -1, b);
+    }
+
+    private static HeapMatrix sum(DeviceMatrix a, float factor, DeviceMatrix b) {
         HeapMatrix result = new HeapMatrix(JavaDevice.own(a).matrix().copy());
         float[] other = JavaDevice.own(b).values();
-        Products.axpy(-1, other, 0, result.values(), 0, other.length);
+        Products.axpy(factor, other, 0, result.values(), 0, other.length);
         return result;
     }
 

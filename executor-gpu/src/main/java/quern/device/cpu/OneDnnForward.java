@@ -296,16 +296,12 @@ final class OneDnnForward implements ForwardKernels {
 
     @Override
     public DeviceMatrix subtract(DeviceMatrix a, DeviceMatrix b) {
-        NativeMatrix result = device.as(CpuDevice.own(a), DType.F32);
-        NativeMatrix right = CpuDevice.own(b);
-        if (right.dtype() == DType.F32) {
+        // Widened first: the library's code for a result of another type takes longer than that.
+        try (NativeMatrix right = device.as(CpuDevice.own(b), DType.F32)) {
+            NativeMatrix result = device.as(CpuDevice.own(a), DType.F32);
             binary(dnnl_binary_sub, result, right, result);
-        } else { // the library's code for two types is a hundred times as slow
-            try (NativeMatrix wide = device.as(right, DType.F32)) {
-                binary(dnnl_binary_sub, result, wide, result);
-            }
+            return result;
         }
-        return result;
     }
 
     private void binary(int kind, NativeMatrix a, NativeMatrix b, NativeMatrix result) {

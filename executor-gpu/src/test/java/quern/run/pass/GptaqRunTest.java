@@ -124,9 +124,11 @@ class GptaqRunTest {
     /** What enters a layer; rounded where the pass begins there, with what was stored. */
     private static Matrix entering(Workbench bench, Pass pass, int[] sequence, int layer) throws IOException {
         Matrix entering = forward(bench, pass, sequence, layer);
-        for (int i = 0; pass.from() > 0 && i < entering.values().length; i++) {
-            entering.values()[i] =
-                    HalfFloats.round(entering.values()[i], bench.plan().computeType());
+        if (pass.from() > 0) {
+            float[] values = entering.values();
+            for (int i = 0; i < values.length; i++) {
+                values[i] = HalfFloats.round(values[i], bench.plan().computeType());
+            }
         }
         return entering;
     }
